@@ -1,0 +1,43 @@
+/**
+ * One open socket, as a gateway hands it over.
+ *
+ * An implementer MUST send each `bytes` as one binary message, in order, MUST keep a reference only until it is written,
+ * and MUST call `closed` exactly once, also after its own `close`.
+ * It MUST NOT throw from `send` or `close`: a socket that is gone swallows both.
+ */
+export interface Connection {
+  /** The same Uint8Array is often sent to many connections in a row: frame it once. */
+  send(bytes: Uint8Array): void;
+  /** Bytes accepted by `send` that the kernel has not taken yet. */
+  readonly bufferedAmount: number;
+  /** Says goodbye with a code (see CloseCode) and ends the socket, also when the other side never answers. */
+  close(code: number, reason: string): void;
+}
+
+/** What the gateway reports about a connection it handed over. */
+export interface ConnectionEvents {
+  /** One whole binary message. The bytes are the engine's to keep. */
+  message(bytes: Uint8Array): void;
+  /** `bufferedAmount` fell to 0 again. */
+  drained(): void;
+  /** The socket is gone. `clean`: the other side said goodbye (a close frame with 1000 or 1001). */
+  closed(clean: boolean): void;
+}
+
+/** The HTTP request that opened the connection. */
+export interface ConnectionRequest {
+  readonly url: string;
+  readonly headers: Headers;
+  /** The other side's address as the socket sees it; undefined where the runtime does not tell. */
+  readonly remoteAddress: string | undefined;
+}
+
+/**
+ * The engine's face to gateways. A gateway answers the upgrade (path, Origin and subprotocol are its business), then hands
+ * the open connection over and reports what happens to it.
+ */
+export interface Acceptor {
+  accept(connection: Connection, request: ConnectionRequest): ConnectionEvents;
+  /** The largest message a gateway needs to take in, bytes. */
+  readonly maxFrameBytes: number;
+}

@@ -1,0 +1,74 @@
+import type { Position, Urgency } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+
+/** A push that is to leave. Its content is read from the log when it does. */
+export interface NewOutboxRow {
+  /** One push per message and target: `targetId`, topic, epoch and offset make it. */
+  readonly id: string;
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly targetId: string;
+  readonly topic: Topic;
+  readonly position: Position;
+  readonly messageId: string;
+  readonly urgency: Urgency;
+  /** Milliseconds since 1970. */
+  readonly dueAt: number;
+  readonly expiresAt: number;
+  /** Held because another device of the user is attended: an ack there drops it. */
+  readonly held: boolean;
+  /** May leave together with others of its target, as one push. */
+  readonly coalesced: boolean;
+  /** The rule that decided it, for `explain()`. */
+  readonly rule: string;
+}
+
+/** How a row can end. */
+export type OutboxEnd = "sent" | "gone" | "rejected" | "expired" | "dropped";
+
+/** A row as stored. */
+export interface OutboxRow extends NewOutboxRow {
+  readonly status: "pending" | "sending" | OutboxEnd;
+  /** How often a provider was asked. */
+  readonly attempts: number;
+  /** What was last said about it: a provider's reason, why it was dropped. */
+  readonly note: string | undefined;
+  /** When status last changed. Milliseconds since 1970. */
+  readonly changedAt: number;
+}
+
+/**
+ * The durable queue of pushes. Rows enter through `Users.put`, in one step with the decision.
+ *
+ * An implementer MUST keep a settled row at least until it expires (its id is what prevents a second push), MUST make
+ * `take` a compare-and-set, MUST turn `sending` back into `pending` at open, and MAY forget expired settled rows.
+ */
+export interface Outbox {
+  /** Pending rows by due time, `limit` at most, and when the next later one is due. */
+  due(now: number, limit: number): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }>;
+  /** Pending coalesced rows of a target, whatever their due time. */
+  coalescedOf(targetId: string): Promise<OutboxRow[]>;
+  /** pending → sending, attempts + 1. False: somebody else has it, or it ended. */
+  take(id: string): Promise<boolean>;
+  /** sending → pending, due again then. */
+  retry(id: string, dueAt: number, note: string): Promise<void>;
+  /** Ends rows that are pending or sending. */
+  settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void>;
+  /**
+   * Drops pending rows: of that user in that topic up to `upTo` (of one device, or only held ones), or all of a device.
+   * @returns the dropped rows
+   */
+  cancel(match: CancelMatch, note: string): Promise<OutboxRow[]>;
+  /** Everything known about a message, for `explain()`. */
+  ofMessage(messageId: string): Promise<OutboxRow[]>;
+}
+
+/** Which pending rows to drop. Absent fields match all. */
+export interface CancelMatch {
+  userId: string;
+  deviceId?: string;
+  targetId?: string;
+  topic?: Topic;
+  upTo?: Position;
+  held?: boolean;
+}

@@ -1,0 +1,51 @@
+import type { Notification, Position, Urgency } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+
+/** What a provider is asked to bring. */
+export interface PushNotification {
+  /** Who it is for: the app drops what is not for the user signed in. */
+  userId: string;
+  /** The message's id, for de-duplication with what the socket brings. */
+  id: string;
+  topic: Topic;
+  position: Position;
+  /** Stays the same on every try: the provider's collapse or idempotency key, at most 64 bytes. */
+  collapseId: string;
+  /** What to show; undefined with `silent`. */
+  alert: Notification | undefined;
+  /** Wakes the app, shows nothing. */
+  silent: boolean;
+  /** The message's text, where it was asked to be the alert; otherwise the push only says that a message waits. */
+  content: string | undefined;
+  urgency: Urgency;
+  /** Seconds it is worth keeping. */
+  ttl: number;
+  /** How many messages this push stands for. */
+  waiting: number;
+}
+
+/** A provider's verdict. */
+export type PushResult =
+  /** The provider took it (that is not "delivered"). `info`: its own id or status, for `explain()`. */
+  | { verdict: "sent"; info?: string }
+  /** The target is dead for good. */
+  | { verdict: "gone"; reason: string }
+  /** This notification will never be taken; the target may be fine. */
+  | { verdict: "rejected"; reason: string }
+  /** Not now. `afterMs` undefined: the engine backs off by itself. */
+  | { verdict: "retry"; afterMs?: number; reason: string };
+
+/**
+ * Brings notifications to devices through one service.
+ *
+ * An implementer MUST return a verdict for whatever the service answers, MUST give up when `signal` aborts (retry), MUST check
+ * size and fields before any request (rejected), and MUST NOT throw, log or return a token or key. A throw counts as retry.
+ */
+export interface PushProvider {
+  /** Lower case, what clients name when they register. */
+  readonly name: string;
+  /** Why this token can't be one of this service's, or undefined. Asked at registration. */
+  tokenFault?(token: string): string | undefined;
+  send(token: string, notification: PushNotification, options: { signal: AbortSignal }): Promise<PushResult>;
+  close?(): Promise<void>;
+}

@@ -1,0 +1,40 @@
+import type { Clock } from "./clock.ts";
+import type { Logger } from "./logger.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Random } from "./random.ts";
+import type { History, Transport, Work } from "./transport.ts";
+import type { Users } from "./users.ts";
+
+/** What an engine lends a storage. */
+export interface StorageContext {
+  clock: Clock;
+  logger: Logger;
+  random: Random;
+}
+
+/** The opened ports. */
+export interface OpenStorage {
+  readonly transport: Transport;
+  /** Absent: nothing can be recovered, and the engine says so. */
+  readonly history?: History;
+  /** Absent: the engine sweeps only what it published itself. */
+  readonly work?: Work;
+  readonly users: Users;
+  readonly outbox: Outbox;
+  /** Finishes what was begun. Connections that were lent to it stay open. */
+  close(): Promise<void>;
+}
+
+/** A place to keep logs, users and pushes. Opened once, by the engine. */
+export interface Storage {
+  /** @throws {PeykError} `storage-locked`, `storage-corrupt`, `storage-readonly`, `storage-version`, `unavailable` */
+  open(context: StorageContext): Promise<OpenStorage>;
+}
+
+/** How much of each log is kept. */
+export interface Retention {
+  /** Entries per topic. Default 10,000. */
+  maxEntries?: number;
+  /** How long an idempotency key is remembered, milliseconds. Default 24 h. */
+  idempotencyMs?: number;
+}

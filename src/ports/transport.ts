@@ -1,0 +1,106 @@
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+
+/** A message in its topic's log. */
+export interface Entry {
+  readonly topic: Topic;
+  readonly epoch: number;
+  readonly offset: number;
+  /** The offset of the entry that the log got before this one in this topic, 0 for the first. */
+  readonly previous: number;
+  /** As published. Nobody changes them. */
+  readonly bytes: Uint8Array;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+/** How an entry goes into a log. */
+export interface AppendOptions {
+  /** The idempotency key: a second publish to this topic under it within the window answers with the first one's position. */
+  key: string;
+  /** Milliseconds since 1970. */
+  expiresAt: number;
+}
+
+/** What became of a publish. */
+export interface Appended {
+  /** Null when the transport keeps no log. */
+  position: Position | null;
+  /** An earlier publish under the same key is the one that counts; nothing was added. */
+  duplicate: boolean;
+}
+
+/** What a subscriber of a topic is told. */
+export interface TopicListener {
+  /** Each entry once, in the order of offsets, also those this node published. */
+  entry(entry: Entry): void;
+  /** Bytes another node sent with `signal`. */
+  signal?(bytes: Uint8Array): void;
+  /** Entries were missed: read the history from where you are. */
+  gap(): void;
+}
+
+/** A subscription to one topic. */
+export interface TopicSubscription {
+  /** The log's last position when the subscription began: every later entry is reported. */
+  readonly head: Position;
+  close(): void;
+}
+
+/**
+ * Carries entries between nodes and keeps the topic logs. Never the client's socket.
+ *
+ * An implementer MUST give every entry of a topic a strictly higher offset than the one before, MUST resolve `publish` only
+ * when the entry is as safe as `durable` promises, MUST report to a publisher its own entries too, MUST NOT report an
+ * entry before it is that safe (an entry that a crash takes back would reuse its offset), and MUST reject with a
+ * PeykError: `unavailable` (retryable), `storage-full`, `closed`.
+ */
+export interface Transport {
+  /** Whether an accepted publish survives the crash that this storage is made for. */
+  readonly durable: boolean;
+  publish(topic: Topic, bytes: Uint8Array, options: AppendOptions): Promise<Appended>;
+  subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription>;
+  /** Live and unlogged: to every listener of the topic, this node's own too, best effort. */
+  signal(topic: Topic, bytes: Uint8Array): void;
+}
+
+/** One page of a log. */
+export interface HistoryPage {
+  /** Unexpired entries in (after, through], in order. */
+  entries: Entry[];
+  /** How far this page reaches. Equals head.offset when there is no more to read. */
+  through: number;
+  /** How many entries in (after, through] are not here because they expired. */
+  expired: number;
+  /** The log's last position. */
+  head: Position;
+  /** The highest offset that was evicted before it expired, 0 if none: whoever reads after a lower one has missed something. */
+  floor: number;
+}
+
+/**
+ * Reading a log. Optional beside Transport: without it nothing can be recovered.
+ *
+ * An implementer MUST count what expired and step over it, MUST NOT raise `floor` for expired entries, and MUST answer for
+ * an unknown topic with an empty page whose head has offset 0.
+ */
+export interface History {
+  /** @param limit entries at most in the page */
+  read(topic: Topic, after: number, limit: number): Promise<HistoryPage>;
+}
+
+/** Says that a topic's log has entries up to `head` that the handler was not yet told of. May repeat. */
+export interface WorkItem {
+  topic: Topic;
+  head: Position;
+}
+
+/**
+ * Every log's new entries as durable work, at least once, shared among nodes. Optional beside Transport.
+ *
+ * An implementer MUST hand out a topic again (after a restart too) until the handler resolved for its head, MUST NOT run
+ * the handler for one topic twice at a time, and MAY merge several entries of a topic into one item.
+ */
+export interface Work {
+  consume(handler: (item: WorkItem) => Promise<void>): Promise<{ close(): Promise<void> }>;
+}

@@ -1,0 +1,84 @@
+import type { Topic } from "../protocol/names.ts";
+import type { Position } from "../protocol/message.ts";
+import type { NewOutboxRow } from "./outbox.ts";
+
+/** Where a device can be pushed to. */
+export interface PushTarget {
+  /** A stable short hash of provider and token: what logs, explanations and indexes use. */
+  readonly id: string;
+  readonly provider: string;
+  /** The secret: a token, a subscription as JSON, a URL. */
+  readonly token: string;
+  /** Milliseconds since 1970. */
+  readonly registeredAt: number;
+  /** Why and when it was found dead; it stays to be seen. */
+  readonly disabled?: { readonly reason: string; readonly at: number };
+}
+
+/** How far one session is in one topic. */
+export interface Progress {
+  readonly epoch: number;
+  /** The app's handler is done up to here. */
+  readonly acked: number;
+  /** The engine has made up its mind about pushing up to here. */
+  readonly decided: number;
+}
+
+/** One user on one device, as stored. */
+export interface SessionRecord {
+  readonly deviceId: string;
+  /** Counts attachments. */
+  readonly generation: number;
+  /** The node that holds the session, connected or recent; null: away. */
+  readonly node: string | null;
+  /** When `node` last changed. Milliseconds since 1970. */
+  readonly changedAt: number;
+  readonly targets: readonly PushTarget[];
+  readonly progress: Readonly<Record<Topic, Progress>>;
+}
+
+/** A person. The unit of consistency: what stands in here changes together. */
+export interface UserRecord {
+  readonly userId: string;
+  /** 0: not stored yet. The store sets it on put. */
+  readonly version: number;
+  /** When a device last attached. Milliseconds since 1970. */
+  readonly seenAt: number;
+  /** Where each subscription began. */
+  readonly subscriptions: Readonly<Record<Topic, Position>>;
+  readonly sessions: readonly SessionRecord[];
+}
+
+/** Names that go on after `after`, in a fixed order, `limit` at most. */
+export interface Page {
+  after: string | undefined;
+  limit: number;
+}
+
+/**
+ * Keeps users.
+ *
+ * An implementer MUST treat records as values (never change one it was given or has handed out), MUST make `put` one atomic
+ * step together with the outbox rows, MUST read its own writes, and MUST keep the three look-ups in step with `put`.
+ */
+export interface Users {
+  get(userId: string): Promise<UserRecord | undefined>;
+  /**
+   * Stores `record` if the stored version is still `record.version` (0: none stored), adding `rows` to the outbox in the same
+   * step. Rows whose id the outbox knows are left as they are.
+   * @returns the new version, or undefined when somebody else was faster and nothing was changed
+   */
+  put(record: UserRecord, rows?: readonly NewOutboxRow[]): Promise<number | undefined>;
+  /** Forgets a user if the version is still that one. */
+  remove(userId: string, version: number): Promise<boolean>;
+  /** Users subscribed to `topic` who have at least one session with `node: null`. */
+  awayMembers(topic: Topic, page: Page): Promise<string[]>;
+  /** Users who have a session with this deviceId, or a push target with this id. */
+  holders(what: { deviceId: string } | { targetId: string }): Promise<string[]>;
+  /** Users with `seenAt` before that time. */
+  unseenSince(before: number, page: Page): Promise<string[]>;
+  /** Says for `ms` more milliseconds that this node lives. A store that admits one process at a time drops other nodes' leases at open. */
+  lease(node: string, ms: number): Promise<void>;
+  /** Users with a session on a node that has no live lease. */
+  orphans(page: Page): Promise<string[]>;
+}

@@ -1,0 +1,309 @@
+import type { ErrorCode } from "./errors.ts";
+import type { MessageOptions, Position } from "./message.ts";
+import type { Topic } from "./names.ts";
+
+/** The WebSocket subprotocol. */
+export const SUBPROTOCOL = "peyk.v1";
+/** The version in hello and welcome. */
+export const VERSION = 1;
+/** Types from here to 127 may be ignored when unknown; all other unknown types close the connection. */
+export const OPTIONAL_TYPES_FROM = 96;
+
+/**
+ * The first element of each frame. A frame is a msgpack array `[type, ...]`; its elements stand in the order in which the
+ * interfaces below list their fields. Trailing elements beyond those are ignored.
+ */
+export const FrameType = {
+  // from the client
+  hello: 1,
+  cursors: 2,
+  ack: 3,
+  publish: 4,
+  subscribe: 5,
+  unsubscribe: 6,
+  state: 7,
+  token: 8,
+  mark: 9,
+  target: 10,
+  failed: 11,
+  logout: 12,
+  // from the server
+  welcome: 33,
+  message: 34,
+  live: 35,
+  advance: 36,
+  gap: 37,
+  ok: 38,
+  error: 39,
+  receipt: 40,
+  ping: 41,
+  subscribed: 42,
+  unsubscribed: 43,
+  drain: 44,
+  expiring: 45,
+} as const;
+
+/** How far a device is in one topic. On the wire `[topic, epoch, offset]`. */
+export interface Cursor {
+  topic: Topic;
+  epoch: number;
+  offset: number;
+}
+
+/** What the server found when it looked where a topic can go on. On the wire `[topic, epoch, offset, recovered]`. */
+export interface Recovery {
+  topic: Topic;
+  epoch: number;
+  /** Entries after this offset follow. */
+  offset: number;
+  /** False when entries between the client's cursor and `offset` are gone for good. */
+  recovered: boolean;
+}
+
+/** The first frame. `[1, version, capabilities, deviceId, token, visible, attended, cursors, more]` */
+export interface HelloFrame {
+  type: "hello";
+  version: number;
+  /** Names of optional features the client has. None are defined yet: send an empty array. */
+  capabilities: string[];
+  deviceId: string;
+  token: string | null;
+  /** False: connected, but the app is in the background. */
+  visible: boolean;
+  attended: boolean;
+  cursors: Cursor[];
+  /** True when `cursors` frames follow. */
+  more: boolean;
+}
+
+/** More cursors of a hello. `[2, cursors, more]` */
+export interface CursorsFrame {
+  type: "cursors";
+  cursors: Cursor[];
+  more: boolean;
+}
+
+/** Proof of life, and progress. `[3, seen, cursors]` */
+export interface AckFrame {
+  type: "ack";
+  /** How many message and live frames this connection has brought so far. */
+  seen: number;
+  /** Where the app's handler is done, for topics in which that moved. */
+  cursors: Cursor[];
+}
+
+/** `[4, ref, topic, id, options, payload]` */
+export interface PublishFrame {
+  type: "publish";
+  ref: number;
+  topic: Topic;
+  id: string;
+  options: MessageOptions | null;
+  /** Raw msgpack `[content, data]`, spliced through unopened. */
+  payload: Uint8Array;
+}
+
+/** `[5, ref, topic, since]`; since: nil = from now on, `[epoch, offset]` = after that position (`[0, 0]` = from the log's beginning). */
+export interface SubscribeFrame {
+  type: "subscribe";
+  ref: number;
+  topic: Topic;
+  since: Position | null;
+}
+
+/** `[6, ref, topic]` */
+export interface UnsubscribeFrame {
+  type: "unsubscribe";
+  ref: number;
+  topic: Topic;
+}
+
+/** The app came to the front or left it. `[7, visible, attended]` */
+export interface StateFrame {
+  type: "state";
+  visible: boolean;
+  attended: boolean;
+}
+
+/** A fresh token for the same user. `[8, ref, token]` */
+export interface TokenFrame {
+  type: "token";
+  ref: number;
+  token: string;
+}
+
+/** The person read or dismissed a message. `[9, ref, kind, topic, id, epoch, offset]` */
+export interface MarkFrame {
+  type: "mark";
+  ref: number;
+  kind: "read" | "dismissed";
+  topic: Topic;
+  id: string;
+  epoch: number;
+  offset: number;
+}
+
+/** Registers (or with token nil removes) this device's push target. `[10, ref, provider, token]` */
+export interface TargetFrame {
+  type: "target";
+  ref: number;
+  provider: string;
+  token: string | null;
+}
+
+/** The app's handler gave up on an entry; the cursor passes it. `[11, topic, epoch, offset, reason]` */
+export interface FailedFrame {
+  type: "failed";
+  topic: Topic;
+  epoch: number;
+  offset: number;
+  /** "threw" or "timeout". No more than a word: the app's own errors stay in the app. */
+  reason: string;
+}
+
+/** Ends the session: its targets are released, its connection is closed after the answer. `[12, ref]` */
+export interface LogoutFrame {
+  type: "logout";
+  ref: number;
+}
+
+export type ClientFrame =
+  | HelloFrame
+  | CursorsFrame
+  | AckFrame
+  | PublishFrame
+  | SubscribeFrame
+  | UnsubscribeFrame
+  | StateFrame
+  | TokenFrame
+  | MarkFrame
+  | TargetFrame
+  | FailedFrame
+  | LogoutFrame;
+
+/** The answer to hello. `[33, version, userId, time, heartbeatMs, ackMs, limits, recovery]` */
+export interface WelcomeFrame {
+  type: "welcome";
+  version: number;
+  userId: string;
+  /** The server's clock, milliseconds since 1970. */
+  time: number;
+  /** The server sends something at least this often. */
+  heartbeatMs: number;
+  /** The longest a client holds back an ack. */
+  ackMs: number;
+  limits: { frameBytes: number; topics: number };
+  /** One per subscribed topic. */
+  recovery: Recovery[];
+}
+
+/** `[34, topic, epoch, offset, previous, envelope]` */
+export interface MessageFrame {
+  type: "message";
+  topic: Topic;
+  epoch: number;
+  offset: number;
+  /** The offset of the entry before this one: a client whose own is lower has missed something. */
+  previous: number;
+  /** Raw msgpack of an Envelope. */
+  envelope: Uint8Array;
+}
+
+/** `[35, topic, envelope]` */
+export interface LiveFrame {
+  type: "live";
+  topic: Topic;
+  envelope: Uint8Array;
+}
+
+/** Entries up to `offset` expired unread and are stepped over. `[36, topic, epoch, offset, expired]` */
+export interface AdvanceFrame {
+  type: "advance";
+  topic: Topic;
+  epoch: number;
+  offset: number;
+  expired: number;
+}
+
+/** Entries up to `offset` are gone: recovery was not whole. `[37, topic, epoch, offset]` */
+export interface GapFrame {
+  type: "gap";
+  topic: Topic;
+  epoch: number;
+  offset: number;
+}
+
+/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, duplicate }`, for subscribe `{ epoch, offset }`. */
+export interface OkFrame {
+  type: "ok";
+  ref: number;
+  value: unknown;
+}
+
+/** `[39, ref, code, retryable, retryAfterMs, hint]` */
+export interface ErrorFrame {
+  type: "error";
+  /** The request it answers; nil before a close. */
+  ref: number | null;
+  code: ErrorCode;
+  retryable: boolean;
+  retryAfterMs: number | null;
+  hint: string | null;
+}
+
+/** What became of a private message this client published. `[40, kind, topic, id, epoch, offset, at]` */
+export interface ReceiptFrame {
+  type: "receipt";
+  kind: "delivered" | "read" | "dismissed";
+  topic: Topic;
+  id: string;
+  epoch: number;
+  offset: number;
+  at: number;
+}
+
+/** Asks for an ack. `[41]` */
+export interface PingFrame {
+  type: "ping";
+}
+
+/** The user was subscribed by another device or the server. `[42, topic, epoch, offset]` */
+export interface SubscribedFrame {
+  type: "subscribed";
+  topic: Topic;
+  epoch: number;
+  offset: number;
+}
+
+/** `[43, topic]` */
+export interface UnsubscribedFrame {
+  type: "unsubscribed";
+  topic: Topic;
+}
+
+/** The node leaves: reconnect at a random moment within the window. `[44, windowMs]` */
+export interface DrainFrame {
+  type: "drain";
+  windowMs: number;
+}
+
+/** The token runs out: send a fresh one. `[45, inMs]` */
+export interface ExpiringFrame {
+  type: "expiring";
+  inMs: number;
+}
+
+export type ServerFrame =
+  | WelcomeFrame
+  | MessageFrame
+  | LiveFrame
+  | AdvanceFrame
+  | GapFrame
+  | OkFrame
+  | ErrorFrame
+  | ReceiptFrame
+  | PingFrame
+  | SubscribedFrame
+  | UnsubscribedFrame
+  | DrainFrame
+  | ExpiringFrame;

@@ -1,0 +1,91 @@
+import type { Topic } from "./names.ts";
+
+/** Where an entry is in one topic's log. A new epoch says that the log was lost or replaced. */
+export interface Position {
+  /** Names this life of the log. A safe integer > 0. */
+  readonly epoch: number;
+  /** Counts the log's entries from 1. 0 is "before the first". */
+  readonly offset: number;
+}
+
+/** How soon a message is worth waking a device (RFC 8030 section 5.3). */
+export type Urgency = "very-low" | "low" | "normal" | "high";
+
+/** What a push shows. Providers map these to their own fields and leave out what they lack. */
+export interface Notification {
+  title?: string;
+  body?: string;
+  icon?: string;
+  image?: string;
+  /** Where a tap leads. */
+  url?: string;
+  badge?: number;
+  sound?: string;
+  /** A later push with the same key replaces this one on the device. */
+  collapseKey?: string;
+  actions?: readonly { action: string; title: string }[];
+}
+
+/** The fields of a message that steer its delivery. Absent means the default. */
+export interface MessageOptions {
+  /** Seconds the message is worth delivering. Default 30 days. 0 is not allowed: use `live`. */
+  ttl?: number;
+  /** Default "normal". */
+  urgency?: Urgency;
+  notification?: Notification;
+  /** Only for whoever is connected now: no log, no push. */
+  live?: boolean;
+  /** Kept in the log, never pushed. */
+  inApp?: boolean;
+  /** A background push: wakes the app, shows nothing. */
+  silent?: boolean;
+  /** `content` is the alert's body. */
+  useAsAlert?: boolean;
+}
+
+/** What a publisher hands over. */
+export interface OutgoingMessage<Data = unknown> extends MessageOptions {
+  /** A userId, or `*` for a public channel. */
+  to: string;
+  /** Default "default". */
+  channel?: string;
+  /** The idempotency key, scoped to sender and topic. Made if absent. */
+  id?: string;
+  content?: string;
+  /** Any msgpack value. */
+  data?: Data;
+}
+
+/** A message as an app's handler gets it. */
+export interface Message<Data = unknown> extends MessageOptions {
+  readonly id: string;
+  readonly to: string;
+  readonly channel: string;
+  readonly topic: Topic;
+  /** The sending user; undefined for a server's publish that named none. */
+  readonly from: string | undefined;
+  readonly content: string | undefined;
+  readonly data: Data;
+  /** Milliseconds since 1970, the server's clock. */
+  readonly sentAt: number;
+  /** Undefined for a `live` message: it is in no log. */
+  readonly position: Position | undefined;
+}
+
+/** The defaults that absent message fields stand for. */
+export const DEFAULT_TTL_SECONDS = 30 * 24 * 3600;
+
+/**
+ * What a log keeps of a message, as bytes: the msgpack array `[id, from, sentAt, expiresAt, options, payload]`.
+ * `payload` is the publisher's own bytes, a msgpack array `[content, data]`; the engine opens it only to compose a push.
+ */
+export interface Envelope {
+  readonly id: string;
+  readonly from: string | undefined;
+  readonly sentAt: number;
+  /** Milliseconds since 1970 after which nobody needs it any more. */
+  readonly expiresAt: number;
+  readonly options: MessageOptions | undefined;
+  /** Raw msgpack: `[content, data]`. */
+  readonly payload: Uint8Array;
+}
