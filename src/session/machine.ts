@@ -1,0 +1,191 @@
+import { assign, setup } from "xstate";
+
+/**
+ * A session's behaviour: what one user on one device is at the moment, and what becomes of a message because of that.
+ * The only place where it is written down. Nothing here but xstate is imported, so the whole file can be pasted into
+ * Stately's editor.
+ *
+ * It does nothing by itself: `step.ts` asks it what to do and hands out the names of its actions.
+ * Actions and guards take no params and look at no event, since their answer is remembered and replayed.
+ */
+export const sessionMachine = setup({
+  types: {
+    input: {} as { graceMs: number; drainWindowMs: number },
+    context: {} as {
+      /** There is somewhere to push to. */
+      hasTarget: boolean;
+      /** The person is at the device. Only while connected. */
+      attended: boolean;
+      /** The socket was lost because the node drains. Only while recent. */
+      draining: boolean;
+      graceMs: number;
+      drainWindowMs: number;
+    },
+    events: {} as {
+      type:
+        // a connection comes; when there is one already, the new one replaces it
+        | "attach.visible"
+        | "attach.background"
+        // what the client says of itself
+        | "foreground"
+        | "background"
+        | "attended"
+        | "unattended"
+        // the first push target was registered, the last one was lost
+        | "target.some"
+        | "target.none"
+        // the oldest unseen send passed the ack timeout; nothing is overdue any more
+        | "overdue"
+        | "seen"
+        // the connection goes: in order, without a word, because the node drains, to a newer one on another node
+        | "closed.clean"
+        | "closed.lost"
+        | "drained"
+        | "replaced"
+        // the node that held the session died, or this one was restarted
+        | "orphaned"
+        | "signOut"
+        // a message, by class: urgency normal or high; low or very-low; in-app; live
+        | "message.alert"
+        | "message.quiet"
+        | "message.inApp"
+        | "message.live";
+    },
+  },
+  delays: {
+    /** How long a lost session may take to come back. After a drain, the window over which clients return comes first. */
+    grace: ({ context }) => context.graceMs + (context.draining ? context.drainWindowMs : 0),
+  },
+  guards: {
+    hasTarget: ({ context }) => context.hasTarget,
+  },
+  actions: {
+    // The route of a message. No `deliver`: nothing goes to the socket. No push action: none is wanted.
+    deliver() {},
+    pushNow() {},
+    pushIfUnseen() {},
+    pushWhenAway() {},
+    pushCoalesced() {},
+    /** A push is wanted and there is no target. */
+    nowhereToPush() {},
+    // Effects.
+    /** Push what is overdue and was held back until then. */
+    pushOverdue() {},
+    /** Write down that the session is away, then decide about everything that is still undecided. */
+    decideRest() {},
+    /** Drop the session's pending pushes and targets. */
+    release() {},
+    // Facets.
+    gainTarget: assign({ hasTarget: true }),
+    loseTarget: assign({ hasTarget: false }),
+    becomeAttended: assign({ attended: true }),
+    becomeUnattended: assign({ attended: false }),
+    beginDraining: assign({ draining: true }),
+    endDraining: assign({ draining: false }),
+  },
+}).createMachine({
+  id: "session",
+  context: ({ input }) => ({ hasTarget: false, attended: false, draining: false, ...input }),
+  initial: "disconnected",
+  on: {
+    "attach.visible": ".connected",
+    "attach.background": ".backgrounded",
+    "target.some": { actions: "gainTarget" },
+    "target.none": { actions: "loseTarget" },
+    signOut: ".signedOut",
+  },
+  states: {
+    connected: {
+      initial: "live",
+      exit: "becomeUnattended",
+      on: {
+        background: "backgrounded",
+        attended: { actions: "becomeAttended" },
+        unattended: { actions: "becomeUnattended" },
+        "closed.clean": { target: "disconnected.away", actions: "decideRest" },
+        "closed.lost": "disconnected.recent",
+        drained: { target: "disconnected.recent", actions: "beginDraining" },
+        // Whoever took the session decides the rest.
+        replaced: "disconnected.away",
+        "message.quiet": { actions: "deliver" },
+        "message.inApp": { actions: "deliver" },
+        "message.live": { actions: "deliver" },
+      },
+      states: {
+        /** What is sent is seen in time. */
+        live: {
+          on: {
+            overdue: { target: "suspect", actions: "pushOverdue" },
+            "message.alert": [
+              { guard: "hasTarget", actions: ["deliver", "pushIfUnseen"] },
+              { actions: ["deliver", "nowhereToPush"] },
+            ],
+          },
+        },
+        /** Something is overdue: the socket may be dead though open. */
+        suspect: {
+          on: {
+            overdue: { actions: "pushOverdue" },
+            seen: "live",
+            "message.alert": [
+              { guard: "hasTarget", actions: ["deliver", "pushNow"] },
+              { actions: ["deliver", "nowhereToPush"] },
+            ],
+          },
+        },
+      },
+    },
+    /** The socket is open, the person is not looking. */
+    backgrounded: {
+      on: {
+        foreground: "connected",
+        // What was sent just before it went to the background may still wait to be seen.
+        overdue: { actions: "pushOverdue" },
+        "closed.clean": { target: "disconnected.away", actions: "decideRest" },
+        // Systems cut background sockets at will: nobody is about to come back.
+        "closed.lost": { target: "disconnected.away", actions: "decideRest" },
+        drained: { target: "disconnected.recent", actions: "beginDraining" },
+        replaced: "disconnected.away",
+        "message.alert": [
+          { guard: "hasTarget", actions: ["deliver", "pushNow"] },
+          { actions: ["deliver", "nowhereToPush"] },
+        ],
+        "message.quiet": [
+          { guard: "hasTarget", actions: ["deliver", "pushCoalesced"] },
+          { actions: ["deliver", "nowhereToPush"] },
+        ],
+        "message.inApp": { actions: "deliver" },
+        "message.live": { actions: "deliver" },
+      },
+    },
+    disconnected: {
+      initial: "away",
+      states: {
+        /** The socket was lost moments ago: hold, it may come back. */
+        recent: {
+          exit: "endDraining",
+          after: {
+            grace: { target: "away", actions: "decideRest" },
+          },
+          on: {
+            replaced: "away",
+            "message.alert": [{ guard: "hasTarget", actions: "pushWhenAway" }, { actions: "nowhereToPush" }],
+            "message.quiet": [{ guard: "hasTarget", actions: "pushWhenAway" }, { actions: "nowhereToPush" }],
+          },
+        },
+        /** Nobody there. */
+        away: {
+          on: {
+            orphaned: "recent",
+            "message.alert": [{ guard: "hasTarget", actions: "pushNow" }, { actions: "nowhereToPush" }],
+            "message.quiet": [{ guard: "hasTarget", actions: "pushCoalesced" }, { actions: "nowhereToPush" }],
+          },
+        },
+      },
+    },
+    signedOut: {
+      type: "final",
+      entry: "release",
+    },
+  },
+});
