@@ -11,12 +11,10 @@ export interface PushNotification {
   position: Position;
   /** Stays the same on every try: the provider's collapse or idempotency key, at most 64 bytes. */
   collapseId: string;
-  /** What to show; undefined with `silent`. */
+  /** What to show; undefined with `silent`. Without a title and body it only says that a message waits: the app finds the words. */
   alert: Notification | undefined;
   /** Wakes the app, shows nothing. */
   silent: boolean;
-  /** The message's text, where it was asked to be the alert; otherwise the push only says that a message waits. */
-  content: string | undefined;
   urgency: Urgency;
   /** Seconds it is worth keeping. */
   ttl: number;

@@ -1,0 +1,42 @@
+/**
+ * Peyk: hand it a message for a user or a channel, and every device of every recipient gets it, over the socket when the
+ * person is there, by push notification when not.
+ *
+ * @module
+ */
+export { createEngine, type Engine, type EngineOptions, type Limits, type SubscribeOptions } from "./src/create_engine.ts";
+export type { Receipt } from "./src/delivery/publish.ts";
+export type { Counters } from "./src/delivery/counters.ts";
+export type { EngineEvents, ReceiptEvent, SessionChange } from "./src/delivery/events.ts";
+export type { DeviceName, EntryName, Note, NoteKind } from "./src/delivery/journal.ts";
+export { deviceName } from "./src/delivery/session.ts";
+export type { DeviceExplanation, Explanation } from "./src/explain.ts";
+export type { SessionInfo } from "./src/sessions.ts";
+export type { Action, Authenticate, Authorize, Credentials, Identity } from "./src/gateway/authorization.ts";
+export { memory } from "./src/memory/memory.ts";
+export type { Policy } from "./src/session/policy.ts";
+export type { Route, SessionState } from "./src/session/step.ts";
+export { CloseCode } from "./src/protocol/codes.ts";
+export { type ErrorCode, type ErrorDetails, PeykError } from "./src/protocol/errors.ts";
+export type { Message, MessageOptions, Notification, OutgoingMessage, Position, Urgency } from "./src/protocol/message.ts";
+export type { Topic } from "./src/protocol/names.ts";
+export type { Clock, Timer } from "./src/ports/clock.ts";
+export type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "./src/ports/connection.ts";
+export type { Logger } from "./src/ports/logger.ts";
+export type { CancelMatch, NewOutboxRow, Outbox, OutboxEnd, OutboxRow } from "./src/ports/outbox.ts";
+export type { PushNotification, PushProvider, PushResult } from "./src/ports/push_provider.ts";
+export type { Random } from "./src/ports/random.ts";
+export type { OpenStorage, Retention, Storage, StorageContext } from "./src/ports/storage.ts";
+export type {
+  Appended,
+  AppendOptions,
+  Entry,
+  History,
+  HistoryPage,
+  TopicListener,
+  TopicSubscription,
+  Transport,
+  Work,
+  WorkItem,
+} from "./src/ports/transport.ts";
+export type { Page, Progress, PushTarget, SessionRecord, UserRecord, Users } from "./src/ports/users.ts";

@@ -1,0 +1,377 @@
+import { encodePayload } from "../protocol/codec.ts";
+import { PeykError } from "../protocol/errors.ts";
+import type { Message, OutgoingMessage, Position } from "../protocol/message.ts";
+import { checkName, type Topic, topicOf } from "../protocol/names.ts";
+import { checkOptions } from "../protocol/options.ts";
+import type { CloseReason, Status } from "./connection.ts";
+import { createDeviceStore } from "./device_store.ts";
+import {
+  type ClientStorage,
+  currentEnvironment,
+  type Environment,
+  type Page,
+  randomId,
+  type WebSocketConstructor,
+} from "./environment.ts";
+import { createInbox } from "./inbox.ts";
+import { createLeader, type Presence, type ToTab } from "./leader.ts";
+import { join, type ListenOptions } from "./listeners.ts";
+import { createOutgoing } from "./outgoing.ts";
+import { watchPresence } from "./presence.ts";
+import { joinTabs, type Tabs } from "./tabs.ts";
+
+export { PeykError } from "../protocol/errors.ts";
+export type { ErrorCode } from "../protocol/errors.ts";
+export type { Message, MessageOptions, Notification, OutgoingMessage, Position, Urgency } from "../protocol/message.ts";
+export type { CloseReason, Status } from "./connection.ts";
+export type { ClientStorage, WebSocketConstructor, WebSocketLike } from "./environment.ts";
+export type { Presence } from "./leader.ts";
+export type { ListenOptions } from "./listeners.ts";
+
+/** How to connect. */
+export interface ConnectOptions {
+  /** What `authenticate` gets. A function is asked at each connect, and when the token is about to run out. */
+  token?: string | (() => string | Promise<string>);
+  /** Names this installation: random, at least 128 bits, a secret. Default: made, and kept in `storage`. */
+  deviceId?: string;
+  /** Keeps the deviceId and how far this device has read. Default: `localStorage` in a page, else nothing is kept. */
+  storage?: ClientStorage;
+  /** Default: the global one. */
+  WebSocket?: WebSocketConstructor;
+}
+
+/** What the engine said to a publish. */
+export interface Receipt {
+  readonly id: string;
+  readonly topic: Topic;
+  /** Undefined for a `live` message: it is in no log. */
+  readonly position: Position | undefined;
+  /** Whether it survives the crash that the engine's storage is made for. */
+  readonly durable: boolean;
+  /** It was published before, under the same id. */
+  readonly duplicate: boolean;
+}
+
+/** What became of a private message that this user published. */
+export interface DeliveryReceipt {
+  readonly kind: "delivered" | "read" | "dismissed";
+  readonly id: string;
+  readonly topic: Topic;
+  readonly position: Position;
+  /** Milliseconds since 1970, the server's clock. */
+  readonly at: number;
+}
+
+/** Messages up to this position were lost to this device: the log was replaced, or they were evicted unread. */
+export interface Gap {
+  readonly topic: Topic;
+  readonly position: Position;
+}
+
+/** A message's topic. */
+export interface TopicName {
+  /** A userId, or `*` for a public channel. */
+  to: string;
+  /** Default "default". */
+  channel?: string;
+}
+
+/** A handler of messages. What it returns is waited for; then the message is acked. */
+export type MessageHandler<Data = unknown> = (message: Message<Data>) => void | PromiseLike<void>;
+
+/**
+ * A device's line to the engine. It connects by itself, comes back by itself, and brings every message once.
+ *
+ * Tabs of one installation share one connection where the browser can (Web Locks, BroadcastChannel): each tab's handlers get
+ * each message, and the device has acked it when the first tab's are done.
+ */
+export interface PeykClient extends AsyncDisposable {
+  /**
+   * Runs `handler` for each message, of all channels or of one: in the order of its topic and one at a time, topics
+   * independently. A message is acked when its handlers have returned or resolved. One that throws, or takes longer than 30 s,
+   * is tried 3 times; then the message is passed and reported as failed, here to `onError`. Messages wait for the first
+   * handler. `live` messages do not wait, for a handler or for each other, and are not tried again.
+   */
+  onMessage<Data = unknown>(handler: MessageHandler<Data>, options?: ListenOptions): () => void;
+  onMessage<Data = unknown>(channel: string, handler: MessageHandler<Data>, options?: ListenOptions): () => void;
+  /**
+   * The messages of all channels. One is acked when the next is asked for, however long that takes; leaving the loop leaves
+   * the last one unacked, and it comes again for the next handler. Ends when the signal aborts or the client is closed.
+   */
+  messages<Data = unknown>(options?: ListenOptions): AsyncIterableIterator<Message<Data>>;
+  /** Tells the status now, and whenever it changes. */
+  onStatus(listener: (status: Status) => void, options?: ListenOptions): () => void;
+  onReceipt(listener: (receipt: DeliveryReceipt) => void, options?: ListenOptions): () => void;
+  onGap(listener: (gap: Gap) => void, options?: ListenOptions): () => void;
+  /** A message was given up: its handler threw (`internal`, with the cause) or hung (`timeout`), or it can't be read (`bad-message`). */
+  onError(listener: (error: PeykError, message: Message | undefined) => void, options?: ListenOptions): () => void;
+  /**
+   * Resolves when the engine has accepted the message. Kept and said again under the same id until then, also while offline,
+   * up to 1,000 requests. A `live` message is for now: it is not kept.
+   * @throws {PeykError} as a rejection: what the engine refused, `too-many`, `closed`, and `unavailable` for a live message
+   */
+  publish(message: OutgoingMessage): Promise<Receipt>;
+  /**
+   * Subscribes the user, all devices. Messages come from now on, or from after `since`; offset 0 is the log's beginning.
+   * @returns where it begins
+   */
+  subscribe(topic: TopicName & { since?: Position }): Promise<Position>;
+  unsubscribe(topic: TopicName): Promise<void>;
+  markRead(message: Message): Promise<void>;
+  markDismissed(message: Message): Promise<void>;
+  /** Registers where this device can be pushed to when it is not here. */
+  registerPush(target: { provider: string; token: string }): Promise<void>;
+  unregisterPush(provider: string): Promise<void>;
+  /** Says whether the person is there, instead of what is observed (outside a page: visible, not attended). Undefined: observe again. */
+  setPresence(presence: Partial<Presence> | undefined): void;
+  /** Ends the session: push targets are released, nothing more is delivered to this device. Then the client is closed. */
+  logout(): Promise<void>;
+  /** Only leaves: messages go on to be pushed. What is unanswered is rejected with `closed`. */
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to an engine.
+ * @param url ws(s) or http(s), in a page also a path
+ * @throws {PeykError} `bad-url`, `bad-name` (deviceId), `unsupported` (no WebSocket here)
+ */
+export function connect(url: string, options: ConnectOptions = {}): PeykClient {
+  return connectIn(currentEnvironment(options), url, options);
+}
+
+/** `connect` with everything it takes from its surroundings given. */
+export function connectIn(
+  environment: Environment,
+  url: string,
+  options: Pick<ConnectOptions, "token" | "deviceId">,
+): PeykClient {
+  const { time, page } = environment;
+  const address = socketUrl(url, page);
+  const store = createDeviceStore(environment, address, options.deviceId);
+  const statusListeners = new Set<(status: Status) => void>();
+  const receiptListeners = new Set<(receipt: DeliveryReceipt) => void>();
+  const gapListeners = new Set<(gap: Gap) => void>();
+  const errorListeners = new Set<(error: PeykError, message: Message | undefined) => void>();
+  const loops = new Set<() => void>();
+  let status: Status = { state: "connecting" };
+  let life = "";
+
+  const presence = watchPresence(page, time, (presence) => {
+    tabs.send({ type: "presence", presence });
+    if (presence.visible) tabs.send({ type: "wake" });
+  });
+  const outgoing = createOutgoing(time, (frame, again) => tabs.send({ type: "request", frame, again }));
+  const inbox = createInbox({
+    time,
+    done: (cursor, failed) => tabs.send({ type: "done", cursor, failed }),
+    wanted: () => tabs.send({ type: "pending" }),
+    gap: receive,
+    failed: (error, message) => tell(errorListeners, error, message),
+  });
+  let tabs = enter();
+
+  const wake = () => tabs.send({ type: "wake" });
+  // A page that is put aside may come back as it was, without its socket; it may not hold the connection meanwhile.
+  const hidden = () => void tabs.close();
+  const shown = ({ persisted }: Event & { persisted?: boolean }) => {
+    if (persisted) tabs = enter();
+  };
+  page?.window.addEventListener("online", wake);
+  page?.window.addEventListener("pagehide", hidden);
+  page?.window.addEventListener("pageshow", shown);
+
+  function enter(): Tabs {
+    return joinTabs({
+      environment,
+      name: store.name,
+      lead: (emit) => createLeader({ environment, url: address, store, token: options.token, emit }),
+      receive,
+      presence: presence.current,
+    });
+  }
+
+  function receive(message: ToTab): void {
+    switch (message.type) {
+      case "message":
+        return inbox.message(message);
+      case "live":
+        return inbox.live(message);
+      case "subscribed":
+      case "unsubscribed":
+        return inbox.forget(message.topic);
+      case "ok":
+      case "error":
+        return outgoing.answer(message);
+      case "gap":
+        return tell(gapListeners, { topic: message.topic, position: positionOf(message) });
+      case "receipt": {
+        const { kind, id, topic, at } = message;
+        return tell(receiptListeners, { kind, id, topic, position: positionOf(message), at });
+      }
+      case "status":
+        if (message.status.state !== "connected") outgoing.disconnected();
+        else if (message.life !== life) outgoing.connected();
+        life = message.status.state === "connected" ? message.life : "";
+        return follow(message.status);
+    }
+  }
+
+  function follow(next: Status): void {
+    if (status.state === "closed") return;
+    status = next;
+    if (next.state === "closed") void end(closedBy(next.reason));
+    tell(statusListeners, next);
+  }
+
+  function end(error: PeykError): Promise<void> {
+    outgoing.close(error);
+    inbox.close();
+    presence.close();
+    for (const finish of loops) finish();
+    page?.window.removeEventListener("online", wake);
+    page?.window.removeEventListener("pagehide", hidden);
+    page?.window.removeEventListener("pageshow", shown);
+    return tabs.close();
+  }
+
+  async function mark(kind: "read" | "dismissed", { topic, id, position }: Message): Promise<void> {
+    if (!position) throw badMessage("A live message is in no log: it can't be marked.");
+    await outgoing.ask({ type: "mark", kind, topic, id, ...position });
+  }
+
+  return {
+    onMessage(...given: unknown[]) {
+      const channel = typeof given[0] === "string" ? given.shift() as string : undefined;
+      const [run, options] = given as [MessageHandler<never>, ListenOptions?];
+      return inbox.add({ channel, run, patient: false }, options);
+    },
+    async *messages<Data>({ signal }: ListenOptions = {}) {
+      const waiting: { message: Message<Data>; settle: (outcome: "done" | "left") => void }[] = [];
+      let current: typeof waiting[number] | undefined;
+      let wakeUp = () => {};
+      let ended = status.state === "closed" || signal?.aborted === true;
+      const finish = () => {
+        ended = true;
+        wakeUp();
+      };
+      const run = (message: Message<Data>) =>
+        new Promise<"done" | "left">((settle) => {
+          waiting.push({ message, settle });
+          wakeUp();
+        });
+      const leave = inbox.add({ channel: undefined, run, patient: true });
+      loops.add(finish);
+      signal?.addEventListener("abort", finish);
+      try {
+        while (!ended) {
+          current = waiting.shift();
+          if (current) {
+            yield current.message;
+            current.settle("done");
+            current = undefined;
+          } else await new Promise<void>((resolve) => wakeUp = resolve);
+        }
+      } finally {
+        leave();
+        loops.delete(finish);
+        signal?.removeEventListener("abort", finish);
+        for (const { settle } of current ? [current, ...waiting] : waiting) settle("left");
+      }
+    },
+    onStatus(listener, options) {
+      const leave = join(statusListeners, listener, options);
+      if (!options?.signal?.aborted) tell(new Set([listener]), status);
+      return leave;
+    },
+    onReceipt: (listener, options) => join(receiptListeners, listener, options),
+    onGap: (listener, options) => join(gapListeners, listener, options),
+    onError: (listener, options) => join(errorListeners, listener, options),
+    async publish({ to, channel, id = randomId(), content, data, ...rest }) {
+      const topic = topicOf(to, channel);
+      checkName(id, "id");
+      const options = checkOptions(rest);
+      if (content !== undefined && typeof content !== "string") throw badMessage("content is text; the rest goes into data.");
+      const payload = encodePayload(content, data);
+      const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.live);
+      const { durable, duplicate, ...at } = value as Omit<Receipt, "position"> & { epoch: number | null; offset: number };
+      return {
+        id: at.id,
+        topic: at.topic,
+        position: at.epoch === null ? undefined : positionOf(at as Position),
+        durable,
+        duplicate,
+      };
+    },
+    async subscribe({ to, channel, since }) {
+      const value = await outgoing.ask({
+        type: "subscribe",
+        topic: topicOf(to, channel),
+        since: since ? positionOf(since) : null,
+      });
+      return positionOf(value as Position);
+    },
+    async unsubscribe({ to, channel }) {
+      await outgoing.ask({ type: "unsubscribe", topic: topicOf(to, channel) });
+    },
+    markRead: (message) => mark("read", message),
+    markDismissed: (message) => mark("dismissed", message),
+    async registerPush({ provider, token }) {
+      if (typeof token !== "string") throw badMessage("A push token is text; give a PushSubscription as JSON.");
+      await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token });
+    },
+    async unregisterPush(provider) {
+      await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token: null });
+    },
+    setPresence: presence.set,
+    async logout() {
+      await outgoing.ask({ type: "logout" });
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+
+  async function close(): Promise<void> {
+    if (status.state === "closed") return;
+    status = { state: "closed" };
+    const left = end(closedBy(undefined));
+    tell(statusListeners, status);
+    await left;
+  }
+}
+
+/** A listener that throws is its author's to know of; nobody else's turn is lost for it. */
+function tell<Args extends unknown[]>(listeners: Set<(...args: Args) => void>, ...args: Args): void {
+  for (const listener of [...listeners]) {
+    try {
+      listener(...args);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+function socketUrl(given: string, page: Page | undefined): string {
+  try {
+    const url = new URL(given, page?.document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (/^wss?:$/.test(url.protocol) && url.hash === "") return url.href;
+  } catch {
+    // Said below.
+  }
+  throw new PeykError("bad-url", "not the address of an engine", { hint: "Give one that begins with ws:// or wss://." });
+}
+
+function positionOf({ epoch, offset }: Position): Position {
+  return { epoch, offset };
+}
+
+function badMessage(hint: string): PeykError {
+  return new PeykError("bad-message", "a message that can't be sent", { hint });
+}
+
+function closedBy(reason: CloseReason | undefined): PeykError {
+  const code = reason === "unauthorized" || reason === "replaced" ? reason : "closed";
+  return new PeykError(code, reason ? `the connection ended for good: ${reason}` : "the client is closed");
+}

@@ -1,0 +1,259 @@
+import { CloseCode, mayReconnect } from "../protocol/codes.ts";
+import { decodeServerFrames, encodeClientFrame } from "../protocol/codec.ts";
+import { PeykError } from "../protocol/errors.ts";
+import {
+  type ClientFrame,
+  type Cursor,
+  type ErrorFrame,
+  type ServerFrame,
+  SUBPROTOCOL,
+  VERSION,
+  type WelcomeFrame,
+} from "../protocol/frames.ts";
+import type { Environment, WebSocketLike } from "./environment.ts";
+
+/** The name of the close code that ended a connection, "unreachable" when there was none, "token" when `token()` failed. */
+export type CloseReason = keyof typeof CloseCode | "unreachable" | "token";
+
+/** How the client stands. */
+export type Status =
+  | { readonly state: "connecting" }
+  | { readonly state: "connected"; readonly userId: string }
+  /** Not connected; the next try is at `retryAt` (milliseconds since 1970), or as soon as the network is back. */
+  | { readonly state: "waiting"; readonly retryAt: number; readonly reason: CloseReason; readonly hint?: string }
+  /** For good. Without a reason: `close()` was called. */
+  | { readonly state: "closed"; readonly reason?: CloseReason; readonly hint?: string };
+
+const BACKOFF_FIRST_MS = 250;
+const BACKOFF_MOST_MS = 30_000;
+/** A connection that lived this long was a good one: the next backoff begins anew. */
+const STABLE_MS = 5_000;
+/** From the first step of a try to its welcome. */
+const WELCOME_WITHIN_MS = 20_000;
+/** On top of two heartbeats. */
+const SILENCE_MS = 5_000;
+const CLOSE_WITHIN_MS = 1_000;
+/** Cursors in one frame: it stays far below every limit on frames. */
+const CURSORS_PER_FRAME = 100;
+
+/** What a connection needs, and whom it tells. */
+export interface ConnectionOptions {
+  environment: Environment;
+  url: string;
+  token: () => string | null | Promise<string | null>;
+  /** What to say in hello, asked at each try. */
+  hello: () => { deviceId: string; visible: boolean; attended: boolean; cursors: Cursor[] };
+  status(status: Status): void;
+  /** The answer to hello; before `status` says connected. */
+  welcome(frame: WelcomeFrame): void;
+  /** The frames of one WebSocket message. */
+  frames(frames: ServerFrame[]): void;
+}
+
+/** A socket to the engine that comes back until it is told not to. */
+export interface Connection {
+  /** False: not connected, nothing was sent. Throws `bad-message` and `too-large`. */
+  send(frame: ClientFrame): boolean;
+  /** Tries now, if it waits. */
+  wake(): void;
+  /** Leaves this socket and comes back: at once, or after a backoff. */
+  reconnect(code: CloseCode, how: "at once" | "after a backoff"): void;
+  /** The next try is not before that time from now. */
+  holdOff(ms: number): void;
+  /** For good; `status` is not told. Resolves when the socket is closed. */
+  stop(code: CloseCode): Promise<void>;
+}
+
+export function createConnection(options: ConnectionOptions): Connection {
+  const { time, WebSocket } = options.environment;
+  let socket: WebSocketLike | undefined;
+  let welcomed: WelcomeFrame | undefined;
+  let welcomedAt = 0;
+  let heardAt = 0;
+  let failures = 0;
+  let notBefore = 0;
+  let refusal: ErrorFrame | undefined;
+  /** One timer at a time: the next try, the wait for a welcome, or the watch for silence. */
+  let timer: unknown;
+  let state: Status["state"] = "connecting";
+  /** Numbers the tries: what belongs to an earlier one comes too late. */
+  let life = 0;
+
+  function report(status: Status): void {
+    state = status.state;
+    options.status(status);
+  }
+
+  function wait(task: () => void, ms: number): void {
+    time.clearTimeout(timer);
+    timer = time.setTimeout(task, ms);
+  }
+
+  async function open(): Promise<void> {
+    const mine = ++life;
+    refusal = undefined;
+    wait(() => leave(CloseCode.helloTimeout), WELCOME_WITHIN_MS);
+    report({ state: "connecting" });
+    let token: string | null;
+    try {
+      token = await options.token();
+    } catch {
+      if (mine === life) retry("token");
+      return;
+    }
+    if (mine !== life) return;
+    try {
+      listen(socket = new WebSocket(options.url, [SUBPROTOCOL]), token);
+    } catch {
+      retry("unreachable");
+    }
+  }
+
+  function listen(mine: WebSocketLike, token: string | null): void {
+    mine.binaryType = "arraybuffer";
+    mine.onopen = () => {
+      const { cursors, ...rest } = options.hello();
+      const more = (at: number) => at + CURSORS_PER_FRAME < cursors.length;
+      const page = (at: number) => cursors.slice(at, at + CURSORS_PER_FRAME);
+      write({ type: "hello", version: VERSION, capabilities: [], token, ...rest, cursors: page(0), more: more(0) });
+      for (let at = 0; more(at);) {
+        at += CURSORS_PER_FRAME;
+        write({ type: "cursors", cursors: page(at), more: more(at) });
+      }
+    };
+    mine.onmessage = ({ data }: { data: unknown }) => {
+      heardAt = time.elapsed();
+      let frames: ServerFrame[];
+      try {
+        frames = decodeServerFrames(new Uint8Array(data as ArrayBuffer));
+      } catch {
+        return leave(CloseCode.protocol);
+      }
+      take(frames);
+    };
+    mine.onclose = ({ code }: { code: number }) => lost(code);
+    mine.onerror = () => {}; // `close` follows and says more.
+  }
+
+  function take(frames: ServerFrame[]): void {
+    for (const frame of frames) {
+      if (frame.type === "welcome") {
+        welcomed = frame;
+        welcomedAt = heardAt;
+        watch();
+        options.welcome(frame);
+        if (!welcomed) return; // It was left at once.
+        report({ state: "connected", userId: frame.userId });
+      } else if (frame.type === "error" && frame.ref === null) {
+        refusal = frame;
+      }
+    }
+    if (welcomed) options.frames(frames);
+  }
+
+  /** A socket can be dead and stay open. Looks again when the silence could have lasted too long. */
+  function watch(): void {
+    const left = heardAt + 2 * welcomed!.heartbeatMs + SILENCE_MS - time.elapsed();
+    if (left > 0) wait(watch, left);
+    else leave(CloseCode.heartbeat);
+  }
+
+  function write(frame: ClientFrame): void {
+    const bytes = encodeClientFrame(frame);
+    if (welcomed && bytes.length > welcomed.limits.frameBytes) throw tooLarge(welcomed.limits.frameBytes);
+    socket!.send(bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  /** Drops the socket without waiting for the other side, which may never answer. */
+  function drop(code: CloseCode | undefined): WebSocketLike | undefined {
+    const left = socket;
+    if (welcomed && time.elapsed() - welcomedAt >= STABLE_MS) failures = 0;
+    socket = welcomed = undefined;
+    life++;
+    if (left) {
+      left.onopen = left.onmessage = left.onclose = null;
+      if (code) closeSocket(left, code);
+    }
+    return left;
+  }
+
+  function leave(code: CloseCode): void {
+    drop(code);
+    retry(reasonOf(code));
+  }
+
+  function lost(code: number): void {
+    drop(undefined);
+    const reason = reasonOf(code);
+    if (mayReconnect(code)) return retry(reason);
+    time.clearTimeout(timer);
+    report({ state: "closed", reason, ...hintOf(refusal) });
+  }
+
+  /** Full jitter: anywhere between now and the end of the backoff, so that many clients come back evenly spread. */
+  function retry(reason: CloseReason): void {
+    const backoff = time.random() * Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures++);
+    const ms = Math.max(backoff, refusal?.retryAfterMs ?? 0, notBefore - time.elapsed());
+    wait(open, ms);
+    report({ state: "waiting", retryAt: time.now() + ms, reason, ...hintOf(refusal) });
+  }
+
+  open();
+  return {
+    send(frame) {
+      if (welcomed) write(frame);
+      return welcomed !== undefined;
+    },
+    wake() {
+      if (state !== "waiting") return;
+      failures = 0;
+      open();
+    },
+    reconnect(code, how) {
+      if (state === "closed") return;
+      if (how === "after a backoff") return leave(code);
+      drop(code);
+      open();
+    },
+    holdOff(ms) {
+      notBefore = time.elapsed() + ms;
+    },
+    stop(code) {
+      time.clearTimeout(timer);
+      state = "closed";
+      const left = drop(code);
+      return new Promise((resolve) => {
+        if (!left) return resolve();
+        const late = time.setTimeout(resolve, CLOSE_WITHIN_MS);
+        left.onclose = () => {
+          time.clearTimeout(late);
+          resolve();
+        };
+      });
+    },
+  };
+}
+
+/** A browser's socket may be closed with 1000 and 3000-4999, and throws for all else; so does an odd implementation. */
+function closeSocket(socket: WebSocketLike, code: CloseCode): void {
+  try {
+    socket.close(code);
+  } catch {
+    // It is gone, one way or the other.
+  }
+}
+
+function reasonOf(code: number): CloseReason {
+  for (const name in CloseCode) {
+    if (CloseCode[name as keyof typeof CloseCode] === code) return name as CloseReason;
+  }
+  return "unreachable";
+}
+
+function hintOf(refusal: ErrorFrame | undefined): { hint?: string } {
+  return refusal?.hint ? { hint: refusal.hint } : {};
+}
+
+function tooLarge(most: number): PeykError {
+  return new PeykError("too-large", "a frame beyond the limit", { hint: `The engine takes ${most} bytes at most.` });
+}

@@ -1,0 +1,135 @@
+import { PeykError } from "../protocol/errors.ts";
+import type { ErrorFrame, OkFrame } from "../protocol/frames.ts";
+import type { Time } from "./environment.ts";
+import type { RequestFrame } from "./leader.ts";
+
+/** Requests that wait for an answer or a connection, at most. */
+const MAX_WAITING = 1000;
+/** Of these, how many are under way at a time. */
+const WINDOW = 32;
+const RETRY_FIRST_MS = 250;
+const RETRY_MOST_MS = 30_000;
+
+interface Request {
+  readonly frame: RequestFrame;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: PeykError) => void;
+  readonly live: boolean;
+  underWay: boolean;
+  /** A connection was lost before the answer came. */
+  lost: boolean;
+  /** How often the engine put it off. */
+  retries: number;
+  /** Not again before this timer. */
+  timer: unknown;
+}
+
+type WithoutRef<Frame> = Frame extends unknown ? Omit<Frame, "ref"> : never;
+
+/** A tab's requests: in order, kept until they are answered, said again on every new connection. */
+export interface Outgoing {
+  /** Resolves with the value of the ok frame. `live`: now or never. */
+  ask(frame: WithoutRef<RequestFrame>, live?: boolean): Promise<unknown>;
+  answer(frame: OkFrame | ErrorFrame): void;
+  /** There is a new connection. */
+  connected(): void;
+  disconnected(): void;
+  /** Rejects all there are, and all to come. */
+  close(error: PeykError): void;
+}
+
+export function createOutgoing(time: Time, send: (frame: RequestFrame, again: boolean) => void): Outgoing {
+  const requests = new Map<number, Request>();
+  let ref = 0;
+  let underWay = 0;
+  let isConnected = false;
+  let closed: PeykError | undefined;
+
+  function pump(): void {
+    for (const request of requests.values()) {
+      if (!isConnected || underWay >= WINDOW) return;
+      if (request.underWay || request.timer !== undefined) continue;
+      request.underWay = true;
+      underWay++;
+      send(request.frame, request.lost);
+    }
+  }
+
+  function end(request: Request): void {
+    requests.delete(request.frame.ref);
+    time.clearTimeout(request.timer);
+  }
+
+  function disconnected(): void {
+    isConnected = false;
+    underWay = 0;
+    for (const request of requests.values()) {
+      request.lost ||= request.underWay;
+      request.underWay = false;
+      if (!request.live) continue;
+      end(request);
+      request.reject(unavailable());
+    }
+  }
+
+  function unavailable(): PeykError {
+    return new PeykError("unavailable", "not connected", { retryable: true, hint: "A live message is not kept for later." });
+  }
+
+  return {
+    ask(frame, live = false) {
+      if (closed) return Promise.reject(closed);
+      if (live && !isConnected) return Promise.reject(unavailable());
+      if (requests.size >= MAX_WAITING) {
+        const hint = `At most ${MAX_WAITING} requests wait for a connection.`;
+        return Promise.reject(new PeykError("too-many", "too many requests wait", { retryable: true, hint }));
+      }
+      return new Promise((resolve, reject) => {
+        const asked = { ...frame, ref: ++ref };
+        requests.set(ref, { frame: asked, resolve, reject, live, underWay: false, lost: false, retries: 0, timer: undefined });
+        pump();
+      });
+    },
+    answer(frame) {
+      const request = requests.get(frame.ref!);
+      if (!request?.underWay) return;
+      request.underWay = request.lost = false;
+      underWay--;
+      if (frame.type === "ok") {
+        end(request);
+        request.resolve(frame.value);
+      } else if (frame.retryable && !request.live) {
+        const backoff = time.random() * Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** request.retries++);
+        request.timer = time.setTimeout(() => {
+          request.timer = undefined;
+          pump();
+        }, (frame.retryAfterMs ?? 0) + backoff);
+      } else {
+        end(request);
+        request.reject(refusal(frame));
+      }
+      pump();
+    },
+    connected() {
+      disconnected();
+      isConnected = true;
+      pump();
+    },
+    disconnected,
+    close(error) {
+      closed = error;
+      for (const request of requests.values()) {
+        end(request);
+        request.reject(error);
+      }
+    },
+  };
+}
+
+function refusal({ code, retryable, retryAfterMs, hint }: ErrorFrame): PeykError {
+  return new PeykError(code, `the engine refused: ${code}`, {
+    retryable,
+    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+    ...(hint === null ? {} : { hint }),
+  });
+}

@@ -1,0 +1,195 @@
+import type { AdvanceFrame, ClientFrame, Cursor, GapFrame, LiveFrame, MessageFrame, WelcomeFrame } from "../protocol/frames.ts";
+import type { Topic } from "../protocol/names.ts";
+import type { DeviceStore } from "./device_store.ts";
+import type { Time } from "./environment.ts";
+
+/** Entries of one topic that wait for a handler, at most; as many as the engine has unseen on one connection. */
+const MAX_PENDING = 1000;
+/** Frames that make an ack due at once. */
+const ACK_EVERY = 64;
+/** Cursors in one ack. */
+const MAX_ACK_CURSORS = 100;
+
+interface TopicProgress {
+  epoch: number;
+  /** Handlers are done up to here. */
+  acked: number;
+  /** The connection brought everything up to here. */
+  received: number;
+  /** Received, and no tab's handler is done with it. */
+  readonly pending: MessageFrame[];
+  /** Something after `received` came by and was not kept. */
+  missed: boolean;
+}
+
+/** Whom the progress tells. */
+export interface ProgressOptions {
+  time: Time;
+  store: DeviceStore;
+  send(frame: ClientFrame): boolean;
+  /** An entry or live message that no handler of this device has seen. */
+  deliver(frame: MessageFrame | LiveFrame): void;
+  /** Entries up to there are gone. */
+  gap(frame: GapFrame): void;
+  /** Something was missed and there is room for it now: come again, and read it from the log. */
+  resync(): void;
+}
+
+/** How far this device is, and telling the engine so. */
+export interface Progress {
+  welcome(frame: WelcomeFrame): void;
+  message(frame: MessageFrame): void;
+  live(frame: LiveFrame): void;
+  advance(frame: AdvanceFrame): void;
+  gap(frame: GapFrame): void;
+  /** Reads the topic from there on, wherever it was. */
+  place(cursor: Cursor): void;
+  forget(topic: Topic): void;
+  /** A tab's handlers are done with this entry and those before it. `failed`: they gave up on it. */
+  done(cursor: Cursor, failed: string | undefined): void;
+  /** What no tab is done with. */
+  pending(): MessageFrame[];
+  /** All frames of one WebSocket message are in: the moment to ack. */
+  settled(): void;
+  /** Acks now, whether or not there is something new. */
+  ack(): void;
+  disconnected(): void;
+}
+
+export function createProgress({ time, store, send, deliver, gap, resync }: ProgressOptions): Progress {
+  const topics = new Map<Topic, TopicProgress>();
+  const moved = new Map<Topic, Cursor>();
+  let seen = 0;
+  let seenTold = 0;
+  let ackMs = 0;
+  let ackedAt = 0;
+  let timer: unknown;
+  /** Between the first frame of a WebSocket message and `settled`: what handlers finish meanwhile goes into one ack. */
+  let inBatch = false;
+  let isConnected = false;
+
+  function place({ topic, epoch, offset }: Cursor, acked = offset): TopicProgress {
+    const progress = { epoch, acked, received: offset, pending: [], missed: false };
+    topics.set(topic, progress);
+    moved.delete(topic);
+    store.move({ topic, epoch, offset: acked });
+    return progress;
+  }
+
+  /** The cursor follows what was stepped over as soon as nothing before it waits. */
+  function settle(topic: Topic, progress: TopicProgress, offset: number): void {
+    const { pending, received } = progress;
+    const acked = Math.max(progress.acked, pending.length > 0 ? offset : Math.max(offset, received));
+    if (acked === progress.acked) return;
+    progress.acked = acked;
+    const cursor = { topic, epoch: progress.epoch, offset: acked };
+    store.move(cursor);
+    // An entry of an earlier connection comes again on this one, and is acked then: the engine knows no ack of the unsent.
+    if (acked <= received) moved.set(topic, cursor);
+    plan();
+  }
+
+  function skip({ topic, epoch, offset }: Cursor): void {
+    inBatch = true;
+    const progress = topics.get(topic);
+    if (progress?.epoch !== epoch) return void place({ topic, epoch, offset });
+    progress.received = Math.max(progress.received, offset);
+    settle(topic, progress, 0);
+  }
+
+  /** At once after a quiet spell; then at most every `ackMs` or 64 frames. */
+  function plan(): void {
+    if (inBatch || !isConnected || (seen === seenTold && moved.size === 0)) return;
+    const left = ackedAt + ackMs - time.elapsed();
+    if (left <= 0 || seen - seenTold >= ACK_EVERY) ack();
+    else timer ??= time.setTimeout(ack, left);
+  }
+
+  function ack(): void {
+    time.clearTimeout(timer);
+    timer = undefined;
+    const cursors = [...moved.values()].slice(0, MAX_ACK_CURSORS);
+    if (!send({ type: "ack", seen, cursors })) return;
+    for (const { topic } of cursors) moved.delete(topic);
+    seenTold = seen;
+    ackedAt = time.elapsed();
+    if (moved.size > 0) plan();
+  }
+
+  return {
+    welcome(frame) {
+      isConnected = true;
+      seen = seenTold = 0;
+      ackMs = frame.ackMs;
+      ackedAt = -Infinity;
+      moved.clear();
+      topics.clear();
+      const listed = new Set(frame.recovery.map(({ topic }) => topic));
+      for (const { topic } of store.cursors()) if (!listed.has(topic)) store.forget(topic);
+      for (const { recovered, ...at } of frame.recovery) {
+        const kept = store.cursor(at.topic);
+        place(at, kept?.epoch === at.epoch ? Math.max(kept.offset, at.offset) : at.offset);
+        if (!recovered) gap({ type: "gap", ...at });
+      }
+    },
+    message(frame) {
+      seen++;
+      inBatch = true;
+      const { topic, epoch, offset, previous } = frame;
+      let progress = topics.get(topic);
+      if (progress?.epoch !== epoch) {
+        const isNew = progress === undefined;
+        progress = place({ topic, epoch, offset: previous });
+        if (!isNew) gap({ type: "gap", topic, epoch, offset: previous });
+      }
+      if (offset <= progress.received) return;
+      if (previous > progress.received || progress.pending.length >= MAX_PENDING) {
+        progress.missed = true;
+        return;
+      }
+      progress.received = offset;
+      if (offset <= progress.acked) return void moved.set(topic, { topic, epoch, offset });
+      progress.pending.push(frame);
+      deliver(frame);
+    },
+    live(frame) {
+      seen++;
+      inBatch = true;
+      deliver(frame);
+    },
+    advance: skip,
+    gap(frame) {
+      skip(frame);
+      gap(frame);
+    },
+    place(cursor) {
+      place(cursor);
+    },
+    forget(topic) {
+      topics.delete(topic);
+      moved.delete(topic);
+      store.forget(topic);
+    },
+    done({ topic, epoch, offset }, failed) {
+      const progress = topics.get(topic);
+      if (progress?.epoch !== epoch || offset <= progress.acked) return;
+      if (failed !== undefined && offset <= progress.received) send({ type: "failed", topic, epoch, offset, reason: failed });
+      const { pending } = progress;
+      while (pending.length > 0 && pending[0]!.offset <= offset) pending.shift();
+      settle(topic, progress, offset);
+      if (progress.missed && pending.length === 0) resync();
+    },
+    pending: () => [...topics.values()].flatMap(({ pending }) => pending),
+    settled() {
+      inBatch = false;
+      plan();
+      for (const { missed, pending } of topics.values()) if (missed && pending.length === 0) return resync();
+    },
+    ack,
+    disconnected() {
+      isConnected = false;
+      time.clearTimeout(timer);
+      timer = undefined;
+    },
+  };
+}

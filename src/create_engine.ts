@@ -1,0 +1,289 @@
+import { SessionActor } from "./delivery/actor.ts";
+import { Attachments } from "./delivery/attach.ts";
+import { CatchUp } from "./delivery/catch_up.ts";
+import { type Counters, createCounters } from "./delivery/counters.ts";
+import { Emitter, type EngineEvents } from "./delivery/events.ts";
+import { createFanOut } from "./delivery/fan_out.ts";
+import { Hub } from "./delivery/hub.ts";
+import { Departures } from "./delivery/leave.ts";
+import { createMarks } from "./delivery/marks.ts";
+import { ProgressKeeper } from "./delivery/progress.ts";
+import { Publisher, type Receipt } from "./delivery/publish.ts";
+import { Receipts } from "./delivery/receipts.ts";
+import { UserRecords } from "./delivery/records.ts";
+import { Roster } from "./delivery/roster.ts";
+import { SignOut } from "./delivery/sign_out.ts";
+import { Subscriptions } from "./delivery/subscriptions.ts";
+import { type Explanation, ExplanationBook, withOutbox } from "./explain.ts";
+import type { Authenticate, Authorize } from "./gateway/authorization.ts";
+import { Gateway } from "./gateway/gateway.ts";
+import { Requests } from "./gateway/requests.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { memory } from "./memory/memory.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Acceptor } from "./ports/connection.ts";
+import type { Logger } from "./ports/logger.ts";
+import type { PushProvider } from "./ports/push_provider.ts";
+import type { Random } from "./ports/random.ts";
+import type { Storage } from "./ports/storage.ts";
+import { PeykError } from "./protocol/errors.ts";
+import type { OutgoingMessage, Position } from "./protocol/message.ts";
+import { checkName, topicOf } from "./protocol/names.ts";
+import { Arbiter } from "./push/arbiter.ts";
+import { PushDecisions } from "./push/decide.ts";
+import { OutboxWorker } from "./push/outbox_worker.ts";
+import { PendingPushes } from "./push/pending.ts";
+import { createSweep } from "./push/sweep.ts";
+import { checkPolicy, type Policy } from "./session/policy.ts";
+import { createStepper } from "./session/step.ts";
+import { describeSessions, type SessionInfo } from "./sessions.ts";
+import { systemClock, systemLogger, systemRandom } from "./system.ts";
+
+/** What bounds a client. */
+export interface Limits {
+  /** The largest WebSocket message a client may send, bytes. Default 65,536. */
+  frameBytes?: number;
+  /** Topics a user may be subscribed to. Default 128. */
+  topics?: number;
+  /** Publishes of one user's devices per second, on average; twice that at once. Default 100. */
+  publishesPerSecond?: number;
+}
+
+/** How an engine is made. */
+export interface EngineOptions {
+  /** Says whose connection it is. Required unless `insecure`. */
+  authenticate?: Authenticate;
+  /** Takes every client at its word: the token is the userId. For trying things out, never for a server others can reach. */
+  insecure?: boolean;
+  /** Decides what clients may do, beyond the defaults. */
+  authorize?: Authorize;
+  /** Where logs, users and pushes are kept. Default: in memory. */
+  storage?: Storage;
+  /** Who brings pushes. Default: nobody. */
+  push?: readonly PushProvider[];
+  /** The waiting times of sessions. */
+  policy?: Partial<Policy>;
+  limits?: Limits;
+  /** How often a connection is asked for a sign of life, milliseconds. Default 25,000: below the minute of most proxies. */
+  heartbeatMs?: number;
+  /** Default: warnings and errors on the console. */
+  logger?: Logger;
+  /** Default: the runtime's. */
+  clock?: Clock;
+  /** Default: the runtime's cryptographic source. */
+  random?: Random;
+}
+
+/** Where a subscription leads, and from when. */
+export interface SubscribeOptions {
+  /** `*` for a public channel, or the user's own id. */
+  to: string;
+  /** Default "default". */
+  channel?: string;
+  /** Begin after this position (`{ epoch: 0, offset: 0 }`: at the log's beginning). Default: with what comes from now on. */
+  since?: Position;
+}
+
+/** A running engine. */
+export interface Engine extends Acceptor, AsyncDisposable {
+  /**
+   * Takes a message in. When it resolves, every device of every recipient will get it, or it is recorded why not.
+   *
+   * @param message `from` may name a user it is sent on behalf of
+   * @throws {PeykError} `bad-name`, `bad-message`, `too-large`, `closed`, and what the storage says (`unavailable`, `storage-full`)
+   */
+  publish(message: OutgoingMessage & { from?: string }): Promise<Receipt>;
+  /** Why a message went where it went; undefined when it is unknown, or long ago. */
+  explain(id: string): Promise<Explanation | undefined>;
+  /** A user's devices with their states. */
+  sessions(userId: string): Promise<SessionInfo[]>;
+  /**
+   * Subscribes a user, all devices present and future.
+   * @returns where it begins
+   * @throws {PeykError} `bad-name`, `forbidden`, `too-many`
+   */
+  subscribe(userId: string, options: SubscribeOptions): Promise<Position>;
+  /** Ends a subscription. When it resolves, nothing of it is written or pushed any more. */
+  unsubscribe(userId: string, options: Omit<SubscribeOptions, "since">): Promise<void>;
+  /**
+   * Signs a user's devices out: connections are closed, push targets released, pending pushes dropped.
+   * @returns how many sessions ended
+   */
+  revoke(userId: string): Promise<number>;
+  /** Listens. The returned function ends it, and so does the signal. */
+  on<Name extends keyof EngineEvents>(
+    name: Name,
+    listener: (event: EngineEvents[Name]) => void,
+    options?: { signal?: AbortSignal },
+  ): () => void;
+  /** What happened since the engine was made. A copy. */
+  counters(): Counters & { readonly connections: number; readonly sessions: number };
+  /** Asks all clients to come back elsewhere within `policy.drainWindowMs`, and takes no new ones. Resolves when they have left, or the window is over. */
+  drain(): Promise<void>;
+  /** Ends everything in order: clients are told to come back, what was accepted is kept. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes an engine: opens the storage and everything else.
+ *
+ * @throws {PeykError} `bad-config`, and what the storage says about its file or server
+ * @example
+ * ```ts
+ * import { createEngine } from "peyk";
+ *
+ * const engine = await createEngine({ authenticate: ({ token }) => token === "secret" ? { userId: "sara" } : null });
+ * const receipt = await engine.publish({ to: "sara", content: "Hello" });
+ * console.log(receipt.topic);
+ * await engine.close();
+ * ```
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const clock = options.clock ?? systemClock();
+  const random = options.random ?? systemRandom();
+  const logger = options.logger ?? systemLogger();
+  const policy = checkPolicy(options.policy ?? {});
+  const limits = checkLimits(options.limits ?? {});
+  const heartbeatMs = checkWhole("heartbeatMs", options.heartbeatMs ?? 25_000, 1_000);
+  const authenticate = checkAuthenticate(options);
+  const providers = checkProviders(options.push ?? []);
+
+  const { transport, history, work, users, outbox, close: closeStorage } = await (options.storage ?? memory()).open({ clock, logger, random });
+  const node = random.id();
+  const counters = createCounters();
+  const emitter = new Emitter((name, error) => logger.error(`a listener of "${name}" failed`, { error }));
+  const journal = new ExplanationBook(clock, emitter);
+  const records = new UserRecords(users);
+  const roster = new Roster();
+  const hub = new Hub(transport);
+  const receipts = new Receipts({ roster, emitter, journal, counters, clock });
+  const publisher = new Publisher({ transport, receipts, journal, counters, clock, random });
+
+  // The decision: machine, pushes.
+  const stepper = createStepper(policy);
+  const actor = new SessionActor(stepper, clock, policy.ackTimeoutMs);
+  const arbiter = new Arbiter(roster, stepper, policy.activeElsewhereMs);
+  const pending = new PendingPushes(outbox, journal, counters, logger);
+  const decisions = new PushDecisions({ records, history, hub, stepper, policy, arbiter, pending, journal, clock, logger });
+  const worker = new OutboxWorker({
+    ...{ outbox, history, records, roster, actor, arbiter, pending, providers, journal, counters, clock, random, logger },
+  });
+  pending.connect(() => worker.wake());
+
+  // The delivery: log, fan-out, catching up, sessions coming and going.
+  const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
+  hub.connect(createFanOut({ actor, catchUp, pushes: decisions, journal, counters, clock }));
+  const attachments = new Attachments({ node, records, outbox, history, hub, roster, actor, catchUp, counters, clock });
+  const progress = new ProgressKeeper({ actor, catchUp, records, receipts, pushes: decisions, history, journal, clock, logger });
+  const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
+  const subscriptions = new Subscriptions({ records, outbox, hub, roster, catchUp, maxTopics: limits.topics });
+  const signOut = new SignOut({ records, outbox, providers, roster, actor, clock });
+  actor.connect({
+    pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
+    goAway: (session) => departures.goAway(session),
+    release: (session) => attachments.dismantle(session, 4103, "signed out"),
+    changed: ({ userId, device }, state) => emitter.emit("session", { userId, device, state, at: clock.now() }),
+  });
+
+  // The face to clients.
+  const mark = createMarks({ receipts, outbox, history });
+  const requests: Requests = new Requests({
+    ...{ authorize: options.authorize, publishesPerSecond: limits.publishesPerSecond },
+    ...{ actor, progress, publisher, subscriptions, signOut, records, roster, mark, clock, logger },
+    renewToken: (link, session, token) => gateway.renewToken(link, session, token),
+  });
+  const gateway: Gateway = new Gateway({
+    ...{ authenticate, heartbeatMs, maxFrameBytes: limits.frameBytes, maxTopics: limits.topics, drainWindowMs: policy.drainWindowMs },
+    ...{ attachments, departures, catchUp, requests, counters, clock, logger },
+  });
+
+  const housekeeping = new Housekeeping({ node, records, attachments, pending, outbox, counters, clock, logger });
+  await housekeeping.start();
+  const sweeping = await work?.consume(createSweep({ records, decisions, logger }));
+  worker.wake();
+
+  let closing: Promise<void> | undefined;
+
+  async function shutDown(): Promise<void> {
+    gateway.close();
+    await departures.idle();
+    await progress.flush();
+    await sweeping?.close();
+    await decisions.idle();
+    await worker.close();
+    progress.stop();
+    await housekeeping.close();
+    await records.idle();
+    for (const session of [...roster]) attachments.dismantle(session, 4000, "the node closes");
+    receipts.flush();
+    await Promise.all(providers.map((provider) => provider.close?.()));
+    await closeStorage();
+  }
+
+  function checkOpen(): void {
+    if (closing !== undefined) throw new PeykError("closed", "the engine is closed");
+  }
+
+  const engine: Engine = {
+    maxFrameBytes: gateway.maxFrameBytes,
+    accept: (connection, request) => gateway.accept(connection, request),
+    async publish({ from, ...message }) {
+      checkOpen();
+      return await publisher.publish(message, from);
+    },
+    async explain(id) {
+      return withOutbox(journal.find(id), await outbox.ofMessage(id));
+    },
+    async sessions(userId) {
+      return describeSessions(await users.get(checkName(userId, "userId")), roster.of(userId), stepper);
+    },
+    async subscribe(userId, { to, channel, since }) {
+      checkOpen();
+      return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), since);
+    },
+    async unsubscribe(userId, { to, channel }) {
+      checkOpen();
+      await subscriptions.unsubscribe(checkName(userId, "userId"), topicOf(to, channel));
+    },
+    async revoke(userId) {
+      checkOpen();
+      return await signOut.end(checkName(userId, "userId"), undefined);
+    },
+    on(name, listener, { signal } = {}) {
+      if (signal?.aborted) return () => {};
+      const stop = emitter.on(name, listener);
+      signal?.addEventListener("abort", stop, { once: true });
+      return stop;
+    },
+    counters: () => ({ ...counters, connections: gateway.connections, sessions: roster.count }),
+    drain: () => gateway.drain(),
+    close: () => closing ??= shutDown(),
+    [Symbol.asyncDispose]: () => engine.close(),
+  };
+  return engine;
+}
+
+function checkAuthenticate({ authenticate, insecure }: EngineOptions): Authenticate {
+  if (authenticate !== undefined) return authenticate;
+  if (insecure === true) return ({ token }) => token === undefined ? null : { userId: token };
+  throw new PeykError("bad-config", "no authenticate", { hint: "Give authenticate(), or insecure: true to try things out." });
+}
+
+function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
+  const names = new Set(providers.map(({ name }) => name));
+  if (names.size === providers.length) return providers;
+  throw new PeykError("bad-config", "two push providers of the same name", { hint: "Clients name the provider when they register." });
+}
+
+function checkLimits({ frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits): Required<Limits> {
+  return {
+    frameBytes: checkWhole("limits.frameBytes", frameBytes, 1_024),
+    topics: checkWhole("limits.topics", topics, 1),
+    publishesPerSecond: checkWhole("limits.publishesPerSecond", publishesPerSecond, 1),
+  };
+}
+
+function checkWhole(field: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new PeykError("bad-config", `${field} is not a whole number of at least ${least}`);
+}

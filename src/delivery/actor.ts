@@ -1,0 +1,120 @@
+import { CloseCode } from "../protocol/codes.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { SessionEvent, SessionState, Stepper } from "../session/step.ts";
+import { SessionEvent as Event } from "../session/step.ts";
+import type { Session } from "./session.ts";
+import type { Sending } from "./unseen.ts";
+
+/** Without a frame seen for this long, while frames wait to be seen, a connection is closed. */
+const STALLED_MS = 60_000;
+
+/** Who carries out what a session's machine asks for. */
+export interface SessionEffects {
+  /** These were sent, not seen in time, and no push is queued for them yet. */
+  pushOverdue(session: Session, overdue: readonly Sending[]): void;
+  /** Nobody there any more: write it down, then decide about the rest. */
+  goAway(session: Session): void;
+  release(session: Session): void;
+  /** For whoever watches. */
+  changed(session: Session, state: SessionState): void;
+}
+
+/** Runs sessions: hands events to the machine, carries out its effects, keeps its timers. */
+export class SessionActor {
+  readonly stepper: Stepper;
+  readonly #clock: Clock;
+  readonly #ackTimeoutMs: number;
+  #effects: SessionEffects | undefined;
+
+  constructor(stepper: Stepper, clock: Clock, ackTimeoutMs: number) {
+    this.stepper = stepper;
+    this.#clock = clock;
+    this.#ackTimeoutMs = ackTimeoutMs;
+  }
+
+  /** Says who carries out the effects. Once, before the first event. */
+  connect(effects: SessionEffects): void {
+    this.#effects = effects;
+  }
+
+  /** Lets something happen to a session. */
+  raise(session: Session, event: SessionEvent): void {
+    const before = session.state;
+    const { next, effects } = this.stepper.step(before, event);
+    session.state = next;
+    for (const effect of effects) {
+      if (effect === "pushOverdue") this.#effects!.pushOverdue(session, this.#overdue(session));
+      else if (effect === "decideRest") this.#effects!.goAway(session);
+      else if (effect === "release") this.#effects!.release(session);
+      else this.#setGrace(session, effect.ms);
+    }
+    if (next === before) return;
+    const { state } = this.stepper.describe(next);
+    if (state !== this.stepper.describe(before).state) this.#effects!.changed(session, state);
+  }
+
+  /** Something was just sent: watches that it is seen in time. One timer per session, for its oldest send. */
+  watch(session: Session): void {
+    if (session.overdueTimer !== undefined) return;
+    session.progressAt = this.#clock.elapsed();
+    this.#setOverdue(session, this.#ackTimeoutMs);
+  }
+
+  /** The client confirmed something. */
+  confirmed(session: Session): void {
+    session.progressAt = this.#clock.elapsed();
+    const oldest = session.unseen.oldest;
+    if (oldest !== undefined && oldest.at + this.#ackTimeoutMs <= this.#clock.elapsed()) return;
+    if (this.stepper.describe(session.state).state === "connected.suspect") this.raise(session, Event.seen);
+  }
+
+  /** Stops all timers. */
+  forget(session: Session): void {
+    this.#setGrace(session, null);
+    if (session.overdueTimer !== undefined) this.#clock.clearTimeout(session.overdueTimer);
+    session.overdueTimer = undefined;
+  }
+
+  #setOverdue(session: Session, ms: number): void {
+    session.overdueTimer = this.#clock.setTimeout(() => {
+      session.overdueTimer = undefined;
+      this.#checkOverdue(session);
+    }, ms);
+  }
+
+  #checkOverdue(session: Session): void {
+    if (session.outlet === undefined || session.unseen.count === 0) return;
+    const now = this.#clock.elapsed();
+    if (now - session.progressAt >= STALLED_MS) return session.outlet.close(CloseCode.slow, "no progress");
+    let next = session.progressAt + STALLED_MS;
+    let late = false;
+    for (const sending of session.unseen) {
+      const due = sending.at + this.#ackTimeoutMs;
+      if (due > now) {
+        next = Math.min(next, due);
+        break;
+      }
+      late = true;
+    }
+    if (late) this.raise(session, Event.overdue);
+    if (session.overdueTimer === undefined) this.#setOverdue(session, next - now);
+  }
+
+  #overdue(session: Session): Sending[] {
+    const latest = this.#clock.elapsed() - this.#ackTimeoutMs;
+    const overdue: Sending[] = [];
+    for (const sending of session.unseen) {
+      if (sending.at > latest) break;
+      if (!session.pushed?.has(sending)) overdue.push(sending);
+    }
+    return overdue;
+  }
+
+  #setGrace(session: Session, ms: number | null): void {
+    if (session.graceTimer !== undefined) this.#clock.clearTimeout(session.graceTimer);
+    session.graceTimer = ms === null ? undefined : this.#clock.setTimeout(() => {
+      session.graceTimer = undefined;
+      this.raise(session, Event.grace);
+    }, ms);
+  }
+}

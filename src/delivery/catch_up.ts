@@ -1,0 +1,131 @@
+import { encodeServerFrame } from "../protocol/codec.ts";
+import { isPublic } from "../protocol/names.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { History, HistoryPage } from "../ports/transport.ts";
+import type { SessionActor } from "./actor.ts";
+import type { Counters } from "./counters.ts";
+import type { PushRequests } from "./fan_out.ts";
+import type { Journal } from "./journal.ts";
+import { openEntry, type OpenedEntry } from "./opened_entry.ts";
+import type { Outlet } from "./outlet.ts";
+import type { Reader } from "./reader.ts";
+import type { Session } from "./session.ts";
+import { MAX_UNSEEN, type Sending } from "./unseen.ts";
+
+/** What catching up works with. Without a history there is nothing to read: readers join live at once. */
+export interface CatchUpParts {
+  history: History | undefined;
+  actor: SessionActor;
+  pushes: PushRequests;
+  journal: Journal;
+  counters: Counters;
+  clock: Clock;
+  logger: Logger;
+}
+
+const PAGE = 100;
+
+/**
+ * Readers that are behind get their entries from the log, as fast as their connection takes them, until they have reached
+ * the head: in that same turn they join the live feed, so there is neither a gap nor an overlap.
+ * A slow reader is nothing else: it falls behind, and reads on when it has room.
+ */
+export class CatchUp {
+  readonly #parts: CatchUpParts;
+
+  constructor(parts: CatchUpParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a reader off the live feed. */
+  divert(reader: Reader): void {
+    reader.behind = true;
+    this.resume(reader.session);
+  }
+
+  /** The session's connection may have room again. */
+  resume(session: Session): void {
+    if (!session.takes || session.unseen.count > MAX_UNSEEN / 2) return;
+    for (const reader of session.readers) {
+      if (reader.behind && !reader.reading) void this.#follow(reader, session.outlet!);
+    }
+  }
+
+  async #follow(reader: Reader, outlet: Outlet): Promise<void> {
+    const { history, logger } = this.#parts;
+    reader.reading = true;
+    try {
+      while (reader.session.outlet === outlet && reader.index >= 0) {
+        const { head } = reader.feed;
+        if (history === undefined) reader.restart(head.epoch, head.offset);
+        if (reader.sent >= head.offset && reader.epoch === head.epoch) {
+          reader.behind = false;
+          return;
+        }
+        if (!reader.session.takes) return;
+        const after = reader.epoch === head.epoch ? reader.sent : 0;
+        const page = await history!.read(reader.feed.topic, after, PAGE);
+        if (reader.session.outlet !== outlet || reader.index < 0) return;
+        this.#write(reader, outlet, page);
+      }
+    } catch (error) {
+      logger.error("a log could not be read", { topic: reader.feed.topic, error });
+      outlet.close(4005, "the log could not be read");
+    } finally {
+      reader.reading = false;
+      // A new connection may have come while the old one's page was being read.
+      if (reader.session.outlet !== undefined && reader.session.outlet !== outlet) this.resume(reader.session);
+    }
+  }
+
+  #write(reader: Reader, outlet: Outlet, page: HistoryPage): void {
+    const { counters } = this.#parts;
+    const { topic } = reader.feed;
+    const { epoch } = page.head;
+    if (reader.sent < page.floor || reader.epoch !== epoch) {
+      counters.gaps++;
+      outlet.write(encodeServerFrame({ type: "gap", topic, epoch, offset: page.floor }));
+      reader.restart(epoch, page.floor);
+      // What was read belongs behind a position of the other life.
+      if (page.entries[0] !== undefined && page.entries[0].previous > page.floor) return;
+    }
+    let { expired } = page;
+    const advance = (offset: number): void => {
+      if (offset <= reader.sent) return;
+      outlet.write(encodeServerFrame({ type: "advance", topic, epoch, offset, expired }));
+      counters.expired += expired;
+      expired = 0;
+      reader.sent = offset;
+    };
+    for (const raw of page.entries) {
+      if (raw.offset <= reader.sent) continue;
+      if (!reader.session.takes) return;
+      advance(raw.previous);
+      this.#send(reader, outlet, openEntry(raw));
+    }
+    advance(page.through);
+  }
+
+  #send(reader: Reader, outlet: Outlet, entry: OpenedEntry): void {
+    const { actor, clock, counters, journal, pushes } = this.#parts;
+    const { session, feed } = reader;
+    const { offset } = entry.position;
+    const sending: Sending = { entry, at: clock.elapsed() };
+    if (offset <= reader.decided) {
+      // Made up its mind about it before this connection came.
+      (session.pushed ??= new Set()).add(sending);
+    } else if (offset <= reader.attachedAt) {
+      const { route } = actor.stepper.step(session.state, entry.event);
+      if (isPublic(feed.topic)) journal.counted(entry, route!, 1);
+      else journal.routed(entry, session, actor.stepper.describe(session.state).state, route!);
+      if (route!.push === "now" || route!.push === "coalesced") pushes.pushNow([session], sending);
+    }
+    outlet.write(entry.frame);
+    counters.delivered++;
+    session.unseen.push(sending);
+    reader.sent = offset;
+    feed.remember(entry);
+    actor.watch(session);
+  }
+}

@@ -1,0 +1,69 @@
+import type { Topic } from "../protocol/names.ts";
+import type { Position } from "../protocol/message.ts";
+import type { SessionState } from "../session/step.ts";
+import type { Note } from "./journal.ts";
+
+/** What became of a message, as the embedding server hears it. */
+export interface ReceiptEvent {
+  readonly kind: "accepted" | "delivered" | "read" | "dismissed" | "failed";
+  readonly id: string;
+  readonly topic: Topic;
+  readonly position: Position;
+  /** Who sent it; undefined: a server's publish that named nobody. */
+  readonly from: string | undefined;
+  /** Whose device; undefined for "accepted", and for public topics, where `count` speaks. */
+  readonly userId: string | undefined;
+  readonly device: string | undefined;
+  /** How many devices this event stands for. More than 1 only for public topics, which are told about once a second. */
+  readonly count: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** A session came into another state. */
+export interface SessionChange {
+  readonly userId: string;
+  readonly device: string;
+  readonly state: SessionState;
+  readonly at: number;
+}
+
+/** The engine's events by name. */
+export interface EngineEvents {
+  receipt: ReceiptEvent;
+  session: SessionChange;
+  /** Each line that `explain()` would show for private messages, and the exceptions of public ones, as they happen. */
+  note: Note;
+}
+
+/** Listeners by event. A listener's throw stops neither the engine nor the other listeners. */
+export class Emitter {
+  readonly #listeners = new Map<keyof EngineEvents, Set<(event: never) => void>>();
+  readonly #failed: (name: string, error: unknown) => void;
+
+  constructor(failed: (name: string, error: unknown) => void) {
+    this.#failed = failed;
+  }
+
+  on<Name extends keyof EngineEvents>(name: Name, listener: (event: EngineEvents[Name]) => void): () => void {
+    let listeners = this.#listeners.get(name);
+    if (listeners === undefined) this.#listeners.set(name, listeners = new Set());
+    listeners.add(listener);
+    return () => void this.#listeners.get(name)?.delete(listener);
+  }
+
+  /** Whether it is worth making the event. */
+  wants(name: keyof EngineEvents): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+
+  emit<Name extends keyof EngineEvents>(name: Name, event: EngineEvents[Name]): void {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        (listener as (event: EngineEvents[Name]) => void)(event);
+      } catch (error) {
+        this.#failed(name, error);
+      }
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+import type { Entry, TopicSubscription, Transport } from "../ports/transport.ts";
+import { openEntry, type OpenedEntry, openLive } from "./opened_entry.ts";
+import type { Reader } from "./reader.ts";
+
+/** What a feed does with what comes. */
+export interface FeedSink {
+  deliver(feed: Feed, entry: OpenedEntry): void;
+  /** The transport missed something, or the log is another one: all readers read on from the log. */
+  missed(feed: Feed): void;
+}
+
+/** How many entries a feed remembers for receipts. */
+const REMEMBERED = 1_024;
+
+/** One topic on this node: its head, and everybody here who reads it. */
+export class Feed {
+  readonly topic: Topic;
+  head: Position = { epoch: 0, offset: 0 };
+  /** Dense, in no order that means anything: leaving swaps the last one in. */
+  readonly readers: Reader[] = [];
+  /** Entries by offset, the most recent ones. */
+  #recent: Map<number, OpenedEntry> | undefined;
+  #subscription: TopicSubscription | undefined;
+
+  constructor(topic: Topic) {
+    this.topic = topic;
+  }
+
+  async open(transport: Transport, sink: FeedSink): Promise<this> {
+    this.#subscription = await transport.subscribe(this.topic, {
+      entry: (entry) => this.#entry(entry, sink),
+      signal: (bytes) => sink.deliver(this, openLive(this.topic, bytes)),
+      gap: () => sink.missed(this),
+    });
+    if (this.head.offset === 0) this.head = this.#subscription.head;
+    return this;
+  }
+
+  close(): void {
+    this.#subscription?.close();
+  }
+
+  join(reader: Reader): void {
+    reader.index = this.readers.push(reader) - 1;
+  }
+
+  leave(reader: Reader): void {
+    if (this.readers[reader.index] !== reader) return;
+    const last = this.readers.pop()!;
+    if (last !== reader) {
+      this.readers[reader.index] = last;
+      last.index = reader.index;
+    }
+    reader.index = -1;
+  }
+
+  /** Keeps an entry at hand for the receipts that will name its offset. */
+  remember(entry: OpenedEntry): void {
+    const recent = this.#recent ??= new Map();
+    recent.set(entry.position.offset, entry);
+    if (recent.size > REMEMBERED) for (const oldest of recent.keys()) return void recent.delete(oldest);
+  }
+
+  /**
+   * Calls back with the remembered entries in (from, to], in order.
+   * @returns how many offsets in there are not remembered
+   */
+  between(from: number, to: number, each: (entry: OpenedEntry) => void): number {
+    const oldest = Math.max(from + 1, to - REMEMBERED + 1);
+    let missing = oldest - from - 1;
+    for (let offset = oldest; offset <= to; offset++) {
+      const entry = this.#recent?.get(offset);
+      if (entry === undefined) missing++;
+      else each(entry);
+    }
+    return missing;
+  }
+
+  recall(offset: number): OpenedEntry | undefined {
+    return this.#recent?.get(offset);
+  }
+
+  #entry(entry: Entry, sink: FeedSink): void {
+    const { epoch } = this.head;
+    this.head = { epoch: entry.epoch, offset: entry.offset };
+    if (epoch !== entry.epoch && epoch !== 0) return sink.missed(this);
+    const opened = openEntry(entry);
+    this.remember(opened);
+    sink.deliver(this, opened);
+  }
+}

@@ -1,0 +1,91 @@
+import { CloseCode } from "../protocol/codes.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
+import { SessionEvent } from "../session/step.ts";
+import type { SessionActor } from "./actor.ts";
+import type { Attachments } from "./attach.ts";
+import type { Outlet } from "./outlet.ts";
+import { type ProgressKeeper, withProgressOf } from "./progress.ts";
+import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import type { Session } from "./session.ts";
+import { Unseen } from "./unseen.ts";
+
+/** Who decides about pushes for a session that is away. */
+export interface AwayDecisions {
+  /** Decides about everything undecided of one device. Called inside the user's exclusive section. */
+  decideHeld(userId: string, deviceId: string): Promise<void>;
+}
+
+/** What leaving works with. */
+export interface LeaveParts {
+  records: UserRecords;
+  attachments: Attachments;
+  actor: SessionActor;
+  progress: ProgressKeeper;
+  away: AwayDecisions;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** Takes sessions from connected to recent to away. */
+export class Departures {
+  readonly #parts: LeaveParts;
+  readonly #pending = new Set<Promise<void>>();
+
+  constructor(parts: LeaveParts) {
+    this.#parts = parts;
+  }
+
+  /** The session's connection is gone. Nothing happens when it is no longer the session's. */
+  closed(session: Session, outlet: Outlet, how: "clean" | "lost" | "drained"): void {
+    if (session.outlet !== outlet) return;
+    const { actor, progress } = this.#parts;
+    session.outlet = undefined;
+    for (const reader of session.readers) {
+      reader.decided = Math.max(reader.acked, reader.decidedUpTo());
+      reader.sent = reader.acked;
+      reader.behind = true;
+    }
+    session.unseen = new Unseen();
+    session.pushed = undefined;
+    const event = how === "clean" ? "closed.clean" : how === "lost" ? "closed.lost" : "drained";
+    actor.raise(session, SessionEvent[event]);
+    // Away writes its progress itself.
+    if (session.graceTimer !== undefined) this.#track(progress.save(session));
+  }
+
+  /** Nobody there any more: first everybody can read it in the store, then the rest is decided, so nothing falls between. */
+  goAway(session: Session): void {
+    this.#track(this.#goAway(session));
+  }
+
+  async #goAway(session: Session): Promise<void> {
+    const { attachments, away, clock, logger, records } = this.#parts;
+    const { userId, deviceId, generation } = session;
+    try {
+      await records.exclusively(userId, async () => {
+        if (session.outlet !== undefined || session.readers.length === 0) return;
+        await records.updateHeld(userId, (stored) => {
+          if (sessionOf(stored, deviceId)?.generation !== generation) return undefined;
+          const record = withProgressOf(stored, session);
+          return { record: withSession(record, { ...sessionOf(record, deviceId)!, node: null, changedAt: clock.now() }) };
+        });
+        attachments.dismantle(session, CloseCode.normal, "");
+        await away.decideHeld(userId, deviceId);
+      });
+    } catch (error) {
+      // The record still names this node: the session is found again as an orphan, at the latest after a restart.
+      logger.error("a session could not go away", { error });
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    this.#pending.add(work);
+    void work.finally(() => this.#pending.delete(work));
+  }
+
+  /** Resolves when nobody is on the way out. */
+  async idle(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending);
+  }
+}

@@ -1,0 +1,71 @@
+import { encodeLiveFrame, encodeMessageFrame, envelopeHead } from "../protocol/codec.ts";
+import type { MessageOptions, Position, Urgency } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+import type { Entry } from "../ports/transport.ts";
+import { SessionEvent } from "../session/step.ts";
+import type { EntryName } from "./journal.ts";
+
+/** An entry, opened as far as delivery needs it: the payload stays closed. */
+export interface OpenedEntry extends EntryName {
+  readonly previous: number;
+  readonly from: string | undefined;
+  readonly sentAt: number;
+  readonly expiresAt: number;
+  readonly urgency: Urgency;
+  /** What it is to a session's machine. */
+  readonly event: SessionEvent;
+  /** The envelope, as the log has it. */
+  readonly bytes: Uint8Array;
+  /** What goes over the wire, the same for every receiver. */
+  readonly frame: Uint8Array;
+}
+
+/** Opens an entry of a log. */
+export function openEntry(entry: Entry): OpenedEntry {
+  return new LoggedEntry(entry);
+}
+
+/** Opens a message that no log has: its position is `{ epoch: 0, offset: 0 }`. */
+export function openLive(topic: Topic, bytes: Uint8Array): OpenedEntry {
+  return new LoggedEntry({ topic, epoch: 0, offset: 0, previous: 0, bytes, expiresAt: Infinity });
+}
+
+class LoggedEntry implements OpenedEntry {
+  readonly id: string;
+  readonly topic: Topic;
+  readonly position: Position;
+  readonly previous: number;
+  readonly from: string | undefined;
+  readonly sentAt: number;
+  readonly expiresAt: number;
+  readonly urgency: Urgency;
+  readonly event: SessionEvent;
+  readonly bytes: Uint8Array;
+  #frame: Uint8Array | undefined;
+
+  constructor(entry: Entry) {
+    const head = envelopeHead(entry.bytes);
+    this.id = head.id;
+    this.topic = entry.topic;
+    this.position = { epoch: entry.epoch, offset: entry.offset };
+    this.previous = entry.previous;
+    this.from = head.from;
+    this.sentAt = head.sentAt;
+    this.expiresAt = entry.expiresAt;
+    this.urgency = head.options?.urgency ?? "normal";
+    this.event = entry.offset === 0 ? SessionEvent["message.live"] : eventOf(this.urgency, head.options);
+    this.bytes = entry.bytes;
+  }
+
+  /** Made when the first receiver needs it: a message for people who are away is never framed. */
+  get frame(): Uint8Array {
+    return this.#frame ??= this.position.offset === 0
+      ? encodeLiveFrame(this.topic, this.bytes)
+      : encodeMessageFrame(this.topic, this.position.epoch, this.position.offset, this.previous, this.bytes);
+  }
+}
+
+function eventOf(urgency: Urgency, options: MessageOptions | undefined): SessionEvent {
+  if (options?.inApp === true) return SessionEvent["message.inApp"];
+  return urgency === "normal" || urgency === "high" ? SessionEvent["message.alert"] : SessionEvent["message.quiet"];
+}

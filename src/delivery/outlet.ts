@@ -1,0 +1,11 @@
+/** A session's way out: the connection it is attached to, as delivery sees it. */
+export interface Outlet {
+  /** Sends a frame, together with whatever else this tick brings. The same array for every receiver of a message. */
+  write(frame: Uint8Array): void;
+  /** Hands over what `write` gathered, now. */
+  flush(): void;
+  /** Whether so much waits to be taken by the other side that entries should stay in the log. */
+  readonly full: boolean;
+  /** Hands over what waits, then says goodbye. */
+  close(code: number, reason: string): void;
+}

@@ -1,0 +1,107 @@
+import { encodeEnvelope, encodePayload } from "../protocol/codec.ts";
+import { PeykError } from "../protocol/errors.ts";
+import { DEFAULT_TTL_SECONDS, type MessageOptions, type OutgoingMessage, type Position } from "../protocol/message.ts";
+import { checkName, type Topic, topicOf } from "../protocol/names.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Random } from "../ports/random.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { Counters } from "./counters.ts";
+import type { Journal } from "./journal.ts";
+import type { Receipts } from "./receipts.ts";
+
+/** What a publisher gets for a message that was accepted. */
+export interface Receipt {
+  readonly id: string;
+  readonly topic: Topic;
+  /** Undefined for a `live` message, which no log has. */
+  readonly position: Position | undefined;
+  /** Whether it survives the crash that the storage is made for. */
+  readonly durable: boolean;
+  /** An earlier publish under the same id is the one that counts. */
+  readonly duplicate: boolean;
+}
+
+/** A message whose payload stays closed. */
+export interface SealedMessage {
+  readonly topic: Topic;
+  readonly id: string;
+  readonly from: string | undefined;
+  readonly options: MessageOptions | undefined;
+  /** Raw msgpack `[content, data]`. */
+  readonly payload: Uint8Array;
+}
+
+/** What publishing works with. */
+export interface PublishParts {
+  transport: Transport;
+  receipts: Receipts;
+  journal: Journal;
+  counters: Counters;
+  clock: Clock;
+  random: Random;
+}
+
+const MAX_TTL_SECONDS = DEFAULT_TTL_SECONDS;
+/** What a message may weigh, bytes: a frame's worth. */
+export const MAX_MESSAGE_BYTES = 64 * 1024;
+
+/** Puts messages into their topic's log. Everything else follows from there. */
+export class Publisher {
+  readonly #parts: PublishParts;
+
+  constructor(parts: PublishParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws {PeykError} `bad-name`, `bad-message`, `too-large`, and what the transport says */
+  async publish(message: OutgoingMessage, from: string | undefined): Promise<Receipt> {
+    return await this.publishSealed(this.seal(message, from));
+  }
+
+  /** Checks a message and closes its payload. */
+  seal(message: OutgoingMessage, from: string | undefined): SealedMessage {
+    const { to, channel, id, content, data, ...options } = message;
+    return { topic: topicOf(to, channel), id: id ?? this.#parts.random.id(), from, options: presentOptions(options), payload: encodePayload(content, data) };
+  }
+
+  async publishSealed({ topic, id, from, options, payload }: SealedMessage): Promise<Receipt> {
+    const { clock, counters, journal, receipts, transport } = this.#parts;
+    checkName(id, "message id");
+    if (from !== undefined) checkName(from, "from");
+    if (options !== undefined) checkRanges(options);
+    const sentAt = clock.now();
+    const expiresAt = sentAt + (options?.ttl ?? DEFAULT_TTL_SECONDS) * 1_000;
+    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options, payload });
+    if (bytes.length > MAX_MESSAGE_BYTES) {
+      throw new PeykError("too-large", `a message of ${bytes.length} bytes`, { hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.` });
+    }
+    if (options?.live === true) {
+      transport.signal(topic, bytes);
+      counters.accepted++;
+      return { id, topic, position: undefined, durable: false, duplicate: false };
+    }
+    const { position, duplicate } = await transport.publish(topic, bytes, { key: `${from ?? ""}\n${id}`, expiresAt });
+    if (duplicate) counters.duplicates++;
+    else {
+      counters.accepted++;
+      if (position !== null) {
+        journal.accepted({ id, topic, position, from, urgency: options?.urgency ?? "normal", sentAt });
+        receipts.accepted({ id, topic, position, from });
+      }
+    }
+    return { id, topic, position: position ?? undefined, durable: transport.durable, duplicate };
+  }
+}
+
+/** Undefined when no option was given: most messages have none, and then none are stored. */
+function presentOptions(options: MessageOptions): MessageOptions | undefined {
+  return Object.values(options).some((value) => value !== undefined) ? options : undefined;
+}
+
+/** What the codec can't know: it checks types, and drops what is no option. */
+function checkRanges({ ttl, live, inApp }: MessageOptions): void {
+  if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 1 && ttl <= MAX_TTL_SECONDS)) {
+    throw new PeykError("bad-message", "ttl: not whole seconds from 1 to 30 days", { hint: "For a message that nobody stores, set live." });
+  }
+  if (live === true && inApp === true) throw new PeykError("bad-message", "live and inApp: a live message is in no log");
+}

@@ -1,0 +1,111 @@
+import { encodeServerFrame } from "../protocol/codec.ts";
+import { isPublic } from "../protocol/names.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Counters } from "./counters.ts";
+import type { Emitter } from "./events.ts";
+import type { DeviceName, EntryName, Journal } from "./journal.ts";
+import type { OpenedEntry } from "./opened_entry.ts";
+import type { Roster } from "./roster.ts";
+
+/** What receipts are made with. */
+export interface ReceiptParts {
+  roster: Roster;
+  emitter: Emitter;
+  journal: Journal;
+  counters: Counters;
+  clock: Clock;
+}
+
+/** An entry as far as a receipt names it. */
+export type ReceiptEntry = EntryName & Pick<OpenedEntry, "from">;
+
+/** How often the counts of public topics are told. */
+const COUNTS_MS = 1_000;
+
+/**
+ * Tells what became of messages: the embedding server by events, the publisher of a private message by frames on each of
+ * its connected devices. Public topics are told about as counts.
+ */
+export class Receipts {
+  readonly #parts: ReceiptParts;
+  #counts = new Map<string, { entry: ReceiptEntry; count: number }>();
+  #scheduled = false;
+
+  constructor(parts: ReceiptParts) {
+    this.#parts = parts;
+  }
+
+  /** A log has it. */
+  accepted(entry: ReceiptEntry): void {
+    if (this.#parts.emitter.wants("receipt")) this.#emit("accepted", entry, undefined, 1);
+  }
+
+  /** A device's handler is done with it. */
+  delivered(entry: ReceiptEntry, who: DeviceName): void {
+    const { counters, journal } = this.#parts;
+    counters.acked++;
+    if (isPublic(entry.topic)) {
+      journal.delivered(entry);
+      this.#count(entry);
+    } else {
+      journal.note(entry, who, "acked");
+      this.#tell("delivered", entry, who);
+    }
+  }
+
+  /** A device's handler gave up on it. */
+  failed(entry: ReceiptEntry, who: DeviceName, reason: string): void {
+    const { counters, journal } = this.#parts;
+    counters.failed++;
+    journal.note(entry, who, "failed", reason);
+    this.#emit("failed", entry, who, 1);
+  }
+
+  /** The person read or dismissed it. */
+  marked(kind: "read" | "dismissed", entry: ReceiptEntry, who: DeviceName): void {
+    this.#parts.journal.note(entry, who, kind);
+    this.#tell(kind, entry, who);
+  }
+
+  #tell(kind: "delivered" | "read" | "dismissed", entry: ReceiptEntry, who: DeviceName): void {
+    this.#emit(kind, entry, who, 1);
+    if (entry.from === undefined || isPublic(entry.topic)) return;
+    let frame: Uint8Array | undefined;
+    for (const session of this.#parts.roster.of(entry.from)) {
+      if (session.outlet === undefined) continue;
+      const { id, topic, position } = entry;
+      frame ??= encodeServerFrame({ type: "receipt", kind, topic, id, ...position, at: this.#parts.clock.now() });
+      session.outlet.write(frame);
+    }
+  }
+
+  #count(entry: ReceiptEntry): void {
+    const { clock, emitter } = this.#parts;
+    if (!emitter.wants("receipt")) return;
+    const key = `${entry.topic}\n${entry.position.offset}`;
+    const counted = this.#counts.get(key);
+    if (counted === undefined) this.#counts.set(key, { entry, count: 1 });
+    else counted.count++;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    clock.setTimeout(() => this.flush(), COUNTS_MS);
+  }
+
+  /** Tells the counts gathered so far. */
+  flush(): void {
+    this.#scheduled = false;
+    const counts = this.#counts;
+    this.#counts = new Map();
+    for (const { entry, count } of counts.values()) this.#emit("delivered", entry, undefined, count);
+  }
+
+  #emit(
+    kind: "accepted" | "delivered" | "read" | "dismissed" | "failed",
+    { id, topic, position, from }: ReceiptEntry,
+    who: DeviceName | undefined,
+    count: number,
+  ): void {
+    const { clock, emitter } = this.#parts;
+    emitter.emit("receipt", { kind, id, topic, position, from, userId: who?.userId, device: who?.device, count, at: clock.now() });
+  }
+}

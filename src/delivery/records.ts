@@ -1,0 +1,65 @@
+import { PeykError } from "../protocol/errors.ts";
+import type { NewOutboxRow } from "../ports/outbox.ts";
+import type { SessionRecord, UserRecord, Users } from "../ports/users.ts";
+import { Exclusive } from "./exclusive.ts";
+
+/** What an update makes of a record. Undefined: nothing is to change. */
+export type Change = { record: UserRecord; rows?: readonly NewOutboxRow[] } | undefined;
+
+/** Faster ones in a row after which an update gives up. */
+const MAX_RACES = 50;
+
+/**
+ * Reads and changes user records. Changes of one user are made one after the other on this node; against other nodes the
+ * store's compare-and-set decides, and the change is computed again.
+ */
+export class UserRecords {
+  readonly store: Users;
+  readonly #exclusive = new Exclusive();
+
+  constructor(store: Users) {
+    this.store = store;
+  }
+
+  /** Runs `task` while no other task or update of this user runs on this node. Don't nest. */
+  exclusively<T>(userId: string, task: () => Promise<T>): Promise<T> {
+    return this.#exclusive.run(userId, task);
+  }
+
+  /** Changes a record. */
+  update(userId: string, change: (record: UserRecord) => Change | Promise<Change>): Promise<UserRecord> {
+    return this.exclusively(userId, () => this.updateHeld(userId, change));
+  }
+
+  /** The same, for whoever is inside `exclusively` already. */
+  async updateHeld(userId: string, change: (record: UserRecord) => Change | Promise<Change>): Promise<UserRecord> {
+    for (let race = 0; race < MAX_RACES; race++) {
+      const record = await this.store.get(userId) ?? newUser(userId);
+      const changed = await change(record);
+      if (changed === undefined) return record;
+      const version = await this.store.put(changed.record, changed.rows);
+      if (version !== undefined) return { ...changed.record, version };
+    }
+    throw new PeykError("unavailable", "a user's record changes too fast", { retryable: true });
+  }
+
+  /** Resolves when no update is under way. */
+  idle(): Promise<void> {
+    return this.#exclusive.idle();
+  }
+}
+
+/** A user nobody has signed in as yet. */
+export function newUser(userId: string): UserRecord {
+  return { userId, version: 0, seenAt: 0, subscriptions: {}, sessions: [] };
+}
+
+export function sessionOf(record: UserRecord, deviceId: string): SessionRecord | undefined {
+  return record.sessions.find((session) => session.deviceId === deviceId);
+}
+
+/** The record with this session in place of the one of the same device, or added. */
+export function withSession(record: UserRecord, session: SessionRecord): UserRecord {
+  const others = record.sessions.filter(({ deviceId }) => deviceId !== session.deviceId);
+  return { ...record, sessions: [...others, session] };
+}

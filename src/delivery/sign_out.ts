@@ -1,0 +1,124 @@
+import { PeykError } from "../protocol/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Outbox } from "../ports/outbox.ts";
+import type { PushProvider } from "../ports/push_provider.ts";
+import type { PushTarget } from "../ports/users.ts";
+import { SessionEvent } from "../session/step.ts";
+import type { SessionActor } from "./actor.ts";
+import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import type { Roster } from "./roster.ts";
+import type { Session } from "./session.ts";
+
+/** What push targets and the end of sessions work with. */
+export interface SignOutParts {
+  records: UserRecords;
+  outbox: Outbox;
+  providers: readonly PushProvider[];
+  roster: Roster;
+  actor: SessionActor;
+  clock: Clock;
+}
+
+/** Where sessions can be pushed to, and what remains of them after the last sign-out: nothing. */
+export class SignOut {
+  readonly #parts: SignOutParts;
+
+  constructor(parts: SignOutParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Makes this token the session's target with that provider. It is taken from whoever had it: a token belongs to one session.
+   * @throws {PeykError} `no-provider`, `bad-message` for a token that can't be one of the provider's
+   */
+  async register(session: Session, provider: string, token: string): Promise<void> {
+    const { clock, providers, records } = this.#parts;
+    const found = providers.find(({ name }) => name === provider);
+    if (found === undefined) throw new PeykError("no-provider", `no push provider "${provider}" here`);
+    const fault = token.length === 0 || token.length > 4_096 ? "empty, or longer than 4,096 characters" : found.tokenFault?.(token);
+    if (fault !== undefined) throw new PeykError("bad-message", `not a token of ${provider}: ${fault}`);
+    const target: PushTarget = { id: await targetId(provider, token), provider, token, registeredAt: clock.now() };
+    const { userId, deviceId } = session;
+    for (const holder of await records.store.holders({ targetId: target.id })) {
+      await this.#releaseTarget(holder, target.id, holder === userId ? deviceId : undefined);
+    }
+    await this.#changeTargets(session, (targets) => [...targets.filter((other) => other.provider !== provider), target]);
+  }
+
+  /** Removes the session's target with that provider. */
+  async unregister(session: Session, provider: string): Promise<void> {
+    await this.#changeTargets(session, (targets) => targets.filter((target) => target.provider !== provider));
+  }
+
+  /**
+   * Ends a user's sessions, or one of them. When it returns, no frame is written and no provider request begins for them.
+   * @param last called before the connection is closed
+   * @returns how many sessions ended
+   */
+  async end(userId: string, deviceId: string | undefined, last?: () => void): Promise<number> {
+    const { actor, outbox, records, roster } = this.#parts;
+    let ended = 0;
+    await records.exclusively(userId, async () => {
+      const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
+      await records.updateHeld(userId, (record) => {
+        const sessions = record.sessions.filter((session) => !matches(session));
+        ended = record.sessions.length - sessions.length;
+        return ended === 0 ? undefined : { record: { ...record, sessions } };
+      });
+      await outbox.cancel(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out");
+      last?.();
+      for (const session of [...roster.of(userId)].filter(matches)) {
+        // The machine's answer is "release": the connection is closed, the session is gone from memory.
+        actor.raise(session, SessionEvent.signOut);
+      }
+    });
+    return ended;
+  }
+
+  async #changeTargets(session: Session, change: (targets: readonly PushTarget[]) => PushTarget[]): Promise<void> {
+    const { actor, outbox, records } = this.#parts;
+    const { userId, deviceId } = session;
+    await records.exclusively(userId, async () => {
+      let lost: PushTarget[] = [];
+      const record = await records.updateHeld(userId, (record) => {
+        const stored = sessionOf(record, deviceId);
+        if (stored === undefined) return undefined;
+        const targets = change(stored.targets);
+        lost = stored.targets.filter(({ id }) => !targets.some((target) => target.id === id));
+        return { record: withSession(record, { ...stored, targets }) };
+      });
+      for (const { id } of lost) await outbox.cancel({ userId, deviceId, targetId: id }, "the target was removed");
+      const enabled = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined) === true;
+      actor.raise(session, enabled ? SessionEvent["target.some"] : SessionEvent["target.none"]);
+    });
+  }
+
+  /** Takes a target from every session of a user but one. */
+  async #releaseTarget(userId: string, id: string, except: string | undefined): Promise<void> {
+    const { actor, outbox, records, roster } = this.#parts;
+    await records.exclusively(userId, async () => {
+      const losers: string[] = [];
+      const record = await records.updateHeld(userId, (record) => {
+        losers.length = 0;
+        const sessions = record.sessions.map((session) => {
+          if (session.deviceId === except || !session.targets.some((target) => target.id === id)) return session;
+          losers.push(session.deviceId);
+          return { ...session, targets: session.targets.filter((target) => target.id !== id) };
+        });
+        return losers.length === 0 ? undefined : { record: { ...record, sessions } };
+      });
+      for (const deviceId of losers) {
+        await outbox.cancel({ userId, deviceId, targetId: id }, "the target moved to another session");
+        const session = roster.find(userId, deviceId);
+        const left = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined);
+        if (session !== undefined && left !== true) actor.raise(session, SessionEvent["target.none"]);
+      }
+    });
+  }
+}
+
+/** What stands for a token in indexes, rows and explanations: 128 bits of its SHA-256. */
+async function targetId(provider: string, token: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${provider}\0${token}`));
+  return [...new Uint8Array(digest, 0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,112 @@
+import { encodeServerFrame } from "../protocol/codec.ts";
+import { PeykError } from "../protocol/errors.ts";
+import type { Position } from "../protocol/message.ts";
+import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../protocol/names.ts";
+import type { Outbox } from "../ports/outbox.ts";
+import type { Progress } from "../ports/users.ts";
+import type { CatchUp } from "./catch_up.ts";
+import type { Hub } from "./hub.ts";
+import { Reader } from "./reader.ts";
+import type { UserRecords } from "./records.ts";
+import type { Roster } from "./roster.ts";
+import type { Session } from "./session.ts";
+
+/** What subscriptions work with. */
+export interface SubscriptionParts {
+  records: UserRecords;
+  outbox: Outbox;
+  hub: Hub;
+  roster: Roster;
+  catchUp: CatchUp;
+  /** Topics that one user may be subscribed to. */
+  maxTopics: number;
+}
+
+/** Subscriptions belong to the user: all devices, present and future. */
+export class Subscriptions {
+  readonly #parts: SubscriptionParts;
+
+  constructor(parts: SubscriptionParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Begins (or begins anew) to read a topic.
+   *
+   * @param since where to begin; undefined: with what comes from now on
+   * @param by the session that asked, and hears it from its answer
+   * @returns where it begins
+   * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
+   */
+  async subscribe(userId: string, topic: Topic, since: Position | undefined, by?: Session): Promise<Position> {
+    const { catchUp, hub, maxTopics, records, roster } = this.#parts;
+    if (!isPublic(topic) && ownerOf(topic) !== userId) {
+      throw new PeykError("forbidden", "a private topic of another user", { hint: "Rooms for several people are public channels." });
+    }
+    const feed = await hub.open(topic);
+    try {
+      return await records.exclusively(userId, async () => {
+        const { head } = feed;
+        const start: Position = since ?? head;
+        // What is in the log already is there to be read, not to be pushed.
+        const progress: Progress = { epoch: start.offset === 0 ? head.epoch : start.epoch, acked: start.offset, decided: head.offset };
+        await records.updateHeld(userId, (record) => {
+          if (record.subscriptions[topic] === undefined && Object.keys(record.subscriptions).length >= maxTopics) {
+            throw new PeykError("too-many", "too many subscriptions", { hint: `A user may have ${maxTopics}.` });
+          }
+          const subscriptions = { ...record.subscriptions, [topic]: start };
+          const sessions = record.sessions.map((session) => ({ ...session, progress: { ...session.progress, [topic]: progress } }));
+          return { record: { ...record, subscriptions, sessions } };
+        });
+        const frame = encodeServerFrame({ type: "subscribed", topic, ...start });
+        for (const session of roster.of(userId)) {
+          this.#leave(session, topic);
+          const reader = new Reader(session, await hub.open(topic), progress);
+          session.readers.push(reader);
+          reader.feed.join(reader);
+          if (session !== by) session.outlet?.write(frame);
+          catchUp.resume(session);
+        }
+        return start;
+      });
+    } finally {
+      hub.release(feed);
+    }
+  }
+
+  /**
+   * Ends a subscription. When it returns, nothing of the topic is written or pushed to this user any more.
+   * @throws {PeykError} `forbidden` for the user's own `default` channel
+   */
+  async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
+    const { outbox, records, roster } = this.#parts;
+    if (topic === topicOf(userId, DEFAULT_CHANNEL)) {
+      throw new PeykError("forbidden", "a user's own default channel can't be left");
+    }
+    await records.exclusively(userId, async () => {
+      await records.updateHeld(userId, (record) => {
+        if (record.subscriptions[topic] === undefined) return undefined;
+        const { [topic]: _, ...subscriptions } = record.subscriptions;
+        const sessions = record.sessions.map((session) => {
+          const { [topic]: _, ...progress } = session.progress;
+          return { ...session, progress };
+        });
+        return { record: { ...record, subscriptions, sessions } };
+      });
+      for (const session of roster.of(userId)) {
+        this.#leave(session, topic);
+        if (session !== by) session.outlet?.write(encodeServerFrame({ type: "unsubscribed", topic }));
+        session.outlet?.flush();
+      }
+      await outbox.cancel({ userId, topic }, "unsubscribed");
+    });
+  }
+
+  #leave(session: Session, topic: Topic): void {
+    const reader = session.reader(topic);
+    if (reader === undefined) return;
+    session.readers.splice(session.readers.indexOf(reader), 1);
+    reader.feed.leave(reader);
+    this.#parts.hub.release(reader.feed);
+  }
+}

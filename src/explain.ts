@@ -1,0 +1,195 @@
+import type { AcceptedEntry, DeviceName, EntryName, Journal, NoteKind } from "./delivery/journal.ts";
+import type { Emitter } from "./delivery/events.ts";
+import { deviceName } from "./delivery/session.ts";
+import type { OutboxRow } from "./ports/outbox.ts";
+import type { Position } from "./protocol/message.ts";
+import { isPublic, type Topic } from "./protocol/names.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Route } from "./session/step.ts";
+
+/** Why one device got a message the way it did. */
+export interface DeviceExplanation {
+  readonly userId: string;
+  /** A short stable hash that stands for the deviceId. */
+  readonly device: string;
+  /** The session's state when the message came, e.g. "connected.live". */
+  readonly state: string | undefined;
+  /** The rule that decided, e.g. "connected.live/alert". */
+  readonly rule: string | undefined;
+  readonly route: { readonly socket: Route["socket"]; readonly push: Route["push"] } | undefined;
+  /** What happened since, in order. */
+  readonly events: readonly { readonly at: number; readonly kind: NoteKind; readonly detail: string | undefined }[];
+}
+
+/** What the engine can say about a message. Bounded and recent; pushes come from the outbox, which keeps them until they expire. */
+export interface Explanation {
+  readonly id: string;
+  readonly topic: Topic;
+  readonly position: Position;
+  readonly from: string | undefined;
+  /** Milliseconds since 1970; undefined when only the outbox remembers. */
+  readonly sentAt: number | undefined;
+  /** "no-device": accepted for a user nobody has signed in as yet. */
+  readonly verdict: "routed" | "no-device";
+  /** Of a private message each device; of a public one the exceptions (pushes, failures, slow readers), 100 at most. */
+  readonly devices: readonly DeviceExplanation[];
+  /** Of a public message: how many devices each rule decided for. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Devices whose handler is done. */
+  readonly delivered: number;
+}
+
+const MESSAGES_KEPT = 10_000;
+const DEVICES_KEPT = 100;
+const EVENTS_KEPT = 50;
+
+interface DevicePage {
+  readonly who: DeviceName;
+  state: string | undefined;
+  route: Route | undefined;
+  readonly events: { at: number; kind: NoteKind; detail: string | undefined }[];
+}
+
+interface MessagePage {
+  readonly entry: AcceptedEntry;
+  readonly devices: Map<string, DevicePage>;
+  readonly counts: Map<Route, number>;
+  delivered: number;
+}
+
+/** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
+export class ExplanationBook implements Journal {
+  readonly #clock: Clock;
+  readonly #emitter: Emitter;
+  /** By topic and position, in the order of acceptance: the oldest page is torn out first. */
+  readonly #pages = new Map<string, MessagePage>();
+  readonly #keyOfId = new Map<string, string>();
+
+  constructor(clock: Clock, emitter: Emitter) {
+    this.#clock = clock;
+    this.#emitter = emitter;
+  }
+
+  accepted(entry: AcceptedEntry): void {
+    const key = keyOf(entry);
+    if (this.#pages.has(key)) return;
+    // A copy: whoever reports may hold the message itself.
+    const { id, topic, position, from, urgency, sentAt } = entry;
+    this.#pages.set(key, { entry: { id, topic, position, from, urgency, sentAt }, devices: new Map(), counts: new Map(), delivered: 0 });
+    this.#keyOfId.set(entry.id, key);
+    if (this.#pages.size > MESSAGES_KEPT) this.#tearOutOldest();
+  }
+
+  routed(entry: EntryName, who: DeviceName, state: string, route: Route): void {
+    const page = this.#pages.get(keyOf(entry));
+    if (page !== undefined && isPublic(entry.topic)) this.#count(page, route, 1);
+    else if (page !== undefined) {
+      const device = devicePage(page, who);
+      if (device === undefined) return;
+      device.state = state;
+      device.route = route;
+    }
+    if (!isPublic(entry.topic)) this.note(entry, who, "routed", route.rule);
+  }
+
+  counted(entry: EntryName, route: Route, devices: number): void {
+    const page = this.#pages.get(keyOf(entry));
+    if (page !== undefined) this.#count(page, route, devices);
+  }
+
+  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string): void {
+    const at = this.#clock.now();
+    const page = this.#pages.get(keyOf(entry));
+    if (page !== undefined) {
+      if (kind === "acked") page.delivered++;
+      const device = devicePage(page, who);
+      if (device !== undefined && device.events.length < EVENTS_KEPT) device.events.push({ at, kind, detail });
+    }
+    if (!this.#emitter.wants("note")) return;
+    this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail });
+  }
+
+  delivered(entry: EntryName): void {
+    const page = this.#pages.get(keyOf(entry));
+    if (page !== undefined) page.delivered++;
+  }
+
+  /** The latest message with this id that is still remembered. */
+  find(id: string): Explanation | undefined {
+    const page = this.#pages.get(this.#keyOfId.get(id) ?? "");
+    if (page === undefined) return undefined;
+    const { entry } = page;
+    const counts: Record<string, number> = {};
+    for (const [route, count] of page.counts) counts[route.rule] = count;
+    return {
+      ...name(entry),
+      from: entry.from,
+      sentAt: entry.sentAt,
+      verdict: page.devices.size === 0 && page.counts.size === 0 && !isPublic(entry.topic) ? "no-device" : "routed",
+      devices: [...page.devices.values()].map((device) => ({
+        ...device.who,
+        state: device.state,
+        rule: device.route?.rule,
+        route: device.route && { socket: device.route.socket, push: device.route.push },
+        events: [...device.events],
+      })),
+      counts,
+      delivered: page.delivered,
+    };
+  }
+
+  #count(page: MessagePage, route: Route, devices: number): void {
+    page.counts.set(route, (page.counts.get(route) ?? 0) + devices);
+  }
+
+  #tearOutOldest(): void {
+    for (const [key, page] of this.#pages) {
+      this.#pages.delete(key);
+      if (this.#keyOfId.get(page.entry.id) === key) this.#keyOfId.delete(page.entry.id);
+      return;
+    }
+  }
+}
+
+/** An explanation with what the outbox still knows: after a restart that is all there is. */
+export function withOutbox(explanation: Explanation | undefined, rows: readonly OutboxRow[]): Explanation | undefined {
+  if (explanation !== undefined || rows[0] === undefined) return explanation;
+  const { messageId: id, topic, position } = rows[0];
+  const devices = rows.map((row): DeviceExplanation => ({
+    userId: row.userId,
+    device: deviceName(row.deviceId),
+    state: undefined,
+    rule: row.rule,
+    route: undefined,
+    events: [{ at: row.changedAt, kind: NOTE_OF[row.status], detail: row.note }],
+  }));
+  return { id, topic, position, from: undefined, sentAt: undefined, verdict: "routed", devices, counts: {}, delivered: 0 };
+}
+
+const NOTE_OF = {
+  pending: "push-queued",
+  sending: "push-queued",
+  sent: "push-sent",
+  gone: "push-gone",
+  rejected: "push-rejected",
+  expired: "expired",
+  dropped: "push-dropped",
+} as const satisfies Record<OutboxRow["status"], NoteKind>;
+
+function keyOf({ topic, position }: EntryName): string {
+  return `${topic}\n${position.epoch}.${position.offset}`;
+}
+
+function name({ id, topic, position }: EntryName): EntryName {
+  return { id, topic, position };
+}
+
+function devicePage(page: MessagePage, who: DeviceName): DevicePage | undefined {
+  const key = `${who.userId}\n${who.device}`;
+  let device = page.devices.get(key);
+  if (device === undefined && page.devices.size < DEVICES_KEPT) {
+    device = { who: { userId: who.userId, device: who.device }, state: undefined, route: undefined, events: [] };
+    page.devices.set(key, device);
+  }
+  return device;
+}

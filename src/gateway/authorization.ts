@@ -1,0 +1,50 @@
+import { PeykError } from "../protocol/errors.ts";
+import type { MessageOptions, OutgoingMessage } from "../protocol/message.ts";
+import type { ConnectionRequest } from "../ports/connection.ts";
+import type { Topic } from "../protocol/names.ts";
+
+/** What a client shows when it comes. */
+export interface Credentials {
+  /** As the client sent it; undefined when it sent none. */
+  token: string | undefined;
+  /** The device's secret name. */
+  deviceId: string;
+  /** The request that opened the socket, with headers and cookies; undefined when a connection renews its token. */
+  request: ConnectionRequest | undefined;
+}
+
+/** Whose connection it is. */
+export interface Identity {
+  userId: string;
+  /** When that ends, milliseconds since 1970. The client is asked for a fresh token before. Undefined: never. */
+  expiresAt?: number | undefined;
+}
+
+/** Says whose connection it is, or null. A throw refuses the connection for now, and the client comes back. */
+export type Authenticate = (credentials: Credentials) => Identity | null | Promise<Identity | null>;
+
+/** Something that a client wants to do. */
+export interface Action {
+  userId: string;
+  action: "publish" | "subscribe";
+  topic: Topic;
+  /** What is to be published. */
+  message: OutgoingMessage | undefined;
+  /** What the default rules say. */
+  allowed: boolean;
+}
+
+/** Decides about an action: true, false, or (for a publish) the message to publish instead. */
+export type Authorize = (action: Action) => boolean | OutgoingMessage | Promise<boolean | OutgoingMessage>;
+
+/**
+ * By default a client may publish anything that can't be used to phish through somebody's lock screen.
+ */
+export function mayPublish(options: MessageOptions | null): boolean {
+  return options === null ||
+    (options.notification === undefined && options.silent !== true && options.useAsAlert !== true && options.urgency !== "high");
+}
+
+export function forbidden(what: string): PeykError {
+  return new PeykError("forbidden", what, { hint: "The server's authorize() decides about that." });
+}

@@ -1,0 +1,106 @@
+import { PeykError } from "../protocol/errors.ts";
+import { type ClientFrame, type Cursor, type HelloFrame, VERSION } from "../protocol/frames.ts";
+import { checkName } from "../protocol/names.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { ConnectionRequest } from "../ports/connection.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { AttachRequest } from "../delivery/attach.ts";
+import type { Session } from "../delivery/session.ts";
+import type { Authenticate, Identity } from "./authorization.ts";
+import type { Link } from "./link.ts";
+
+/** What a handshake needs of the gateway. */
+export interface HandshakeHost {
+  readonly authenticate: Authenticate;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  attach(request: AttachRequest): Promise<void>;
+  welcome(link: Link, session: Session, identity: Identity, recovery: Parameters<AttachRequest["ready"]>[1]): void;
+}
+
+/** How long a connection may take to say hello. */
+const HELLO_MS = 10_000;
+/** Cursors of one hello, over all its pages. */
+const MAX_CURSORS = 10_000;
+
+/** From an open socket to a session: hello, its pages of cursors, the check of the token. */
+export class Handshake {
+  readonly #link: Link;
+  readonly #host: HandshakeHost;
+  readonly #request: ConnectionRequest;
+  readonly #timer: Timer;
+  #hello: HelloFrame | undefined;
+  #cursors: Cursor[] = [];
+  #complete = false;
+
+  constructor(link: Link, request: ConnectionRequest, host: HandshakeHost) {
+    this.#link = link;
+    this.#host = host;
+    this.#request = request;
+    this.#timer = host.clock.setTimeout(() => link.fail(new PeykError("timeout", "no hello in time", { retryable: true })), HELLO_MS);
+  }
+
+  frame(frame: ClientFrame): void {
+    if (this.#complete) {
+      // Asked for before the welcome: the client may not know yet what it may do.
+      throw new PeykError("bad-order", `${frame.type} before the welcome`);
+    }
+    if (frame.type === "hello" && this.#hello === undefined) this.#hello = frame;
+    else if (frame.type !== "cursors" || this.#hello === undefined) throw new PeykError("bad-order", `${frame.type} where hello belongs`);
+    if (this.#cursors.length + frame.cursors.length > MAX_CURSORS) throw new PeykError("bad-frame", "too many cursors");
+    this.#cursors.push(...frame.cursors);
+    if (frame.more) return;
+    this.#complete = true;
+    this.#finish(this.#hello).catch((error: unknown) => {
+      if (!(error instanceof PeykError)) this.#host.logger.error("a connection could not be attached", { error });
+      this.#link.fail(error);
+    });
+  }
+
+  /** The connection is over, or has its session. */
+  stop(): void {
+    this.#host.clock.clearTimeout(this.#timer);
+  }
+
+  async #finish({ version, deviceId, token, visible, attended }: HelloFrame): Promise<void> {
+    if (version !== VERSION) {
+      throw new PeykError("unsupported", `protocol version ${version}`, { hint: `This server speaks version ${VERSION}.` });
+    }
+    checkName(deviceId, "deviceId");
+    const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
+    if (!this.#link.isOpen) return;
+    await this.#host.attach({
+      userId: identity.userId,
+      deviceId,
+      visible,
+      attended,
+      cursors: this.#cursors,
+      outlet: this.#link,
+      ready: (session, recovery) => this.#host.welcome(this.#link, session, identity, recovery),
+    });
+  }
+}
+
+/**
+ * Asks the embedding server whose connection it is.
+ * @throws {PeykError} `unauthorized`, `expired`; `unavailable` when the callback failed
+ */
+export async function checkedIdentity(
+  { authenticate, clock, logger }: Pick<HandshakeHost, "authenticate" | "clock" | "logger">,
+  credentials: Parameters<Authenticate>[0],
+): Promise<Identity> {
+  let identity: Identity | null;
+  try {
+    identity = await authenticate(credentials);
+  } catch (error) {
+    if (error instanceof PeykError) throw error;
+    logger.error("authenticate() failed", { error });
+    throw new PeykError("unavailable", "authenticate() failed", { retryable: true, hint: "Come back later." });
+  }
+  if (identity === null) throw new PeykError("unauthorized", "no valid token");
+  checkName(identity.userId, "userId");
+  if (identity.expiresAt !== undefined && identity.expiresAt <= clock.now()) {
+    throw new PeykError("expired", "the token has expired", { retryable: true, hint: "Come back with a fresh token." });
+  }
+  return identity;
+}

@@ -1,0 +1,157 @@
+import type { Entry, HistoryPage, TopicListener } from "../ports/transport.ts";
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+
+/** Idempotency keys of one topic before the older half is forgotten ahead of time: a Map ends at 16 million. */
+const MAX_KEYS = 1_000_000;
+
+/** What a log needs to know of its storage. */
+export interface LogLimits {
+  readonly maxEntries: number;
+  readonly idempotencyMs: number;
+}
+
+interface Subscriber {
+  readonly listener: TopicListener;
+  /** Entries up to here were there before it came. */
+  readonly since: number;
+}
+
+interface Remembered {
+  readonly offset: number;
+  readonly at: number;
+}
+
+/** One topic: its entries, who listens, and which idempotency keys it has seen. */
+export class TopicLog {
+  readonly topic: Topic;
+  readonly epoch: number;
+  /** The highest offset evicted before it expired. */
+  floor = 0;
+  /** Work is done up to here. */
+  swept = 0;
+  #head = 0;
+  /** Entries with consecutive offsets up to the head; those before `#start` are gone. */
+  #entries: (Entry | undefined)[] = [];
+  #start = 0;
+  /** Keys of the current and the former half window. */
+  #keys = new Map<string, Remembered>();
+  #olderKeys = new Map<string, Remembered>();
+  #keysSince = 0;
+  readonly #subscribers = new Set<Subscriber>();
+  /** Entries waiting to be reported while a listener runs: one that publishes must not let others hear of it first. */
+  #unreported: Entry[] | undefined;
+
+  constructor(topic: Topic, epoch: number) {
+    this.topic = topic;
+    this.epoch = epoch;
+  }
+
+  get head(): Position {
+    return { epoch: this.epoch, offset: this.#head };
+  }
+
+  get headOffset(): number {
+    return this.#head;
+  }
+
+  /** The position that a key stands for, if it was used within the window. */
+  known(key: string, now: number, limits: LogLimits): Position | undefined {
+    const found = this.#keys.get(key) ?? this.#olderKeys.get(key);
+    if (found === undefined || found.at + limits.idempotencyMs <= now) return undefined;
+    return { epoch: this.epoch, offset: found.offset };
+  }
+
+  append(bytes: Uint8Array, key: string, expiresAt: number, now: number, limits: LogLimits): Entry {
+    const previous = this.#head;
+    const entry: Entry = { topic: this.topic, epoch: this.epoch, offset: previous + 1, previous, bytes, expiresAt };
+    this.#head = entry.offset;
+    this.#entries.push(entry);
+    if (this.#entries.length - this.#start > limits.maxEntries) this.#dropFirst(now);
+    this.purge(now, limits);
+    if (this.#keys.size >= MAX_KEYS) this.#turnKeys(now);
+    this.#keys.set(key, { offset: entry.offset, at: now });
+    return entry;
+  }
+
+  /** Lets go of what nobody can ask for any more. What expired behind an unexpired entry waits for that one. */
+  purge(now: number, limits: LogLimits): void {
+    for (
+      let first = this.#entries[this.#start];
+      first !== undefined && first.expiresAt <= now;
+      first = this.#entries[this.#start]
+    ) {
+      this.#dropFirst(now);
+    }
+    if (now - this.#keysSince >= limits.idempotencyMs) this.#turnKeys(now);
+  }
+
+  read(after: number, limit: number, now: number): HistoryPage {
+    const entries: Entry[] = [];
+    const first = this.#head - (this.#entries.length - this.#start) + 1;
+    let through = Math.min(Math.max(after, first - 1), this.#head);
+    // Between the floor and the first kept entry only expired ones are missing.
+    let expired = Math.max(0, through - Math.max(after, this.floor));
+    for (; through < this.#head; through++) {
+      const entry = this.#entries[this.#start + through + 1 - first]!;
+      if (entry.expiresAt <= now) expired++;
+      else if (entries.length < limit) entries.push(entry);
+      else break;
+    }
+    return { entries, through, expired, head: this.head, floor: this.floor };
+  }
+
+  subscribe(listener: TopicListener): { head: Position; close(): void } {
+    const subscriber: Subscriber = { listener, since: this.#head };
+    this.#subscribers.add(subscriber);
+    return { head: this.head, close: () => void this.#subscribers.delete(subscriber) };
+  }
+
+  /** Tells every listener, in the order of offsets. */
+  report(entry: Entry, failed: (error: unknown) => void): void {
+    if (this.#unreported !== undefined) {
+      this.#unreported.push(entry);
+      return;
+    }
+    if (this.#subscribers.size === 0) return;
+    const queue = this.#unreported = [entry];
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      for (const { listener, since } of this.#subscribers) {
+        if (next.offset <= since) continue;
+        try {
+          listener.entry(next);
+        } catch (error) {
+          failed(error);
+        }
+      }
+    }
+    this.#unreported = undefined;
+  }
+
+  signal(bytes: Uint8Array, failed: (error: unknown) => void): void {
+    for (const { listener } of this.#subscribers) {
+      try {
+        listener.signal?.(bytes);
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+
+  #dropFirst(now: number): void {
+    const entry = this.#entries[this.#start]!;
+    if (entry.expiresAt > now) this.floor = entry.offset;
+    this.#entries[this.#start++] = undefined;
+    // Copying costs no more than the appends that made it necessary.
+    if (this.#start > 64 && this.#start * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#start);
+      this.#start = 0;
+    }
+  }
+
+  #turnKeys(now: number): void {
+    this.#olderKeys = this.#keys;
+    this.#keys = new Map();
+    this.#keysSince = now;
+  }
+}

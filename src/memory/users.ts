@@ -1,0 +1,162 @@
+import type { Clock } from "../ports/clock.ts";
+import type { NewOutboxRow } from "../ports/outbox.ts";
+import type { Random } from "../ports/random.ts";
+import type { Page, UserRecord, Users } from "../ports/users.ts";
+import type { Topic } from "../protocol/names.ts";
+import { Multimap } from "./multimap.ts";
+import type { MemoryOutbox } from "./outbox.ts";
+import { byName, SortedList } from "./sorted_list.ts";
+
+/** Users, as long as the process lives. */
+export class MemoryUsers implements Users {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #outbox: MemoryOutbox;
+  readonly #records = new Map<string, UserRecord>();
+  readonly #names = new SortedList<string>(byName);
+  readonly #awayIn = new Map<Topic, SortedList<string>>();
+  readonly #onNode = new Map<string, SortedList<string>>();
+  readonly #withDevice = new Multimap<string>();
+  readonly #withTarget = new Multimap<string>();
+  /** Nodes, and until when (monotonic) they are taken to live. */
+  readonly #leases = new Map<string, number>();
+
+  constructor(clock: Clock, random: Random, outbox: MemoryOutbox) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#outbox = outbox;
+  }
+
+  get(userId: string): Promise<UserRecord | undefined> {
+    return Promise.resolve(this.#records.get(userId));
+  }
+
+  put(record: UserRecord, rows: readonly NewOutboxRow[] = []): Promise<number | undefined> {
+    const before = this.#records.get(record.userId);
+    if ((before?.version ?? 0) !== record.version) return Promise.resolve(undefined);
+    // A user who was removed and comes back must not pass for the former one, so versions don't begin at 1.
+    const version = before === undefined ? 1 + Math.floor(this.#random.fraction() * 0xffff_ffff) : record.version + 1;
+    const after: UserRecord = { ...record, version };
+    this.#reindex(record.userId, before, after);
+    this.#records.set(record.userId, after);
+    this.#outbox.add(rows);
+    return Promise.resolve(version);
+  }
+
+  remove(userId: string, version: number): Promise<boolean> {
+    const before = this.#records.get(userId);
+    if (before === undefined || before.version !== version) return Promise.resolve(false);
+    this.#reindex(userId, before, undefined);
+    this.#records.delete(userId);
+    return Promise.resolve(true);
+  }
+
+  awayMembers(topic: Topic, page: Page): Promise<string[]> {
+    return Promise.resolve(take(this.#awayIn.get(topic), page));
+  }
+
+  holders(what: { deviceId: string } | { targetId: string }): Promise<string[]> {
+    return Promise.resolve([
+      ..."deviceId" in what ? this.#withDevice.get(what.deviceId) : this.#withTarget.get(what.targetId),
+    ]);
+  }
+
+  unseenSince(before: number, { after, limit }: Page): Promise<string[]> {
+    const names: string[] = [];
+    for (const name of this.#names.after(after)) {
+      if (names.length >= limit) break;
+      if (this.#records.get(name)!.seenAt < before) names.push(name);
+    }
+    return Promise.resolve(names);
+  }
+
+  lease(node: string, ms: number): Promise<void> {
+    this.#leases.set(node, this.#clock.elapsed() + ms);
+    return Promise.resolve();
+  }
+
+  orphans(page: Page): Promise<string[]> {
+    const now = this.#clock.elapsed();
+    const names = new Set<string>();
+    for (const [node, users] of this.#onNode) {
+      if ((this.#leases.get(node) ?? -Infinity) > now) continue;
+      for (const name of take(users, page)) names.add(name);
+    }
+    return Promise.resolve([...names].sort(byName).slice(0, page.limit));
+  }
+
+  #reindex(userId: string, before: UserRecord | undefined, after: UserRecord | undefined): void {
+    if (before === undefined) this.#names.add(userId);
+    else if (after === undefined) this.#names.delete(userId);
+    change(
+      awayTopics(before),
+      awayTopics(after),
+      (topic) => remove(this.#awayIn, topic, userId),
+      (topic) => add(this.#awayIn, topic, userId),
+    );
+    if (before?.sessions === after?.sessions) return;
+    change(nodes(before), nodes(after), (node) => remove(this.#onNode, node, userId), (node) => add(this.#onNode, node, userId));
+    change(
+      devices(before),
+      devices(after),
+      (id) => this.#withDevice.delete(id, userId),
+      (id) => this.#withDevice.add(id, userId),
+    );
+    change(
+      targets(before),
+      targets(after),
+      (id) => this.#withTarget.delete(id, userId),
+      (id) => this.#withTarget.add(id, userId),
+    );
+  }
+}
+
+const nothing: ReadonlySet<string> = new Set<string>();
+
+function awayTopics(record: UserRecord | undefined): ReadonlySet<Topic> {
+  if (record === undefined || !record.sessions.some((session) => session.node === null)) return nothing;
+  return new Set(Object.keys(record.subscriptions));
+}
+
+function nodes(record: UserRecord | undefined): ReadonlySet<string> {
+  return new Set(record?.sessions.flatMap((session) => session.node ?? []));
+}
+
+function devices(record: UserRecord | undefined): ReadonlySet<string> {
+  return new Set(record?.sessions.map((session) => session.deviceId));
+}
+
+function targets(record: UserRecord | undefined): ReadonlySet<string> {
+  return new Set(record?.sessions.flatMap((session) => session.targets.map((target) => target.id)));
+}
+
+function change(
+  before: ReadonlySet<string>,
+  after: ReadonlySet<string>,
+  gone: (key: string) => void,
+  come: (key: string) => void,
+): void {
+  for (const key of before) if (!after.has(key)) gone(key);
+  for (const key of after) if (!before.has(key)) come(key);
+}
+
+function add(lists: Map<string, SortedList<string>>, key: string, name: string): void {
+  let list = lists.get(key);
+  if (list === undefined) lists.set(key, list = new SortedList(byName));
+  list.add(name);
+}
+
+function remove(lists: Map<string, SortedList<string>>, key: string, name: string): void {
+  const list = lists.get(key);
+  list?.delete(name);
+  if (list?.isEmpty) lists.delete(key);
+}
+
+function take(names: SortedList<string> | undefined, { after, limit }: Page): string[] {
+  const page: string[] = [];
+  for (const name of names?.after(after) ?? []) {
+    if (page.length >= limit) break;
+    page.push(name);
+  }
+  return page;
+}

@@ -1,0 +1,338 @@
+import type { ErrorCode } from "./errors.ts";
+import { readPayload } from "./envelope.ts";
+import { FrameType as T, OPTIONAL_TYPES_FROM } from "./frames.ts";
+import type { ClientFrame, Cursor, Recovery, ServerFrame, WelcomeFrame } from "./frames.ts";
+import type { Position } from "./message.ts";
+import type { Topic } from "./names.ts";
+import { checkOptions, readOptions } from "./options.ts";
+import { pack, packAround } from "./pack.ts";
+import { Reader } from "./reader.ts";
+import { badFrame, MAX_DEPTH } from "./scan.ts";
+
+export { decodeEnvelope, decodePayload, encodeEnvelope, encodePayload, envelopeHead } from "./envelope.ts";
+
+/** Cursors in one frame: bounds what an ack of 64 KiB can make a server do. */
+const MAX_CURSORS = 1000;
+const MAX_CAPABILITIES = 64;
+
+/**
+ * A client's frame as bytes.
+ * @throws {PeykError} `bad-message` when a field holds what can't be sent, such as a lone surrogate
+ */
+export function encodeClientFrame(frame: ClientFrame): Uint8Array {
+  switch (frame.type) {
+    case "hello":
+      return pack([
+        T.hello,
+        frame.version,
+        frame.capabilities,
+        frame.deviceId,
+        frame.token,
+        frame.visible,
+        frame.attended,
+        frame.cursors.map(cursorItems),
+        frame.more,
+      ]);
+    case "cursors":
+      return pack([T.cursors, frame.cursors.map(cursorItems), frame.more]);
+    case "ack":
+      return pack([T.ack, frame.seen, frame.cursors.map(cursorItems)]);
+    case "publish":
+      return packAround(
+        [T.publish, frame.ref, frame.topic, frame.id, frame.options && checkOptions(frame.options)],
+        frame.payload,
+      );
+    case "subscribe":
+      return pack([T.subscribe, frame.ref, frame.topic, frame.since && [frame.since.epoch, frame.since.offset]]);
+    case "unsubscribe":
+      return pack([T.unsubscribe, frame.ref, frame.topic]);
+    case "state":
+      return pack([T.state, frame.visible, frame.attended]);
+    case "token":
+      return pack([T.token, frame.ref, frame.token]);
+    case "mark":
+      return pack([T.mark, frame.ref, frame.kind, frame.topic, frame.id, frame.epoch, frame.offset]);
+    case "target":
+      return pack([T.target, frame.ref, frame.provider, frame.token]);
+    case "failed":
+      return pack([T.failed, frame.topic, frame.epoch, frame.offset, frame.reason]);
+    case "logout":
+      return pack([T.logout, frame.ref]);
+  }
+}
+
+/**
+ * A server's frame as bytes.
+ * @throws {PeykError} `bad-message` when a field holds what can't be sent
+ */
+export function encodeServerFrame(frame: ServerFrame): Uint8Array {
+  switch (frame.type) {
+    case "welcome":
+      return pack([
+        T.welcome,
+        frame.version,
+        frame.userId,
+        frame.time,
+        frame.heartbeatMs,
+        frame.ackMs,
+        frame.limits,
+        frame.recovery.map(({ topic, epoch, offset, recovered }) => [topic, epoch, offset, recovered]),
+      ]);
+    case "message":
+      return encodeMessageFrame(frame.topic, frame.epoch, frame.offset, frame.previous, frame.envelope);
+    case "live":
+      return encodeLiveFrame(frame.topic, frame.envelope);
+    case "advance":
+      return pack([T.advance, frame.topic, frame.epoch, frame.offset, frame.expired]);
+    case "gap":
+      return pack([T.gap, frame.topic, frame.epoch, frame.offset]);
+    case "ok":
+      return pack([T.ok, frame.ref, frame.value]);
+    case "error":
+      return pack([T.error, frame.ref, frame.code, frame.retryable, frame.retryAfterMs, frame.hint]);
+    case "receipt":
+      return pack([T.receipt, frame.kind, frame.topic, frame.id, frame.epoch, frame.offset, frame.at]);
+    case "ping":
+      return pack([T.ping]);
+    case "subscribed":
+      return pack([T.subscribed, frame.topic, frame.epoch, frame.offset]);
+    case "unsubscribed":
+      return pack([T.unsubscribed, frame.topic]);
+    case "drain":
+      return pack([T.drain, frame.windowMs]);
+    case "expiring":
+      return pack([T.expiring, frame.inMs]);
+  }
+}
+
+/** A message frame: what fan-out makes once per entry, for all its receivers. */
+export function encodeMessageFrame(
+  topic: Topic,
+  epoch: number,
+  offset: number,
+  previous: number,
+  envelope: Uint8Array,
+): Uint8Array {
+  return packAround([T.message, topic, epoch, offset, previous], envelope);
+}
+
+/** A live frame, made once for all its receivers. */
+export function encodeLiveFrame(topic: Topic, envelope: Uint8Array): Uint8Array {
+  return packAround([T.live, topic], envelope);
+}
+
+/**
+ * The frames of one WebSocket message from a client: all, or none.
+ * @throws {PeykError} `bad-frame`; its hint names the fault, never the content
+ */
+export function decodeClientFrames(bytes: Uint8Array): ClientFrame[] {
+  return decodeFrames(bytes, readClientFrame);
+}
+
+/**
+ * The frames of one WebSocket message from a server: all, or none.
+ * @throws {PeykError} `bad-frame`
+ */
+export function decodeServerFrames(bytes: Uint8Array): ServerFrame[] {
+  return decodeFrames(bytes, readServerFrame);
+}
+
+function decodeFrames<Frame>(bytes: Uint8Array, read: (type: number, reader: Reader) => Frame | undefined): Frame[] {
+  const reader = new Reader(bytes);
+  const frames: Frame[] = [];
+  do {
+    const outer = reader.enter("frame");
+    const type = reader.uint("type");
+    const frame = read(type, reader);
+    if (frame !== undefined) frames.push(frame);
+    else if (type < OPTIONAL_TYPES_FROM || type > LAST_OPTIONAL_TYPE) throw badFrame("a frame type that is not known here");
+    reader.leave(outer);
+  } while (!reader.done);
+  return frames;
+}
+
+// The fields below are read in the order in which they stand in the frame: an object literal is evaluated from the top.
+
+function readClientFrame(type: number, reader: Reader): ClientFrame | undefined {
+  switch (type) {
+    case T.hello:
+      return {
+        type: "hello",
+        version: reader.uint("version"),
+        capabilities: reader.list("capabilities", MAX_CAPABILITIES, () => reader.text("capability")),
+        deviceId: reader.text("deviceId"),
+        token: reader.nil() ? null : reader.text("token"),
+        visible: reader.flag("visible"),
+        attended: reader.flag("attended"),
+        cursors: readCursors(reader),
+        more: reader.flag("more"),
+      };
+    case T.cursors:
+      return { type: "cursors", cursors: readCursors(reader), more: reader.flag("more") };
+    case T.ack:
+      return { type: "ack", seen: reader.uint("seen"), cursors: readCursors(reader) };
+    case T.publish:
+      return {
+        type: "publish",
+        ref: reader.uint("ref"),
+        topic: reader.text("topic"),
+        id: reader.text("id"),
+        options: reader.nil() ? null : readOptions(reader),
+        payload: readPayload(reader),
+      };
+    case T.subscribe:
+      return {
+        type: "subscribe",
+        ref: reader.uint("ref"),
+        topic: reader.text("topic"),
+        since: reader.nil() ? null : readPosition(reader),
+      };
+    case T.unsubscribe:
+      return { type: "unsubscribe", ref: reader.uint("ref"), topic: reader.text("topic") };
+    case T.state:
+      return { type: "state", visible: reader.flag("visible"), attended: reader.flag("attended") };
+    case T.token:
+      return { type: "token", ref: reader.uint("ref"), token: reader.text("token") };
+    case T.mark:
+      return {
+        type: "mark",
+        ref: reader.uint("ref"),
+        kind: reader.word("kind", MARKS),
+        topic: reader.text("topic"),
+        id: reader.text("id"),
+        epoch: reader.uint("epoch"),
+        offset: reader.uint("offset"),
+      };
+    case T.target:
+      return {
+        type: "target",
+        ref: reader.uint("ref"),
+        provider: reader.text("provider"),
+        token: reader.nil() ? null : reader.text("token"),
+      };
+    case T.failed:
+      return {
+        type: "failed",
+        topic: reader.text("topic"),
+        epoch: reader.uint("epoch"),
+        offset: reader.uint("offset"),
+        reason: reader.text("reason"),
+      };
+    case T.logout:
+      return { type: "logout", ref: reader.uint("ref") };
+  }
+  return undefined;
+}
+
+function readServerFrame(type: number, reader: Reader): ServerFrame | undefined {
+  switch (type) {
+    case T.welcome:
+      return {
+        type: "welcome",
+        version: reader.uint("version"),
+        userId: reader.text("userId"),
+        time: reader.uint("time"),
+        heartbeatMs: reader.uint("heartbeatMs"),
+        ackMs: reader.uint("ackMs"),
+        limits: readLimits(reader),
+        recovery: reader.list("recovery", Infinity, () => readRecovery(reader)),
+      };
+    case T.message:
+      return {
+        type: "message",
+        topic: reader.text("topic"),
+        epoch: reader.uint("epoch"),
+        offset: reader.uint("offset"),
+        previous: reader.uint("previous"),
+        envelope: reader.raw("envelope", ENVELOPE_DEPTH),
+      };
+    case T.live:
+      return { type: "live", topic: reader.text("topic"), envelope: reader.raw("envelope", ENVELOPE_DEPTH) };
+    case T.advance:
+      return { type: "advance", ...readCursorFields(reader), expired: reader.uint("expired") };
+    case T.gap:
+      return { type: "gap", ...readCursorFields(reader) };
+    case T.ok:
+      return { type: "ok", ref: reader.uint("ref"), value: reader.value("value") };
+    case T.error:
+      return {
+        type: "error",
+        ref: reader.nil() ? null : reader.uint("ref"),
+        // A later server may know more codes; `retryable` says enough about one that is not known here.
+        code: reader.text("code") as ErrorCode,
+        retryable: reader.flag("retryable"),
+        retryAfterMs: reader.nil() ? null : reader.uint("retryAfterMs"),
+        hint: reader.nil() ? null : reader.text("hint"),
+      };
+    case T.receipt:
+      return {
+        type: "receipt",
+        kind: reader.word("kind", RECEIPTS),
+        topic: reader.text("topic"),
+        id: reader.text("id"),
+        epoch: reader.uint("epoch"),
+        offset: reader.uint("offset"),
+        at: reader.uint("at"),
+      };
+    case T.ping:
+      return { type: "ping" };
+    case T.subscribed:
+      return { type: "subscribed", ...readCursorFields(reader) };
+    case T.unsubscribed:
+      return { type: "unsubscribed", topic: reader.text("topic") };
+    case T.drain:
+      return { type: "drain", windowMs: reader.uint("windowMs") };
+    case T.expiring:
+      return { type: "expiring", inMs: reader.uint("inMs") };
+  }
+  return undefined;
+}
+
+const LAST_OPTIONAL_TYPE = 127;
+/** An envelope is one array around its payload. */
+const ENVELOPE_DEPTH = MAX_DEPTH + 1;
+const MARKS = ["read", "dismissed"] as const;
+const RECEIPTS = ["delivered", "read", "dismissed"] as const;
+
+function cursorItems({ topic, epoch, offset }: Cursor): [Topic, number, number] {
+  return [topic, epoch, offset];
+}
+
+function readCursors(reader: Reader): Cursor[] {
+  return reader.list("cursors", MAX_CURSORS, () => {
+    const outer = reader.enter("cursor");
+    const cursor = readCursorFields(reader);
+    reader.leave(outer);
+    return cursor;
+  });
+}
+
+function readCursorFields(reader: Reader): Cursor {
+  return { topic: reader.text("topic"), epoch: reader.uint("epoch"), offset: reader.uint("offset") };
+}
+
+function readRecovery(reader: Reader): Recovery {
+  const outer = reader.enter("recovery");
+  const recovery = { ...readCursorFields(reader), recovered: reader.flag("recovered") };
+  reader.leave(outer);
+  return recovery;
+}
+
+function readPosition(reader: Reader): Position {
+  const outer = reader.enter("since");
+  const position = { epoch: reader.uint("epoch"), offset: reader.uint("offset") };
+  reader.leave(outer);
+  return position;
+}
+
+function readLimits(reader: Reader): WelcomeFrame["limits"] {
+  let frameBytes: number | undefined;
+  let topics: number | undefined;
+  reader.fields("limits", (key) => {
+    if (key === "frameBytes") frameBytes = reader.uint(key);
+    else if (key === "topics") topics = reader.uint(key);
+    else reader.skip(key);
+  });
+  if (frameBytes === undefined || topics === undefined) throw badFrame("limits: frameBytes or topics missing");
+  return { frameBytes, topics };
+}

@@ -1,0 +1,80 @@
+import { decodeTimestampExtension, Encoder, encodeTimestampExtension, EXT_TIMESTAMP, ExtensionCodec } from "@msgpack/msgpack";
+import { PeykError } from "./errors.ts";
+import { MAX_DEPTH, scanValue } from "./scan.ts";
+
+// The library asks its extensions about every array and object first: the place to refuse what it would change silently.
+const extensionCodec = new ExtensionCodec();
+extensionCodec.register({
+  type: EXT_TIMESTAMP,
+  encode: (value) => {
+    refuseLossy(value);
+    return encodeTimestampExtension(value);
+  },
+  decode: decodeTimestampExtension,
+});
+
+function refuseLossy(value: unknown): void {
+  // These would arrive as 1970 and as empty maps.
+  if (value instanceof Date && Number.isNaN(value.getTime())) throw new RangeError("an invalid Date");
+  if (value instanceof Map || value instanceof Set || value instanceof ArrayBuffer) throw new TypeError("not a plain value");
+  if (ArrayBuffer.isView(value)) return;
+  // A lone surrogate would arrive as U+FFFD, but only in a text of more than 50 units: shorter ones make bytes that are not UTF-8.
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) refuseIllFormed(value[i]);
+    return;
+  }
+  for (const key of Object.keys(value as object)) {
+    refuseIllFormed(key);
+    refuseIllFormed((value as Record<string, unknown>)[key]);
+  }
+}
+
+function refuseIllFormed(value: unknown): void {
+  if (typeof value === "string" && !value.isWellFormed()) throw new TypeError("text with a lone surrogate");
+}
+
+// One for all: making one per call costs 0.75 µs instead of 0.25. Nothing of a call is left for the next one to see: every
+// result is copied out before anybody else's code runs, and an encoder entered again (by a getter) works on a clone.
+const encoder = new Encoder({ extensionCodec, ignoreUndefined: true });
+
+/**
+ * The msgpack bytes of `value`. Undefined fields of maps are left out.
+ * @throws {PeykError} `bad-message` for what a reader would refuse (see scanValue) or msgpack has no form for
+ */
+export function pack(value: unknown): Uint8Array {
+  return new Uint8Array(packShared(value));
+}
+
+/**
+ * The msgpack bytes of `[...head, raw]`, where `raw` is packed already.
+ * @throws {PeykError} `bad-message`, as pack, for `head`; `raw` is not looked at
+ */
+export function packAround(head: unknown[], raw: Uint8Array): Uint8Array {
+  // A nil holds the last place: it takes one byte, which `raw` then overwrites.
+  const shared = packShared([...head, null]);
+  const bytes = new Uint8Array(shared.length - 1 + raw.length);
+  bytes.set(shared.subarray(0, shared.length - 1));
+  bytes.set(raw, shared.length - 1);
+  return bytes;
+}
+
+/** Bytes in the encoder's own buffer: copy them before anything else happens. */
+function packShared(value: unknown): Uint8Array {
+  try {
+    const bytes = encoder.encodeSharedRef(value);
+    // Lone surrogates, a __proto__ key, too deep nesting: said here, to whoever made them, not by every reader.
+    scanValue(bytes, 0, MAX_DEPTH);
+    return bytes;
+  } catch (cause) {
+    throw badMessage(cause);
+  }
+}
+
+/** The error for a value that can't be put on the wire, for the reason in `cause`. */
+export function badMessage(cause: unknown): PeykError {
+  const plain = "Send text, numbers, true, false, null, bytes, dates, arrays and plain objects, at most 31 deep.";
+  return new PeykError("bad-message", "a value that can't be sent", {
+    hint: cause instanceof PeykError && cause.hint !== undefined ? cause.hint : plain,
+    cause,
+  });
+}

@@ -1,0 +1,190 @@
+import { PeykError } from "./errors.ts";
+
+/** How deep a payload may nest, itself included. What is around it (frame, envelope) does not count. */
+export const MAX_DEPTH = 32;
+
+/** The error for bytes that are not what they should be. `fault` names the kind of damage, never the content. */
+export function badFrame(fault: string): PeykError {
+  return new PeykError("bad-frame", "not a frame of this protocol", { hint: fault });
+}
+
+/**
+ * Walks over the msgpack value at `at` without decoding it, and answers where it ends.
+ *
+ * This is what makes untrusted bytes safe to decode: a decoder that believes array headers can be made to allocate
+ * gigabytes by a few bytes. Whatever passes here is whole, nests at most `depth` deep, holds only well-formed text, string
+ * keys other than `__proto__` and timestamps within a Date's range, so `@msgpack/msgpack` decodes it without throwing.
+ * One pass, nothing allocated; the recursion is bounded by `depth`.
+ * @throws {PeykError} `bad-frame`
+ */
+export function scanValue(bytes: Uint8Array, at: number, depth: number): number {
+  const head = byteAt(bytes, at);
+  if (head < 0x80 || head >= 0xe0) return at + 1; // fixint
+  if (head < 0x90) return scanMap(bytes, at + 1, head & 0x0f, depth);
+  if (head < 0xa0) return scanArray(bytes, at + 1, head & 0x0f, depth);
+  if (head < 0xc0) return scanText(bytes, at + 1, head & 0x1f);
+  switch (head) {
+    case 0xc0: // nil
+    case 0xc2: // false
+    case 0xc3: // true
+      return at + 1;
+    case 0xcc: // uint 8
+    case 0xd0: // int 8
+      return skip(bytes, at + 1, 1);
+    case 0xcd: // uint 16
+    case 0xd1: // int 16
+      return skip(bytes, at + 1, 2);
+    case 0xca: // float 32
+    case 0xce: // uint 32
+    case 0xd2: // int 32
+      return skip(bytes, at + 1, 4);
+    case 0xcb: // float 64
+    case 0xcf: // uint 64
+    case 0xd3: // int 64
+      return skip(bytes, at + 1, 8);
+    case 0xc4: // bin 8
+      return skip(bytes, at + 2, uintAt(bytes, at + 1, 1));
+    case 0xc5: // bin 16
+      return skip(bytes, at + 3, uintAt(bytes, at + 1, 2));
+    case 0xc6: // bin 32
+      return skip(bytes, at + 5, uintAt(bytes, at + 1, 4));
+    case 0xd4: // fixext 1, 2, 4, 8, 16
+    case 0xd5:
+    case 0xd6:
+    case 0xd7:
+    case 0xd8:
+      return scanExtension(bytes, at + 1, 1 << (head - 0xd4));
+    case 0xc7: // ext 8
+      return scanExtension(bytes, at + 2, uintAt(bytes, at + 1, 1));
+    case 0xc8: // ext 16
+      return scanExtension(bytes, at + 3, uintAt(bytes, at + 1, 2));
+    case 0xc9: // ext 32
+      return scanExtension(bytes, at + 5, uintAt(bytes, at + 1, 4));
+    case 0xd9: // str 8
+      return scanText(bytes, at + 2, uintAt(bytes, at + 1, 1));
+    case 0xda: // str 16
+      return scanText(bytes, at + 3, uintAt(bytes, at + 1, 2));
+    case 0xdb: // str 32
+      return scanText(bytes, at + 5, uintAt(bytes, at + 1, 4));
+    case 0xdc: // array 16
+      return scanArray(bytes, at + 3, uintAt(bytes, at + 1, 2), depth);
+    case 0xdd: // array 32
+      return scanArray(bytes, at + 5, uintAt(bytes, at + 1, 4), depth);
+    case 0xde: // map 16
+      return scanMap(bytes, at + 3, uintAt(bytes, at + 1, 2), depth);
+    case 0xdf: // map 32
+      return scanMap(bytes, at + 5, uintAt(bytes, at + 1, 4), depth);
+    default: // 0xc1
+      throw badFrame("a byte that msgpack never uses");
+  }
+}
+
+/** How many bytes stand before the text of a value that begins with `head`; 0 when it is no text. */
+export function textHeader(head: number): number {
+  if (head >= 0xa0 && head < 0xc0) return 1;
+  return head === 0xd9 ? 2 : head === 0xda ? 3 : head === 0xdb ? 5 : 0;
+}
+
+/** The byte at `at`. */
+export function byteAt(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at];
+  if (byte === undefined) throw badFrame("cut off");
+  return byte;
+}
+
+/** The big-endian unsigned integer of `size` (1, 2 or 4) bytes at `at`. */
+export function uintAt(bytes: Uint8Array, at: number, size: number): number {
+  if (at + size > bytes.length) throw badFrame("cut off");
+  let value = 0;
+  for (let i = 0; i < size; i++) value = value * 256 + bytes[at + i]!;
+  return value;
+}
+
+function skip(bytes: Uint8Array, at: number, length: number): number {
+  if (length > bytes.length - at) throw badFrame("cut off");
+  return at + length;
+}
+
+function scanArray(bytes: Uint8Array, at: number, count: number, depth: number): number {
+  if (depth <= 0) throw badFrame("nested too deep");
+  // Each element takes a byte or more: a count beyond that is a lie, told before anything is allocated for it.
+  if (count > bytes.length - at) throw badFrame("an array of more elements than bytes");
+  for (; count > 0; count--) at = scanValue(bytes, at, depth - 1);
+  return at;
+}
+
+function scanMap(bytes: Uint8Array, at: number, count: number, depth: number): number {
+  if (depth <= 0) throw badFrame("nested too deep");
+  if (count * 2 > bytes.length - at) throw badFrame("a map of more entries than bytes");
+  for (; count > 0; count--) {
+    at = scanValue(bytes, scanKey(bytes, at), depth - 1);
+  }
+  return at;
+}
+
+/** Only text keys exist in every language's map, and `__proto__` is the one that reaches beyond its own map. */
+function scanKey(bytes: Uint8Array, at: number): number {
+  const header = textHeader(byteAt(bytes, at));
+  if (header === 0) throw badFrame("a map key that is not text");
+  const end = scanValue(bytes, at, 0);
+  if (isProto(bytes, at + header, end)) throw badFrame("a map key __proto__");
+  return end;
+}
+
+const PROTO = [0x5f, 0x5f, 0x70, 0x72, 0x6f, 0x74, 0x6f, 0x5f, 0x5f];
+
+function isProto(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== PROTO.length) return false;
+  for (let i = 0; i < PROTO.length; i++) {
+    if (bytes[start + i] !== PROTO[i]) return false;
+  }
+  return true;
+}
+
+/** Unknown extensions pass as they are; the one that is known, the timestamp, has to be one. */
+function scanExtension(bytes: Uint8Array, at: number, length: number): number {
+  const type = byteAt(bytes, at);
+  const start = at + 1;
+  const end = skip(bytes, start, length);
+  if (type !== 0xff) return end;
+  if (length !== 4 && length !== 8 && length !== 12) throw badFrame("a timestamp of a wrong size");
+  if (length === 4) return end;
+  const nanoseconds = length === 8 ? Math.floor(uintAt(bytes, start, 4) / 4) : uintAt(bytes, start, 4);
+  if (nanoseconds > 999_999_999) throw badFrame("a timestamp of more than a second of nanoseconds");
+  if (length === 12) {
+    const seconds = (uintAt(bytes, start + 4, 4) | 0) * 0x1_0000_0000 + uintAt(bytes, start + 8, 4);
+    // ECMA-262 21.4.1.1: a time value is within 8.64e15 ms of 1970. Dart's DateTime has the same range.
+    if (Math.abs(seconds * 1e3 + nanoseconds / 1e6) > 8.64e15) throw badFrame("a timestamp out of range");
+  }
+  return end;
+}
+
+/** Well-formed UTF-8 (Unicode table 3-7): no overlong forms, no surrogates, nothing beyond U+10FFFF, nothing cut off. */
+function scanText(bytes: Uint8Array, at: number, length: number): number {
+  const end = skip(bytes, at, length);
+  while (at < end) {
+    const lead = bytes[at++]!;
+    if (lead < 0x80) continue;
+    let more = 1;
+    let low = 0x80;
+    let high = 0xbf;
+    if (lead < 0xc2 || lead > 0xf4) throw badFrame("text that is not well-formed UTF-8");
+    if (lead >= 0xf0) {
+      more = 3;
+      if (lead === 0xf0) low = 0x90;
+      else if (lead === 0xf4) high = 0x8f;
+    } else if (lead >= 0xe0) {
+      more = 2;
+      if (lead === 0xe0) low = 0xa0;
+      else if (lead === 0xed) high = 0x9f;
+    }
+    if (more > end - at) throw badFrame("text that is not well-formed UTF-8");
+    for (; more > 0; more--) {
+      const next = bytes[at++]!;
+      if (next < low || next > high) throw badFrame("text that is not well-formed UTF-8");
+      low = 0x80;
+      high = 0xbf;
+    }
+  }
+  return end;
+}

@@ -1,0 +1,33 @@
+import { decodeEnvelope, decodePayload } from "../protocol/codec.ts";
+import { fingerprint } from "../protocol/fingerprint.ts";
+import type { Notification } from "../protocol/message.ts";
+import type { OutboxRow } from "../ports/outbox.ts";
+import type { PushNotification } from "../ports/push_provider.ts";
+
+/**
+ * What a push says about a message. Only here is a payload opened.
+ *
+ * @param waiting how many messages the push stands for
+ */
+export function compose(row: OutboxRow, envelope: Uint8Array, waiting: number, now: number): PushNotification {
+  const { options, payload } = decodeEnvelope(envelope);
+  const silent = options?.silent === true;
+  const alert: Notification = { ...options?.notification };
+  if (options?.useAsAlert === true) {
+    const { content } = decodePayload(payload);
+    if (content !== undefined) alert.body ??= content;
+  }
+  return {
+    userId: row.userId,
+    id: row.messageId,
+    topic: row.topic,
+    position: row.position,
+    // The same on every try and for every target: providers collapse per target.
+    collapseId: fingerprint(`${row.topic}\n${row.position.epoch}.${row.position.offset}`),
+    alert: silent ? undefined : alert,
+    silent,
+    urgency: row.urgency,
+    ttl: Math.max(1, Math.ceil((row.expiresAt - now) / 1_000)),
+    waiting,
+  };
+}

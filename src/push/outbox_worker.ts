@@ -1,0 +1,286 @@
+import type { Counters } from "../delivery/counters.ts";
+import type { Journal, NoteKind } from "../delivery/journal.ts";
+import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import type { Roster } from "../delivery/roster.ts";
+import { deviceName } from "../delivery/session.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
+import type { PushProvider, PushResult } from "../ports/push_provider.ts";
+import type { Random } from "../ports/random.ts";
+import type { Entry, History } from "../ports/transport.ts";
+import type { PushTarget, UserRecord } from "../ports/users.ts";
+import { SessionEvent } from "../session/step.ts";
+import type { SessionActor } from "../delivery/actor.ts";
+import type { Arbiter } from "./arbiter.ts";
+import { compose } from "./compose.ts";
+import type { PendingPushes } from "./pending.ts";
+
+/** What the worker works with. */
+export interface OutboxWorkerParts {
+  outbox: Outbox;
+  history: History | undefined;
+  records: UserRecords;
+  roster: Roster;
+  actor: SessionActor;
+  arbiter: Arbiter;
+  pending: PendingPushes;
+  providers: readonly PushProvider[];
+  journal: Journal;
+  counters: Counters;
+  clock: Clock;
+  random: Random;
+  logger: Logger;
+}
+
+/** Requests under way at the same time. */
+const WIDTH = 64;
+/** A provider that has not answered by then is asked again. */
+const SEND_TIMEOUT_MS = 30_000;
+const FIRST_BACKOFF_MS = 1_000;
+const LAST_BACKOFF_MS = 60_000;
+
+/** A push that is about to leave. */
+interface Parcel {
+  readonly row: OutboxRow;
+  readonly target: PushTarget;
+  readonly provider: PushProvider;
+  readonly entry: Entry;
+}
+
+/** What the last look before sending found. */
+type Look = Parcel | { end: OutboxEnd; note: string } | { postponeTo: number; note: string };
+
+/** Takes pushes out of the outbox when they are due, looks once more whether they are needed, and asks the provider. */
+export class OutboxWorker {
+  readonly #parts: OutboxWorkerParts;
+  readonly #flights = new Set<Promise<void>>();
+  readonly #aborts = new Set<AbortController>();
+  #timer: Timer | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+
+  constructor(parts: OutboxWorkerParts) {
+    this.#parts = parts;
+  }
+
+  /** Looks for due rows, now. */
+  wake(): void {
+    if (this.#closed) return;
+    if (this.#running !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#run().finally(() => this.#running = undefined);
+  }
+
+  /** Stops, gives up what is under way: it will be asked again after the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
+    await this.#running;
+    for (const abort of this.#aborts) abort.abort();
+    await Promise.all(this.#flights);
+  }
+
+  async #run(): Promise<void> {
+    const { clock, logger, outbox } = this.#parts;
+    try {
+      let nextDueAt: number | undefined;
+      do {
+        this.#again = false;
+        const room = WIDTH - this.#flights.size;
+        // Whoever lands wakes us again.
+        if (room <= 0) return;
+        const due = await outbox.due(clock.now(), room);
+        nextDueAt = due.nextDueAt;
+        const taken = await Promise.all(due.rows.map((row) => outbox.take(row.id)));
+        due.rows.forEach((row, index) => taken[index] && this.#launch({ ...row, attempts: row.attempts + 1 }));
+        if (due.rows.length > 0) this.#again = true;
+      } while (this.#again && !this.#closed);
+      this.#sleepUntil(nextDueAt);
+    } catch (error) {
+      logger.error("the outbox could not be read", { error });
+      this.#sleepUntil(clock.now() + LAST_BACKOFF_MS);
+    }
+  }
+
+  #sleepUntil(dueAt: number | undefined): void {
+    const { clock } = this.#parts;
+    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (dueAt === undefined || this.#closed) return;
+    this.#timer = clock.setTimeout(() => this.wake(), Math.min(Math.max(dueAt - clock.now(), 0), 3_600_000));
+  }
+
+  #launch(row: OutboxRow): void {
+    const flight = this.#fly(row).catch((error: unknown) => this.#parts.logger.error("a push could not be settled", { error }));
+    this.#flights.add(flight);
+    void flight.finally(() => {
+      this.#flights.delete(flight);
+      this.wake();
+    });
+  }
+
+  async #fly(row: OutboxRow): Promise<void> {
+    const { clock, outbox, records } = this.#parts;
+    let sending: Promise<PushResult> | undefined;
+    let together: OutboxRow[] = [];
+    let parcel: Parcel | undefined;
+    // Inside the user's exclusive section up to the request: after a revoke or unsubscribe returned, none begins.
+    await records.exclusively(row.userId, async () => {
+      const look = await this.#look(row);
+      if ("end" in look) return await this.#settle([row], look.end, look.note);
+      if ("postponeTo" in look) return await outbox.retry(row.id, look.postponeTo, look.note);
+      if (row.coalesced) together = await this.#companions(row);
+      parcel = look;
+      sending = this.#send(look, 1 + together.length);
+    });
+    if (sending === undefined || parcel === undefined) return;
+    const result = await sending;
+    const rows = [row, ...together];
+    switch (result.verdict) {
+      case "sent":
+        return await this.#settle(rows, "sent", result.info ?? parcel.provider.name);
+      case "rejected":
+        return await this.#settle(rows, "rejected", result.reason);
+      case "gone":
+        await this.#settle(rows, "gone", result.reason);
+        return await this.#disable(row, result.reason);
+      case "retry": {
+        this.#parts.counters.pushesRetried += rows.length;
+        const dueAt = clock.now() + (result.afterMs ?? this.#backoff(row.attempts));
+        for (const each of rows) {
+          this.#note(each, "push-retry", result.reason);
+          if (dueAt >= each.expiresAt) await this.#settle([each], "expired", `not taken in time: ${result.reason}`);
+          else await outbox.retry(each.id, dueAt, result.reason);
+        }
+      }
+    }
+  }
+
+  /** Is it still needed, and still this session's target? */
+  async #look(row: OutboxRow): Promise<Look> {
+    const { arbiter, clock, history, providers, records, roster } = this.#parts;
+    if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
+    const record = await records.store.get(row.userId);
+    const target = record && sessionOf(record, row.deviceId)?.targets.find(({ id }) => id === row.targetId);
+    if (record === undefined || target === undefined) return { end: "dropped", note: "the target is not this session's any more" };
+    if (target.disabled !== undefined) return { end: "dropped", note: "the target is disabled" };
+    if (record.subscriptions[row.topic] === undefined) return { end: "dropped", note: "unsubscribed" };
+    const provider = providers.find(({ name }) => name === target.provider);
+    if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
+    if (this.#ackedHere(row, record)) return { end: "dropped", note: "acked by this device" };
+    const page = await history?.read(row.topic, row.position.offset - 1, 1);
+    const entry = page?.entries[0];
+    if (entry?.offset !== row.position.offset || entry.epoch !== row.position.epoch) {
+      return { end: "expired", note: "the log does not have it any more" };
+    }
+    const elsewhere = arbiter.attendedElsewhere(row.userId, row.deviceId);
+    if (elsewhere !== undefined) {
+      const reader = elsewhere.reader(row.topic);
+      if (reader?.epoch === row.position.epoch && reader.acked >= row.position.offset) {
+        return { end: "dropped", note: "acked on another device" };
+      }
+    }
+    if (row.held && elsewhere === undefined && roster.of(row.userId).some((other) => this.#hasAcked(other.reader(row.topic), row))) {
+      return { end: "dropped", note: "acked on another device" };
+    }
+    return { row, target, provider, entry };
+  }
+
+  /** In the background an ack does not say that anybody has seen it; anywhere else it does. */
+  #ackedHere(row: OutboxRow, record: UserRecord): boolean {
+    const { actor, roster } = this.#parts;
+    const session = roster.find(row.userId, row.deviceId);
+    if (session?.outlet !== undefined) {
+      return actor.stepper.describe(session.state).state !== "backgrounded" && this.#hasAcked(session.reader(row.topic), row);
+    }
+    const progress = session?.reader(row.topic) ?? sessionOf(record, row.deviceId)?.progress[row.topic];
+    return !row.rule.startsWith("backgrounded") && this.#hasAcked(progress, row);
+  }
+
+  #hasAcked(progress: { epoch: number; acked: number } | undefined, { position }: OutboxRow): boolean {
+    return progress?.epoch === position.epoch && progress.acked >= position.offset;
+  }
+
+  /** The other rows that leave with a coalesced one. */
+  async #companions(row: OutboxRow): Promise<OutboxRow[]> {
+    const { outbox } = this.#parts;
+    const companions: OutboxRow[] = [];
+    for (const other of await outbox.coalescedOf(row.targetId)) {
+      if (other.userId !== row.userId || !await outbox.take(other.id)) continue;
+      const look = await this.#look(other);
+      if ("end" in look) await this.#settle([other], look.end, look.note);
+      else companions.push({ ...other, attempts: other.attempts + 1 });
+    }
+    return companions;
+  }
+
+  async #send({ row, target, provider, entry }: Parcel, waiting: number): Promise<PushResult> {
+    const { clock } = this.#parts;
+    const abort = new AbortController();
+    this.#aborts.add(abort);
+    const timeout = clock.setTimeout(() => abort.abort(), SEND_TIMEOUT_MS);
+    const aborted = new Promise<PushResult>((resolve) => {
+      abort.signal.addEventListener("abort", () => resolve({ verdict: "retry", reason: "no answer in time" }), { once: true });
+    });
+    try {
+      return await Promise.race([
+        provider.send(target.token, compose(row, entry.bytes, waiting, clock.now()), { signal: abort.signal }),
+        aborted,
+      ]);
+    } catch {
+      // A provider must not throw; what it threw might hold a token, so it is not told.
+      return { verdict: "retry", reason: "the provider failed" };
+    } finally {
+      clock.clearTimeout(timeout);
+      this.#aborts.delete(abort);
+    }
+  }
+
+  #backoff(attempts: number): number {
+    const most = Math.min(FIRST_BACKOFF_MS * 2 ** (attempts - 1), LAST_BACKOFF_MS);
+    return most * (0.5 + this.#parts.random.fraction() / 2);
+  }
+
+  async #settle(rows: readonly OutboxRow[], end: OutboxEnd, note: string): Promise<void> {
+    const { counters, outbox, pending } = this.#parts;
+    await outbox.settle(rows.map(({ id }) => id), end, note);
+    for (const row of rows) {
+      if (end === "dropped") {
+        pending.dropped(row, note);
+        continue;
+      }
+      pending.settled(row);
+      if (end === "sent") counters.pushesSent++;
+      else if (end === "rejected") counters.pushesRejected++;
+      this.#note(row, NOTES[end], note);
+    }
+  }
+
+  /** A dead target stays to be seen, with its reason; nothing more is sent to it. */
+  async #disable(row: OutboxRow, reason: string): Promise<void> {
+    const { actor, clock, counters, pending, records, roster } = this.#parts;
+    counters.targetsGone++;
+    const record = await records.update(row.userId, (record) => {
+      const session = sessionOf(record, row.deviceId);
+      if (session === undefined) return undefined;
+      const disabled = { reason, at: clock.now() };
+      const targets = session.targets.map((target) => target.id === row.targetId ? { ...target, disabled } : target);
+      return { record: withSession(record, { ...session, targets }) };
+    });
+    await pending.dropNow({ userId: row.userId, targetId: row.targetId }, "the target is gone");
+    const session = roster.find(row.userId, row.deviceId);
+    const left = sessionOf(record, row.deviceId)?.targets.some(({ disabled }) => disabled === undefined);
+    if (session !== undefined && left !== true) actor.raise(session, SessionEvent["target.none"]);
+  }
+
+  #note(row: OutboxRow, kind: NoteKind, detail: string): void {
+    const entry = { id: row.messageId, topic: row.topic, position: row.position };
+    this.#parts.journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, kind, detail);
+  }
+}
+
+const NOTES = { sent: "push-sent", gone: "push-gone", rejected: "push-rejected", expired: "expired" } as const;

@@ -1,0 +1,46 @@
+import type { Logger } from "../ports/logger.ts";
+import { isPublic, ownerOf, type Topic } from "../protocol/names.ts";
+import type { HistoryPage, WorkItem } from "../ports/transport.ts";
+import type { UserRecords } from "../delivery/records.ts";
+import type { PushDecisions, ReadPage } from "./decide.ts";
+
+/** What a sweep works with. */
+export interface SweepParts {
+  records: UserRecords;
+  decisions: PushDecisions;
+  logger: Logger;
+}
+
+/** Members of a public topic that are looked at in one step. */
+const PAGE = 200;
+
+/**
+ * Decides about new entries of a log for everybody who is away. It runs after the append, so whoever went away meanwhile
+ * either stands in the store as away by now, or reads the head after writing that: nobody falls between.
+ */
+export function createSweep({ records, decisions, logger }: SweepParts): (item: WorkItem) => Promise<void> {
+  async function sweepUser(userId: string, topic: Topic, head: number, read: ReadPage): Promise<void> {
+    await records.exclusively(userId, () => decisions.decideTopicHeld(userId, topic, head, read));
+  }
+
+  return async ({ topic, head }) => {
+    try {
+      if (!isPublic(topic)) return await sweepUser(ownerOf(topic), topic, head.offset, decisions.read);
+      const pages = new Map<number, Promise<HistoryPage>>();
+      const read: ReadPage = (topic, after) => {
+        let page = pages.get(after);
+        if (page === undefined) pages.set(after, page = decisions.read(topic, after));
+        return page;
+      };
+      let after: string | undefined;
+      do {
+        const members = await records.store.awayMembers(topic, { after, limit: PAGE });
+        await Promise.all(members.map((userId) => sweepUser(userId, topic, head.offset, read)));
+        after = members.length < PAGE ? undefined : members.at(-1);
+      } while (after !== undefined);
+    } catch (error) {
+      logger.error("a sweep failed, it is tried again", { topic, error });
+      throw error;
+    }
+  };
+}
