@@ -25,7 +25,7 @@ interface Handler {
 }
 
 interface TopicQueue {
-  readonly epoch: number;
+  epoch: number;
   /** Queued, being handled or handled up to here. */
   taken: number;
   /** Handled up to here. */
@@ -97,7 +97,7 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
     if (closed || topics.get(topic) !== queue) return;
     if (outcome === "left") return giveBack(queue);
     queue.queue.shift();
-    queue.done = offset;
+    if (epoch === queue.epoch) queue.done = offset;
     done({ topic, epoch, offset }, outcome === "done" ? undefined : outcome);
   }
 
@@ -184,11 +184,10 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
     },
     message(frame) {
       const { topic, epoch, offset } = frame;
-      let queue = topics.get(topic);
-      if (queue?.epoch !== epoch) {
-        queue = { epoch, taken: 0, done: 0, queue: [], running: false };
-        topics.set(topic, queue);
-      }
+      const queue = topics.get(topic) ?? { epoch, taken: 0, done: 0, queue: [], running: false };
+      topics.set(topic, queue);
+      // The log began anew. What is queued of the old one is still good.
+      if (queue.epoch !== epoch) Object.assign(queue, { epoch, taken: 0, done: 0 });
       if (offset <= queue.done) return done({ topic, epoch, offset }, undefined); // A new leader does not know.
       if (offset <= queue.taken || handlersOf(topic).length === 0) return;
       queue.taken = offset;
@@ -207,6 +206,8 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
       for (const handler of now) call(handler, message)?.catch((error) => failed(failure(error), message));
     },
     forget(topic) {
+      const queue = topics.get(topic);
+      if (queue) queue.queue = [];
       topics.delete(topic);
     },
     close() {

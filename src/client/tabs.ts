@@ -48,7 +48,9 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
   const released = new Promise<void>((resolve) => release = resolve);
   const channel: BroadcastChannelLike = new BroadcastChannel(name);
 
-  const post = (note: Note) => channel.postMessage(note);
+  const post = (note: Note) => {
+    if (!signal.aborted) channel.postMessage(note);
+  };
   const lockOf = (tab: string) => `${name}:${tab}`;
 
   /** Resolves while the lock is held; it is held until this tab leaves. */
@@ -61,7 +63,6 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
   }
 
   function send(body: ToLeader): void {
-    if (signal.aborted) return;
     if (leader) leader.receive(self, body);
     else post({ up: true, from: self, body });
   }
@@ -88,8 +89,9 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
     join();
     hold(name, () => {
       leader = lead((tab, message) => {
-        if (tab === undefined || tab === self) receive(message);
+        // The others first: what ends this tab is for them too.
         if (tab !== self) post({ up: false, to: tab, body: message });
+        if (tab === undefined || tab === self) receive(message);
       });
       post({ up: false, to: undefined, body: undefined });
       join();

@@ -1,4 +1,5 @@
 import { PeykError } from "../protocol/errors.ts";
+import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Outbox } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
@@ -37,7 +38,7 @@ export class SignOut {
     if (found === undefined) throw new PeykError("no-provider", `no push provider "${provider}" here`);
     const fault = token.length === 0 || token.length > 4_096 ? "empty, or longer than 4,096 characters" : found.tokenFault?.(token);
     if (fault !== undefined) throw new PeykError("bad-message", `not a token of ${provider}: ${fault}`);
-    const target: PushTarget = { id: await targetId(provider, token), provider, token, registeredAt: clock.now() };
+    const target: PushTarget = { id: targetId(provider, token), provider, token, registeredAt: clock.now() };
     const { userId, deviceId } = session;
     for (const holder of await records.store.holders({ targetId: target.id })) {
       await this.#releaseTarget(holder, target.id, holder === userId ? deviceId : undefined);
@@ -117,8 +118,10 @@ export class SignOut {
   }
 }
 
-/** What stands for a token in indexes, rows and explanations: 128 bits of its SHA-256. */
-async function targetId(provider: string, token: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${provider}\0${token}`));
-  return [...new Uint8Array(digest, 0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+/**
+ * What stands for a token in indexes, rows and explanations. Whoever could make another token with the same name would need to
+ * know this one, and could then as well register it.
+ */
+function targetId(provider: string, token: string): string {
+  return fingerprint(`${provider}\0${token}`) + fingerprint(`${token}\0${provider}`);
 }

@@ -56,6 +56,8 @@ export class OutboxWorker {
   readonly #parts: OutboxWorkerParts;
   readonly #flights = new Set<Promise<void>>();
   readonly #aborts = new Set<AbortController>();
+  /** Targets that a coalesced push is on its way to. */
+  readonly #coalescing = new Set<string>();
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #again = false;
@@ -95,15 +97,27 @@ export class OutboxWorker {
         if (room <= 0) return;
         const due = await outbox.due(clock.now(), room);
         nextDueAt = due.nextDueAt;
-        const taken = await Promise.all(due.rows.map((row) => outbox.take(row.id)));
-        due.rows.forEach((row, index) => taken[index] && this.#launch({ ...row, attempts: row.attempts + 1 }));
-        if (due.rows.length > 0) this.#again = true;
+        const rows = due.rows.filter((row) => this.#mayLeave(row));
+        const taken = await Promise.all(rows.map((row) => outbox.take(row.id)));
+        rows.forEach((row, index) => {
+          if (taken[index]) this.#launch({ ...row, attempts: row.attempts + 1 });
+          else this.#coalescing.delete(row.targetId);
+        });
+        if (taken.includes(true)) this.#again = true;
       } while (this.#again && !this.#closed);
       this.#sleepUntil(nextDueAt);
     } catch (error) {
       logger.error("the outbox could not be read", { error });
       this.#sleepUntil(clock.now() + LAST_BACKOFF_MS);
     }
+  }
+
+  /** Of a target's coalesced rows one leaves, and takes the others along. */
+  #mayLeave({ coalesced, targetId }: OutboxRow): boolean {
+    if (!coalesced) return true;
+    if (this.#coalescing.has(targetId)) return false;
+    this.#coalescing.add(targetId);
+    return true;
   }
 
   #sleepUntil(dueAt: number | undefined): void {
@@ -119,6 +133,7 @@ export class OutboxWorker {
     this.#flights.add(flight);
     void flight.finally(() => {
       this.#flights.delete(flight);
+      if (row.coalesced) this.#coalescing.delete(row.targetId);
       this.wake();
     });
   }

@@ -1,0 +1,148 @@
+import { expect, test } from "vitest";
+import { createStage } from "./stage.ts";
+
+test("nothing is pushed for a message that was seen in time", async () => {
+  const { engine, clock, provider, device, story } = await createStage();
+  await device("sara", { token: "t" });
+  const { id } = await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(60_000);
+  expect(provider.sent).toEqual([]);
+  expect(await story(id)).toEqual(["routed", "seen", "acked"]);
+});
+
+test("a message that is not seen within ackTimeoutMs is pushed once, though the socket is open", async () => {
+  const { engine, clock, provider, device, story } = await createStage();
+  await device("sara", { token: "t", habit: "mute" });
+  const { id } = await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(2_999);
+  expect(provider.sent).toEqual([]);
+  await clock.advance(1);
+  expect(provider.sent.map(({ notification }) => notification.id)).toEqual([id]);
+  expect((await engine.sessions("sara"))[0]?.state).toBe("connected.suspect");
+  expect(await story(id)).toEqual(["routed", "push-queued", "push-sent"]);
+  // Whatever becomes of the session, what was pushed is not pushed again.
+  await clock.advance(600_000);
+  expect(provider.sent).toHaveLength(1);
+});
+
+test("a suspect session is pushed at once, and is trusted again when everything overdue was seen", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const phone = await device("sara", { token: "t", habit: "mute" });
+  await engine.publish({ to: "sara", content: "one" });
+  await clock.advance(3_000);
+  await engine.publish({ to: "sara", content: "two" });
+  await clock.settle();
+  expect(provider.sent).toHaveLength(2);
+  phone.ack();
+  phone.habit = "acks";
+  await clock.settle();
+  expect((await engine.sessions("sara"))[0]?.state).toBe("connected.live");
+  await engine.publish({ to: "sara", content: "three" });
+  await clock.advance(60_000);
+  expect(provider.sent).toHaveLength(2);
+});
+
+test("in the background a message is delivered and pushed at once, and its ack does not call the push back", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const phone = await device("sara", { token: "t", visible: false });
+  const { id } = await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  expect(phone.contents).toEqual(["hi"]);
+  expect(provider.sent.map(({ notification }) => notification.id)).toEqual([id]);
+});
+
+test("a lost socket holds the push for graceMs, a return within it needs none", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const phone = await device("sara", { token: "t" });
+  phone.drop();
+  await engine.publish({ to: "sara", content: "in the tunnel" });
+  await clock.advance(14_000);
+  const back = await device("sara");
+  await clock.advance(60_000);
+  expect(back.contents).toEqual(["in the tunnel"]);
+  expect(provider.sent).toEqual([]);
+});
+
+test("whoever does not return within graceMs is pushed once", async () => {
+  const { engine, clock, provider, device, story } = await createStage();
+  const phone = await device("sara", { token: "t" });
+  phone.drop();
+  const { id } = await engine.publish({ to: "sara", content: "in the tunnel" });
+  await clock.advance(14_999);
+  expect(provider.sent).toEqual([]);
+  await clock.advance(1);
+  expect(provider.sent.map(({ notification }) => notification.id)).toEqual([id]);
+  await clock.advance(600_000);
+  expect(provider.sent).toHaveLength(1);
+  expect(await story(id)).toEqual(["routed", "routed", "push-queued", "push-sent"]);
+});
+
+test("after a clean close a message is pushed at once", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const phone = await device("sara", { token: "t" });
+  phone.leave();
+  await clock.settle();
+  const { id } = await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  expect(provider.sent.map(({ notification }) => notification.id)).toEqual([id]);
+});
+
+test("a push is held while another device is attended, and dropped when that one acks", async () => {
+  const { engine, clock, provider, device, notes } = await createStage();
+  const phone = await device("sara", { deviceId: "phone", token: "t" });
+  phone.leave();
+  const laptop = await device("sara", { deviceId: "laptop", attended: true, habit: "sees" });
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(4_000);
+  expect(provider.sent).toEqual([]);
+  laptop.ack(laptop.cursors);
+  await clock.advance(60_000);
+  expect(provider.sent).toEqual([]);
+  expect(notes.map(({ kind, detail }) => `${kind} ${detail}`)).toContain("push-dropped acked on another device");
+});
+
+test("a push that was held leaves when the attended device does not ack within activeElsewhereMs of the publish", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  (await device("sara", { deviceId: "phone", token: "t" })).leave();
+  await device("sara", { deviceId: "laptop", attended: true, habit: "sees" });
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(4_999);
+  expect(provider.sent).toEqual([]);
+  await clock.advance(1);
+  expect(provider.tokens).toEqual(["t"]);
+});
+
+test("low urgency is not pushed while connected, and coalesced into one push when away", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const phone = await device("sara", { token: "t", habit: "mute" });
+  await engine.publish({ to: "sara", content: "one", urgency: "low" });
+  await clock.advance(10_000);
+  expect(provider.sent).toEqual([]);
+  phone.leave();
+  await clock.settle();
+  await engine.publish({ to: "sara", content: "two", urgency: "very-low" });
+  await clock.advance(59_999);
+  expect(provider.sent).toEqual([]);
+  await clock.advance(1);
+  expect(provider.sent.map(({ notification }) => notification.waiting)).toEqual([2]);
+  await clock.advance(600_000);
+  expect(provider.sent).toHaveLength(1);
+});
+
+test("inApp is logged and never pushed, live reaches only who is connected", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const phone = await device("sara", { token: "t" });
+  const live = await engine.publish({ to: "sara", content: "typing", live: true });
+  await clock.settle();
+  expect(live.position).toBeUndefined();
+  expect(phone.contents).toEqual(["typing"]);
+  phone.leave();
+  await clock.settle();
+  await engine.publish({ to: "sara", content: "in app", inApp: true });
+  await engine.publish({ to: "sara", content: "gone", live: true });
+  await clock.advance(600_000);
+  expect(provider.sent).toEqual([]);
+  const back = await device("sara");
+  await clock.settle();
+  expect(back.contents).toEqual(["in app"]);
+});

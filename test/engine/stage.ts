@@ -1,0 +1,218 @@
+import { createManualClock, type ManualClock } from "../../adapters/conformance/manual_clock.ts";
+import { createEngine, type Engine, type EngineOptions, type Note, type PushNotification, type PushProvider, type PushResult } from "../../mod.ts";
+import type { ConnectionEvents } from "../../src/ports/connection.ts";
+import type { Random } from "../../src/ports/random.ts";
+import { decodePayload, decodeEnvelope, decodeServerFrames, encodeClientFrame, encodePayload } from "../../src/protocol/codec.ts";
+import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
+
+/** An engine on a clock that the test holds, with devices that do exactly what they are told. */
+export interface Stage {
+  readonly engine: Engine;
+  readonly clock: ManualClock;
+  readonly provider: FakeProvider;
+  readonly notes: Note[];
+  /** Opens a connection, says hello, and waits for the answer. */
+  device(userId: string, options?: DeviceOptions): Promise<Device>;
+  /** What `explain` says of one message's only device: kinds of events, in order. */
+  story(id: string): Promise<string[]>;
+}
+
+export interface DeviceOptions {
+  deviceId?: string;
+  visible?: boolean;
+  attended?: boolean;
+  cursors?: Cursor[];
+  /** Whether it confirms what comes, at once: as seen, as handled. Default both. */
+  habit?: Habit;
+  /** A push token to register with the fake provider. */
+  token?: string;
+}
+
+/** "acks": seen and handled; "sees": seen only; "mute": the socket is open, nobody answers. */
+export type Habit = "acks" | "sees" | "mute";
+
+export async function createStage(options: EngineOptions = {}): Promise<Stage> {
+  const clock = createManualClock();
+  const provider = new FakeProvider();
+  const notes: Note[] = [];
+  const engine = await createEngine({
+    ...{ insecure: true, clock, random: seededRandom(7), push: [provider], logger: silent },
+    ...options,
+  });
+  engine.on("note", (note) => notes.push(note));
+  return {
+    engine,
+    clock,
+    provider,
+    notes,
+    async device(userId, { deviceId = `${userId}'s device`, token, ...rest } = {}) {
+      const device = new Device(engine, clock, userId, deviceId, rest);
+      await clock.settle();
+      if (token !== undefined) await device.request({ type: "target", ref: 0, provider: "fake", token });
+      return device;
+    },
+    async story(id) {
+      const explanation = await engine.explain(id);
+      return explanation?.devices[0]?.events.map(({ kind }) => kind) ?? [];
+    },
+  };
+}
+
+const silent = { info() {}, warn() {}, error() {} };
+
+/** A device that speaks frames over a connection that is no socket. */
+export class Device {
+  readonly deviceId: string;
+  /** Everything that came, in order. */
+  readonly frames: ServerFrame[] = [];
+  /** What the server closed with. */
+  closedWith: number | undefined;
+  habit: Habit;
+  /** What the kernel would hold back. */
+  bufferedAmount = 0;
+  readonly #events: ConnectionEvents;
+  readonly #clock: ManualClock;
+  #seen = 0;
+  #ref = 1;
+
+  constructor(engine: Engine, clock: ManualClock, userId: string, deviceId: string, options: DeviceOptions) {
+    this.deviceId = deviceId;
+    this.#clock = clock;
+    this.habit = options.habit ?? "acks";
+    const device = this;
+    this.#events = engine.accept({
+      send: (bytes) => this.#receive(bytes),
+      get bufferedAmount() {
+        return device.bufferedAmount;
+      },
+      close: (code) => {
+        this.closedWith ??= code;
+      },
+    }, { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" });
+    const { visible = true, attended = false, cursors = [] } = options;
+    this.send({ type: "hello", version: 1, capabilities: [], deviceId, token: userId, visible, attended, cursors, more: false });
+  }
+
+  send(...frames: ClientFrame[]): void {
+    const parts = frames.map(encodeClientFrame);
+    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    this.#events.message(bytes);
+  }
+
+  /** Sends raw bytes. */
+  raw(bytes: Uint8Array): void {
+    this.#events.message(bytes);
+  }
+
+  /** Sends a frame that has a ref, and gives the answer: the value, or the error frame. */
+  async request(frame: Extract<ClientFrame, { ref: number }>): Promise<Extract<ServerFrame, { ref: unknown }>> {
+    const ref = this.#ref++;
+    this.send({ ...frame, ref });
+    await this.#clock.settle();
+    const answer = this.frames.find((frame) => (frame.type === "ok" || frame.type === "error") && frame.ref === ref);
+    if (answer === undefined) throw new Error(`no answer to ${frame.type}`);
+    return answer as Extract<ServerFrame, { ref: unknown }>;
+  }
+
+  publish(topic: string, content: string, id: string = `m${this.#ref}`): ReturnType<Device["request"]> {
+    return this.request({ type: "publish", ref: 0, topic, id, options: null, payload: encodePayload(content, undefined) });
+  }
+
+  /** Confirms everything that came so far as seen, and these cursors as handled. */
+  ack(cursors: Cursor[] = [], seen: number = this.#seen): void {
+    this.send({ type: "ack", seen, cursors });
+  }
+
+  of<Type extends ServerFrame["type"]>(type: Type): Extract<ServerFrame, { type: Type }>[] {
+    return this.frames.filter((frame) => frame.type === type) as Extract<ServerFrame, { type: Type }>[];
+  }
+
+  /** The contents that came, in order, live ones included. */
+  get contents(): (string | undefined)[] {
+    return this.frames.filter((frame) => frame.type === "message" || frame.type === "live")
+      .map(({ envelope }) => decodePayload(decodeEnvelope(envelope).payload).content);
+  }
+
+  get offsets(): number[] {
+    return this.of("message").map(({ offset }) => offset);
+  }
+
+  /** The furthest position of each topic, as a device that handled everything would claim it. */
+  get cursors(): Cursor[] {
+    const cursors = new Map<string, Cursor>();
+    for (const { topic, epoch, offset } of this.of("message")) cursors.set(topic, { topic, epoch, offset });
+    return [...cursors.values()];
+  }
+
+  state(visible: boolean, attended = false): void {
+    this.send({ type: "state", visible, attended });
+  }
+
+  /** The app says goodbye. */
+  leave(): void {
+    this.#events.closed(true);
+  }
+
+  /** The network takes the socket. */
+  drop(): void {
+    this.#events.closed(false);
+  }
+
+  /** The kernel has taken everything. */
+  drained(): void {
+    this.bufferedAmount = 0;
+    this.#events.drained();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    const frames = decodeServerFrames(bytes);
+    this.frames.push(...frames);
+    let due = false;
+    const moved = new Map<string, Cursor>();
+    for (const frame of frames) {
+      if (frame.type === "ping") due = true;
+      if (frame.type === "message" || frame.type === "live") {
+        this.#seen++;
+        due = true;
+      }
+      if (frame.type === "message") moved.set(frame.topic, { topic: frame.topic, epoch: frame.epoch, offset: frame.offset });
+    }
+    if (!due || this.habit === "mute") return;
+    const cursors = this.habit === "acks" ? [...moved.values()] : [];
+    queueMicrotask(() => this.ack(cursors));
+  }
+}
+
+/** A push service that says what it is told to say, and writes down what it was asked. */
+export class FakeProvider implements PushProvider {
+  readonly name = "fake";
+  readonly sent: { token: string; notification: PushNotification }[] = [];
+  /** Asked for each send; the default takes everything. */
+  verdict: (token: string, attempt: number) => PushResult | Promise<PushResult> = () => ({ verdict: "sent", info: "ok" });
+
+  async send(token: string, notification: PushNotification): Promise<PushResult> {
+    this.sent.push({ token, notification });
+    return await this.verdict(token, this.sent.length);
+  }
+
+  get tokens(): string[] {
+    return this.sent.map(({ token }) => token);
+  }
+}
+
+/** The same chance every time (mulberry32). */
+export function seededRandom(seed: number): Random {
+  let state = seed;
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  return { id: () => Array.from({ length: 4 }, () => Math.floor(next() * 2 ** 32).toString(36)).join("-"), fraction: next };
+}
