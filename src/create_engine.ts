@@ -6,7 +6,6 @@ import { Emitter, type EngineEvents } from "./delivery/events.ts";
 import { createFanOut } from "./delivery/fan_out.ts";
 import { Hub } from "./delivery/hub.ts";
 import { Departures } from "./delivery/leave.ts";
-import { createMarks } from "./delivery/marks.ts";
 import { ProgressKeeper } from "./delivery/progress.ts";
 import { Publisher, type Receipt } from "./delivery/publish.ts";
 import { Receipts } from "./delivery/receipts.ts";
@@ -31,6 +30,7 @@ import type { OutgoingMessage, Position } from "./protocol/message.ts";
 import { checkName, topicOf } from "./protocol/names.ts";
 import { Arbiter } from "./push/arbiter.ts";
 import { PushDecisions } from "./push/decide.ts";
+import { createMarks } from "./push/marks.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
 import { PendingPushes } from "./push/pending.ts";
 import { createSweep } from "./push/sweep.ts";
@@ -186,7 +186,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
 
   // The face to clients.
-  const mark = createMarks({ receipts, outbox, history });
+  const mark = createMarks({ receipts, pending, history });
   const requests: Requests = new Requests({
     ...{ authorize: options.authorize, publishesPerSecond: limits.publishesPerSecond },
     ...{ actor, progress, publisher, subscriptions, signOut, records, roster, mark, clock, logger },

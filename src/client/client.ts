@@ -9,13 +9,14 @@ import {
   type ClientStorage,
   currentEnvironment,
   type Environment,
-  type Page,
   randomId,
+  socketUrl,
   type WebSocketConstructor,
 } from "./environment.ts";
 import { createInbox } from "./inbox.ts";
 import { createLeader, type Presence, type ToTab } from "./leader.ts";
 import { join, type ListenOptions } from "./listeners.ts";
+import { readMessages } from "./message_loop.ts";
 import { createOutgoing } from "./outgoing.ts";
 import { watchPresence } from "./presence.ts";
 import { joinTabs, type Tabs } from "./tabs.ts";
@@ -152,11 +153,13 @@ export function connectIn(
   const receiptListeners = new Set<(receipt: DeliveryReceipt) => void>();
   const gapListeners = new Set<(gap: Gap) => void>();
   const errorListeners = new Set<(error: PeykError, message: Message | undefined) => void>();
-  const loops = new Set<() => void>();
   let status: Status = { state: "connecting" };
   let life = "";
 
-  const presence = watchPresence(page, time, (presence) => {
+  const ended = new AbortController();
+  const { signal } = ended;
+
+  const presence = watchPresence(page, time, signal, (presence) => {
     tabs.send({ type: "presence", presence });
     if (presence.visible) tabs.send({ type: "wake" });
   });
@@ -170,15 +173,12 @@ export function connectIn(
   });
   let tabs = enter();
 
-  const wake = () => tabs.send({ type: "wake" });
+  page?.window.addEventListener("online", () => tabs.send({ type: "wake" }), { signal });
   // A page that is put aside may come back as it was, without its socket; it may not hold the connection meanwhile.
-  const hidden = () => void tabs.close();
-  const shown = ({ persisted }: Event & { persisted?: boolean }) => {
+  page?.window.addEventListener("pagehide", () => void tabs.close(), { signal });
+  page?.window.addEventListener("pageshow", ({ persisted }: Event & { persisted?: boolean }) => {
     if (persisted) tabs = enter();
-  };
-  page?.window.addEventListener("online", wake);
-  page?.window.addEventListener("pagehide", hidden);
-  page?.window.addEventListener("pageshow", shown);
+  }, { signal });
 
   function enter(): Tabs {
     return joinTabs({
@@ -226,11 +226,7 @@ export function connectIn(
   function end(error: PeykError): Promise<void> {
     outgoing.close(error);
     inbox.close();
-    presence.close();
-    for (const finish of loops) finish();
-    page?.window.removeEventListener("online", wake);
-    page?.window.removeEventListener("pagehide", hidden);
-    page?.window.removeEventListener("pageshow", shown);
+    ended.abort();
     return tabs.close();
   }
 
@@ -245,39 +241,8 @@ export function connectIn(
       const [run, options] = given as [MessageHandler<never>, ListenOptions?];
       return inbox.add({ channel, run, patient: false }, options);
     },
-    async *messages<Data>({ signal }: ListenOptions = {}) {
-      const waiting: { message: Message<Data>; settle: (outcome: "done" | "left") => void }[] = [];
-      let current: typeof waiting[number] | undefined;
-      let wakeUp = () => {};
-      let ended = status.state === "closed" || signal?.aborted === true;
-      const finish = () => {
-        ended = true;
-        wakeUp();
-      };
-      const run = (message: Message<Data>) =>
-        new Promise<"done" | "left">((settle) => {
-          waiting.push({ message, settle });
-          wakeUp();
-        });
-      const leave = inbox.add({ channel: undefined, run, patient: true });
-      loops.add(finish);
-      signal?.addEventListener("abort", finish);
-      try {
-        while (!ended) {
-          current = waiting.shift();
-          if (current) {
-            yield current.message;
-            current.settle("done");
-            current = undefined;
-          } else await new Promise<void>((resolve) => wakeUp = resolve);
-        }
-      } finally {
-        leave();
-        loops.delete(finish);
-        signal?.removeEventListener("abort", finish);
-        for (const { settle } of current ? [current, ...waiting] : waiting) settle("left");
-      }
-    },
+    messages: <Data>(options: ListenOptions = {}) =>
+      readMessages<Data>(inbox, options.signal ? AbortSignal.any([signal, options.signal]) : signal),
     onStatus(listener, options) {
       const leave = join(statusListeners, listener, options);
       if (!options?.signal?.aborted) tell(new Set([listener]), status);
@@ -350,17 +315,6 @@ function tell<Args extends unknown[]>(listeners: Set<(...args: Args) => void>, .
       });
     }
   }
-}
-
-function socketUrl(given: string, page: Page | undefined): string {
-  try {
-    const url = new URL(given, page?.document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    if (/^wss?:$/.test(url.protocol) && url.hash === "") return url.href;
-  } catch {
-    // Said below.
-  }
-  throw new PeykError("bad-url", "not the address of an engine", { hint: "Give one that begins with ws:// or wss://." });
 }
 
 function positionOf({ epoch, offset }: Position): Position {

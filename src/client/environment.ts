@@ -97,6 +97,21 @@ function pageStorage(): ClientStorage | undefined {
   }
 }
 
+/**
+ * An engine's address as a WebSocket takes it. In a page it may be relative to it.
+ * @throws {PeykError} `bad-url`
+ */
+export function socketUrl(given: string, page: Page | undefined): string {
+  try {
+    const url = new URL(given, page?.document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (/^wss?:$/.test(url.protocol) && url.hash === "") return url.href;
+  } catch {
+    // Said below.
+  }
+  throw new PeykError("bad-url", "not the address of an engine", { hint: "Give one that begins with ws:// or wss://." });
+}
+
 /** 128 unguessable bits as text, base64url. */
 export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -14,13 +14,14 @@ const TRY_AGAIN_MS = 1_000;
 const MAX_QUEUE = 2000;
 
 /** What became of a message at a handler. "left": the handler was taken away before it was done. */
-type Outcome = "done" | "left" | "threw" | "timeout";
+export type Outcome = "done" | "left" | "threw" | "timeout";
 
-interface Handler {
+/** Who wants messages. */
+export interface Handler {
   /** Undefined: all channels. */
   readonly channel: string | undefined;
   readonly run: (message: Message<never>) => unknown;
-  /** Told once, and waited for without an end. */
+  /** Told once, and waited for without an end: its promise gives the Outcome. */
   readonly patient: boolean;
 }
 

@@ -130,16 +130,10 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     for (const frame of frames) {
       switch (frame.type) {
         case "message":
-          progress.message(frame);
-          break;
         case "live":
-          progress.live(frame);
-          break;
         case "advance":
-          progress.advance(frame);
-          break;
         case "gap":
-          progress.gap(frame);
+          progress.take(frame);
           break;
         case "subscribed":
           place(frame);

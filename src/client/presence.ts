@@ -7,16 +7,23 @@ const ATTENDED_MS = 120_000;
 const INPUT_EVERY_MS = 1_000;
 const INPUT = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scroll"];
 
-/** Watches whether the person is there, and says when that changes. */
+/** What watchPresence gives. */
 export interface PresenceWatch {
   current(): Presence;
   /** What the app says goes before what is observed; undefined gives it back. */
   set(presence: Partial<Presence> | undefined): void;
-  close(): void;
 }
 
-/** Without a page: visible, not attended, until the app says otherwise. */
-export function watchPresence(page: Page | undefined, time: Time, changed: (presence: Presence) => void): PresenceWatch {
+/**
+ * Watches whether the person is there, and says when that changes; until the signal aborts.
+ * Without a page: visible, not attended, until the app says otherwise.
+ */
+export function watchPresence(
+  page: Page | undefined,
+  time: Time,
+  signal: AbortSignal,
+  changed: (presence: Presence) => void,
+): PresenceWatch {
   let given: Partial<Presence> | undefined;
   let inputAt = -Infinity;
   let timer: unknown;
@@ -48,19 +55,15 @@ export function watchPresence(page: Page | undefined, time: Time, changed: (pres
     look();
   }
 
-  page?.document.addEventListener("visibilitychange", look);
-  for (const type of INPUT) page?.window.addEventListener(type, input, { passive: true, capture: true });
+  page?.document.addEventListener("visibilitychange", look, { signal });
+  for (const type of INPUT) page?.window.addEventListener(type, input, { passive: true, capture: true, signal });
+  signal.addEventListener("abort", () => time.clearTimeout(timer));
 
   return {
     current,
     set(presence) {
       given = presence;
       look();
-    },
-    close() {
-      time.clearTimeout(timer);
-      page?.document.removeEventListener("visibilitychange", look);
-      for (const type of INPUT) page?.window.removeEventListener(type, input, { capture: true });
     },
   };
 }

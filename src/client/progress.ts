@@ -38,10 +38,7 @@ export interface ProgressOptions {
 /** How far this device is, and telling the engine so. */
 export interface Progress {
   welcome(frame: WelcomeFrame): void;
-  message(frame: MessageFrame): void;
-  live(frame: LiveFrame): void;
-  advance(frame: AdvanceFrame): void;
-  gap(frame: GapFrame): void;
+  take(frame: MessageFrame | LiveFrame | AdvanceFrame | GapFrame): void;
   /** Reads the topic from there on, wherever it was. */
   place(cursor: Cursor): void;
   forget(topic: Topic): void;
@@ -89,8 +86,26 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
     plan();
   }
 
+  function keep(frame: MessageFrame): void {
+    const { topic, epoch, offset, previous } = frame;
+    let progress = topics.get(topic);
+    if (progress?.epoch !== epoch) {
+      const isNew = progress === undefined;
+      progress = place({ topic, epoch, offset: previous });
+      if (!isNew) gap({ type: "gap", topic, epoch, offset: previous });
+    }
+    if (offset <= progress.received) return;
+    if (previous > progress.received || progress.pending.length >= MAX_PENDING) {
+      progress.missed = true;
+      return;
+    }
+    progress.received = offset;
+    if (offset <= progress.acked) return void moved.set(topic, { topic, epoch, offset });
+    progress.pending.push(frame);
+    deliver(frame);
+  }
+
   function skip({ topic, epoch, offset }: Cursor): void {
-    inBatch = true;
     const progress = topics.get(topic);
     if (progress?.epoch !== epoch) return void place({ topic, epoch, offset });
     progress.received = Math.max(progress.received, offset);
@@ -132,35 +147,13 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
         if (!recovered) gap({ type: "gap", ...at });
       }
     },
-    message(frame) {
-      seen++;
+    take(frame) {
       inBatch = true;
-      const { topic, epoch, offset, previous } = frame;
-      let progress = topics.get(topic);
-      if (progress?.epoch !== epoch) {
-        const isNew = progress === undefined;
-        progress = place({ topic, epoch, offset: previous });
-        if (!isNew) gap({ type: "gap", topic, epoch, offset: previous });
-      }
-      if (offset <= progress.received) return;
-      if (previous > progress.received || progress.pending.length >= MAX_PENDING) {
-        progress.missed = true;
-        return;
-      }
-      progress.received = offset;
-      if (offset <= progress.acked) return void moved.set(topic, { topic, epoch, offset });
-      progress.pending.push(frame);
-      deliver(frame);
-    },
-    live(frame) {
-      seen++;
-      inBatch = true;
-      deliver(frame);
-    },
-    advance: skip,
-    gap(frame) {
-      skip(frame);
-      gap(frame);
+      if (frame.type === "advance" || frame.type === "gap") skip(frame);
+      else seen++;
+      if (frame.type === "message") keep(frame);
+      if (frame.type === "live") deliver(frame);
+      if (frame.type === "gap") gap(frame);
     },
     place(cursor) {
       place(cursor);

@@ -65,7 +65,8 @@ export class Attachments {
     const before = roster.find(userId, deviceId);
     const fresh = { value: false };
     const record = await records.updateHeld(userId, (stored) => {
-      const current = before === undefined ? stored : withProgressOf(stored, before);
+      // What the devices that are here have acked since the store was last told.
+      const current = roster.of(userId).reduce(withProgressOf, stored);
       const session = sessionOf(current, deviceId);
       fresh.value = session === undefined;
       const attached: SessionRecord = {

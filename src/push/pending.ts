@@ -1,5 +1,5 @@
 import type { Counters } from "../delivery/counters.ts";
-import type { Journal } from "../delivery/journal.ts";
+import type { EntryName, Journal } from "../delivery/journal.ts";
 import { deviceName } from "../delivery/session.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../ports/outbox.ts";
@@ -71,6 +71,17 @@ export class PendingPushes {
 
   async dropNow(match: CancelMatch, note: string): Promise<void> {
     for (const row of await this.#outbox.cancel(match, note)) this.dropped(row, note);
+  }
+
+  /** Drops what waits of one message, whichever device it is for. */
+  async dropMessage(userId: string, { id, topic, position }: EntryName, note: string): Promise<void> {
+    if (!this.has(userId)) return;
+    const rows = (await this.#outbox.ofMessage(id)).filter((row) =>
+      row.status === "pending" && row.userId === userId && row.topic === topic && row.position.offset === position.offset
+    );
+    if (rows.length === 0) return;
+    await this.#outbox.settle(rows.map((row) => row.id), "dropped", note);
+    for (const row of rows) this.dropped(row, note);
   }
 
   dropped(row: OutboxRow, note: string): void {

@@ -1,0 +1,197 @@
+import { expect, test } from "vitest";
+import { memory } from "../../mod.ts";
+import { createStage } from "./stage.ts";
+
+test("offsets rise strictly at each device, and each frame names the offset before it", async () => {
+  const { engine, clock, device } = await createStage();
+  const phone = await device("sara");
+  for (let i = 0; i < 50; i++) await engine.publish({ to: "sara", content: `${i}` });
+  await clock.settle();
+  const frames = phone.of("message");
+  expect(frames.map(({ offset }) => offset)).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+  expect(frames.map(({ previous }) => previous)).toEqual(Array.from({ length: 50 }, (_, i) => i));
+});
+
+test("a user's first device reads the private log from its beginning", async () => {
+  const { engine, clock, device } = await createStage();
+  for (let i = 0; i < 250; i++) await engine.publish({ to: "sara", content: `${i}` });
+  const phone = await device("sara");
+  await clock.settle();
+  expect(phone.of("welcome")[0]?.recovery).toMatchObject([{ topic: "sara/default", offset: 0, recovered: true }]);
+  expect(phone.contents).toEqual(Array.from({ length: 250 }, (_, i) => `${i}`));
+});
+
+test("a later device begins at the user's furthest cursor", async () => {
+  const { engine, clock, device } = await createStage();
+  await device("sara", { deviceId: "laptop" });
+  await engine.publish({ to: "sara", content: "old" });
+  await clock.settle();
+  const phone = await device("sara", { deviceId: "phone" });
+  await engine.publish({ to: "sara", content: "new" });
+  await clock.settle();
+  expect(phone.contents).toEqual(["new"]);
+});
+
+test("a device that returns goes on after what it acked, whatever was only seen comes again", async () => {
+  const { engine, clock, device } = await createStage();
+  const before = await device("sara", { habit: "sees" });
+  for (const content of ["one", "two", "three"]) await engine.publish({ to: "sara", content });
+  await clock.settle();
+  before.ack(before.cursors.map((cursor) => ({ ...cursor, offset: 1 })));
+  before.drop();
+  const after = await device("sara");
+  await clock.settle();
+  expect(after.contents).toEqual(["two", "three"]);
+});
+
+test("the device's own cursor counts where the store lags behind", async () => {
+  const { engine, clock, device } = await createStage();
+  const before = await device("sara", { habit: "mute" });
+  for (const content of ["one", "two", "three"]) await engine.publish({ to: "sara", content });
+  await clock.settle();
+  const cursors = before.cursors.map((cursor) => ({ ...cursor, offset: 2 }));
+  before.drop();
+  const after = await device("sara", { cursors });
+  await clock.settle();
+  expect(after.contents).toEqual(["three"]);
+});
+
+test("catching up joins live with no gap and no overlap while messages keep coming", async () => {
+  const { engine, clock, device } = await createStage();
+  for (let i = 0; i < 400; i++) await engine.publish({ to: "sara", content: `${i}` });
+  const joining = device("sara");
+  for (let i = 400; i < 800; i++) {
+    await engine.publish({ to: "sara", content: `${i}` });
+    if (i % 7 === 0) await Promise.resolve();
+  }
+  const phone = await joining;
+  for (let i = 800; i < 900; i++) await engine.publish({ to: "sara", content: `${i}` });
+  await clock.settle();
+  expect(phone.contents).toEqual(Array.from({ length: 900 }, (_, i) => `${i}`));
+});
+
+test("a return after the log was shortened says that recovery was not whole, and goes on with what is left", async () => {
+  const { engine, clock, device } = await createStage({ storage: memory({ retention: { maxEntries: 10 } }) });
+  const before = await device("sara");
+  await engine.publish({ to: "sara", content: "0" });
+  await clock.settle();
+  before.drop();
+  for (let i = 1; i <= 30; i++) await engine.publish({ to: "sara", content: `${i}` });
+  const after = await device("sara");
+  await clock.settle();
+  expect(after.of("welcome")[0]?.recovery).toMatchObject([{ topic: "sara/default", offset: 21, recovered: false }]);
+  expect(after.contents).toEqual(["21", "22", "23", "24", "25", "26", "27", "28", "29", "30"]);
+  expect(engine.counters().gaps).toBe(1);
+});
+
+test("a cursor of another epoch is not recovered, and everything that is there comes", async () => {
+  const { engine, clock, device } = await createStage();
+  await engine.publish({ to: "sara", content: "here" });
+  const phone = await device("sara", { cursors: [{ topic: "sara/default", epoch: 1, offset: 17 }] });
+  await clock.settle();
+  expect(phone.of("welcome")[0]?.recovery).toMatchObject([{ offset: 0, recovered: false }]);
+  expect(phone.contents).toEqual(["here"]);
+});
+
+test("expired messages are stepped over and counted, which is no hole", async () => {
+  const { engine, clock, device } = await createStage();
+  const before = await device("sara");
+  before.drop();
+  await engine.publish({ to: "sara", content: "short", ttl: 1 });
+  await engine.publish({ to: "sara", content: "shorter", ttl: 1 });
+  await engine.publish({ to: "sara", content: "long" });
+  await engine.publish({ to: "sara", content: "last", ttl: 1 });
+  await clock.advance(2_000);
+  const after = await device("sara");
+  await clock.settle();
+  expect(after.contents).toEqual(["long"]);
+  expect(after.of("welcome")[0]?.recovery[0]?.recovered).toBe(true);
+  const advanced = after.of("advance");
+  expect(advanced.reduce((sum, { expired }) => sum + expired, 0)).toBe(3);
+  expect(advanced.at(-1)?.offset).toBe(4);
+  expect(engine.counters()).toMatchObject({ expired: 3, gaps: 0 });
+});
+
+test("a message reaches every device of every subscriber of a public channel", async () => {
+  const { engine, clock, device } = await createStage();
+  const devices = [];
+  for (const user of ["sara", "reza", "mina"]) {
+    await engine.subscribe(user, { to: "*", channel: "news" });
+    for (const name of ["phone", "laptop"]) devices.push(await device(user, { deviceId: `${user}-${name}` }));
+  }
+  await engine.publish({ to: "*", channel: "news", content: "all" });
+  await clock.settle();
+  expect(devices.map(({ contents }) => contents)).toEqual(devices.map(() => ["all"]));
+});
+
+test("a publish repeated under the same id is answered with the first receipt and delivered once", async () => {
+  const { engine, clock, device } = await createStage();
+  const phone = await device("sara");
+  const first = await engine.publish({ to: "sara", id: "x", content: "one" });
+  const second = await engine.publish({ to: "sara", id: "x", content: "two" });
+  const other = await engine.publish({ to: "sara", id: "x", content: "by reza", from: "reza" });
+  await clock.settle();
+  expect(first.duplicate).toBe(false);
+  expect(second).toMatchObject({ duplicate: true, position: first.position });
+  expect(other.duplicate).toBe(false);
+  expect(phone.contents).toEqual(["one", "by reza"]);
+  expect(engine.counters()).toMatchObject({ accepted: 2, duplicates: 1 });
+});
+
+test("an id is remembered for a day", async () => {
+  const { engine, clock } = await createStage();
+  await engine.publish({ to: "sara", id: "x" });
+  await clock.advance(24 * 3600_000 - 1);
+  expect((await engine.publish({ to: "sara", id: "x" })).duplicate).toBe(true);
+  await clock.advance(2);
+  expect((await engine.publish({ to: "sara", id: "x" })).duplicate).toBe(false);
+});
+
+test("a slow reader is left to the log and loses nothing, the others notice nothing", async () => {
+  const { engine, clock, device } = await createStage();
+  for (const user of ["slow", "fast"]) await engine.subscribe(user, { to: "*", channel: "news" });
+  const slow = await device("slow", { habit: "mute" });
+  const fast = await device("fast");
+  for (let i = 0; i < 1_500; i++) await engine.publish({ to: "*", channel: "news", content: `${i}` });
+  await clock.settle();
+  expect(fast.offsets).toHaveLength(1_500);
+  expect(slow.offsets).toHaveLength(1_000);
+  expect(engine.counters().diverted).toBeGreaterThan(0);
+  slow.habit = "acks";
+  slow.ack();
+  await clock.settle();
+  expect(slow.offsets).toEqual(fast.offsets);
+});
+
+test("a connection whose kernel buffer is full gets nothing more until it has drained", async () => {
+  const { engine, clock, device } = await createStage();
+  const phone = await device("sara");
+  phone.bufferedAmount = 2 ** 20 + 1;
+  for (let i = 0; i < 20; i++) await engine.publish({ to: "sara", content: `${i}` });
+  await clock.settle();
+  expect(phone.contents).toEqual([]);
+  phone.drained();
+  await clock.settle();
+  expect(phone.contents).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+});
+
+test("a reader that makes no progress for a minute is closed, told to come back, and decided for", async () => {
+  const { engine, clock, device, provider } = await createStage();
+  const phone = await device("sara", { habit: "mute", token: "t" });
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(59_999);
+  expect(phone.closedWith).toBeUndefined();
+  await clock.advance(1);
+  expect(phone.closedWith).toBe(4002);
+  await clock.advance(600_000);
+  expect(provider.sent).toHaveLength(1);
+});
+
+test("what waits in the log for a connection that turns out dead is pushed as well", async () => {
+  const { engine, clock, device, provider } = await createStage();
+  await device("sara", { habit: "mute", token: "t" });
+  for (let i = 0; i < 1_100; i++) await engine.publish({ to: "sara", content: `${i}` });
+  await clock.advance(3_000);
+  expect(provider.sent).toHaveLength(1_100);
+  expect(new Set(provider.sent.map(({ notification }) => notification.position.offset)).size).toBe(1_100);
+});
