@@ -57,6 +57,8 @@ export class Housekeeping {
     this.#closed = true;
     for (const timer of this.#timers.values()) this.#parts.clock.clearTimeout(timer);
     await this.#task;
+    // Whoever comes next need not wait until the lease has lapsed.
+    await this.#parts.records.store.lease(this.#parts.node, 0);
   }
 
   #every(name: string, ms: number, task: () => Promise<void>): void {

@@ -31,13 +31,14 @@ export interface DeviceOptions {
 /** "acks": seen and handled; "sees": seen only; "mute": the socket is open, nobody answers. */
 export type Habit = "acks" | "sees" | "mute";
 
-export async function createStage(options: EngineOptions = {}): Promise<Stage> {
-  const clock = createManualClock();
+export async function createStage(options: EngineOptions & { clock?: ManualClock } = {}): Promise<Stage> {
+  const clock = options.clock ?? createManualClock();
   const provider = new FakeProvider();
   const notes: Note[] = [];
   const engine = await createEngine({
-    ...{ insecure: true, clock, random: seededRandom(7), push: [provider], logger: silent },
+    ...{ insecure: true, random: seededRandom(7), push: [provider], logger: silent },
     ...options,
+    clock,
   });
   engine.on("note", (note) => notes.push(note));
   return {
