@@ -47,9 +47,10 @@ export class Subscriptions {
     try {
       return await records.exclusively(userId, async () => {
         const { head } = feed;
-        const start: Position = since ?? head;
+        // The beginning is the same place in every life of the log.
+        const start: Position = since === undefined ? head : since.offset === 0 ? { epoch: head.epoch, offset: 0 } : since;
         // What is in the log already is there to be read, not to be pushed.
-        const progress: Progress = { epoch: start.offset === 0 ? head.epoch : start.epoch, acked: start.offset, decided: head.offset };
+        const progress: Progress = { epoch: start.epoch, acked: start.offset, decided: head.offset };
         await records.updateHeld(userId, (record) => {
           if (record.subscriptions[topic] === undefined && Object.keys(record.subscriptions).length >= maxTopics) {
             throw new PeykError("too-many", "too many subscriptions", { hint: `A user may have ${maxTopics}.` });

@@ -1,0 +1,53 @@
+import { readFileSync } from "node:fs";
+import type { ClientFrame, ServerFrame } from "../../src/protocol/frames.ts";
+import type { MessageOptions } from "../../src/protocol/message.ts";
+
+export type Side = "client" | "server";
+
+interface FrameVector {
+  name: string;
+  side: Side;
+  /** With `payload` and `envelope` as hex. */
+  frames: unknown[];
+  hex: string;
+}
+
+/** What vectors.json holds. */
+export interface Vectors {
+  frames: FrameVector[];
+  lenient: FrameVector[];
+  invalid: { name: string; side: Side; hex: string; code: string }[];
+  payloads: { name: string; content: string | null; data: unknown; hex: string }[];
+  envelopes: {
+    name: string;
+    envelope: {
+      id: string;
+      from: string | null;
+      sentAt: number;
+      expiresAt: number;
+      options: MessageOptions | null;
+      payload: string;
+    };
+    hex: string;
+  }[];
+}
+
+export const vectors = JSON.parse(readFileSync(new URL("../../src/protocol/vectors.json", import.meta.url), "utf8")) as Vectors;
+
+export function fromHex(hex: string): Uint8Array {
+  const digits = hex.replaceAll(/\s/g, "");
+  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => parseInt(digits.slice(i * 2, i * 2 + 2), 16));
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A vector's frame as the codec knows it. */
+export function frameOf(json: unknown): ClientFrame | ServerFrame {
+  const frame = { ...json as Record<string, unknown> };
+  for (const key of ["payload", "envelope"]) {
+    if (typeof frame[key] === "string") frame[key] = fromHex(frame[key]);
+  }
+  return frame as unknown as ClientFrame | ServerFrame;
+}
