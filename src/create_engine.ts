@@ -148,7 +148,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const authenticate = checkAuthenticate(options);
   const providers = checkProviders(options.push ?? []);
 
-  const { transport, history, work, users, outbox, close: closeStorage } = await (options.storage ?? memory()).open({ clock, logger, random });
+  const { transport, history, work, users, outbox, close: closeStorage } = await (options.storage ?? memory()).open({
+    clock,
+    logger,
+    random,
+  });
   const node = random.id();
   const counters = createCounters();
   const emitter = new Emitter((name, error) => logger.error(`a listener of "${name}" failed`, { error }));
@@ -173,11 +177,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   // The delivery: log, fan-out, catching up, sessions coming and going.
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ actor, catchUp, pushes: decisions, journal, counters, clock }));
-  const attachments = new Attachments({ node, records, outbox, history, hub, roster, actor, catchUp, counters, clock });
+  const attachments = new Attachments({ node, records, pushes: pending, history, hub, roster, actor, catchUp, counters, clock });
   const progress = new ProgressKeeper({ actor, catchUp, records, receipts, pushes: decisions, history, journal, clock, logger });
   const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
-  const subscriptions = new Subscriptions({ records, outbox, hub, roster, catchUp, maxTopics: limits.topics });
-  const signOut = new SignOut({ records, outbox, providers, roster, actor, clock });
+  const subscriptions = new Subscriptions({ records, pushes: pending, hub, roster, catchUp, maxTopics: limits.topics });
+  const signOut = new SignOut({ records, pushes: pending, providers, roster, actor, clock });
   actor.connect({
     pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
     goAway: (session) => departures.goAway(session),
@@ -193,7 +197,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     renewToken: (link, session, token) => gateway.renewToken(link, session, token),
   });
   const gateway: Gateway = new Gateway({
-    ...{ authenticate, heartbeatMs, maxFrameBytes: limits.frameBytes, maxTopics: limits.topics, drainWindowMs: policy.drainWindowMs },
+    ...{
+      authenticate,
+      heartbeatMs,
+      maxFrameBytes: limits.frameBytes,
+      maxTopics: limits.topics,
+      drainWindowMs: policy.drainWindowMs,
+    },
     ...{ attachments, departures, catchUp, requests, counters, clock, logger },
   });
 
@@ -272,7 +282,9 @@ function checkAuthenticate({ authenticate, insecure }: EngineOptions): Authentic
 function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
   const names = new Set(providers.map(({ name }) => name));
   if (names.size === providers.length) return providers;
-  throw new PeykError("bad-config", "two push providers of the same name", { hint: "Clients name the provider when they register." });
+  throw new PeykError("bad-config", "two push providers of the same name", {
+    hint: "Clients name the provider when they register.",
+  });
 }
 
 function checkLimits({ frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits): Required<Limits> {

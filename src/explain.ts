@@ -75,7 +75,12 @@ export class ExplanationBook implements Journal {
     if (this.#pages.has(key)) return;
     // A copy: whoever reports may hold the message itself.
     const { id, topic, position, from, urgency, sentAt } = entry;
-    this.#pages.set(key, { entry: { id, topic, position, from, urgency, sentAt }, devices: new Map(), counts: new Map(), delivered: 0 });
+    this.#pages.set(key, {
+      entry: { id, topic, position, from, urgency, sentAt },
+      devices: new Map(),
+      counts: new Map(),
+      delivered: 0,
+    });
     this.#keyOfId.set(entry.id, key);
     if (this.#pages.size > MESSAGES_KEPT) this.#tearOutOldest();
   }

@@ -63,13 +63,16 @@ export class Housekeeping {
 
   #every(name: string, ms: number, task: () => Promise<void>): void {
     const { clock, logger } = this.#parts;
-    this.#timers.set(name, clock.setTimeout(() => {
-      this.#task = this.#task.then(task)
-        .catch((error: unknown) => logger.warn(`housekeeping (${name}) failed, it is tried again`, { error }))
-        .then(() => {
-          if (!this.#closed) this.#every(name, ms, task);
-        });
-    }, ms));
+    this.#timers.set(
+      name,
+      clock.setTimeout(() => {
+        this.#task = this.#task.then(task)
+          .catch((error: unknown) => logger.warn(`housekeeping (${name}) failed, it is tried again`, { error }))
+          .then(() => {
+            if (!this.#closed) this.#every(name, ms, task);
+          });
+      }, ms),
+    );
   }
 
   /** Sessions of nodes that are gone become recent here. */

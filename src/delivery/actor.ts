@@ -10,7 +10,7 @@ const STALLED_MS = 60_000;
 
 /** Who carries out what a session's machine asks for. */
 export interface SessionEffects {
-  /** These were sent, not seen in time, and no push is queued for them yet. */
+  /** These were sent and not seen in time. Some of them may have been told before. */
   pushOverdue(session: Session, overdue: readonly Sending[]): void;
   /** Nobody there any more: write it down, then decide about the rest. */
   goAway(session: Session): void;
@@ -102,12 +102,7 @@ export class SessionActor {
 
   #overdue(session: Session): Sending[] {
     const latest = this.#clock.elapsed() - this.#ackTimeoutMs;
-    const overdue: Sending[] = [];
-    for (const sending of session.unseen) {
-      if (sending.at > latest) break;
-      if (!session.pushed?.has(sending)) overdue.push(sending);
-    }
-    return overdue;
+    return [...session.unseen].filter(({ at }) => at <= latest);
   }
 
   #setGrace(session: Session, ms: number | null): void {

@@ -2,7 +2,6 @@ import { CloseCode } from "../protocol/codes.ts";
 import type { Cursor, Recovery } from "../protocol/frames.ts";
 import { DEFAULT_CHANNEL, type Topic, topicOf } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
@@ -13,10 +12,10 @@ import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { withProgressOf } from "./progress.ts";
-import { Reader } from "./reader.ts";
+import type { PushCancellation } from "./push_requests.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
-import { Session } from "./session.ts";
+import { Reader, Session } from "./session.ts";
 
 /** A connection that proved whose it is. */
 export interface AttachRequest {
@@ -35,7 +34,7 @@ export interface AttachRequest {
 export interface AttachParts {
   node: string;
   records: UserRecords;
-  outbox: Outbox;
+  pushes: PushCancellation;
   history: History | undefined;
   hub: Hub;
   roster: Roster;
@@ -63,6 +62,9 @@ export class Attachments {
   async #attachHeld({ userId, deviceId, visible, attended, cursors, outlet, ready }: AttachRequest): Promise<void> {
     const { actor, catchUp, clock, counters, node, records, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
+    if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
+      return outlet.close(CloseCode.replaced, "a newer connection has the session");
+    }
     const fresh = { value: false };
     const record = await records.updateHeld(userId, (stored) => {
       // What the devices that are here have acked since the store was last told.
@@ -108,7 +110,9 @@ export class Attachments {
         session.node !== null && session.node !== node && roster.find(userId, session.deviceId) === undefined;
       const record = await records.updateHeld(userId, (stored) => {
         if (!stored.sessions.some(orphaned)) return undefined;
-        const sessions = stored.sessions.map((session) => orphaned(session) ? { ...session, node, changedAt: clock.now() } : session);
+        const sessions = stored.sessions.map((session) =>
+          orphaned(session) ? { ...session, node, changedAt: clock.now() } : session
+        );
         return { record: { ...stored, sessions } };
       });
       for (const stored of record.sessions) {
@@ -148,7 +152,12 @@ export class Attachments {
   }
 
   /** Where a device goes on in a topic: at the furthest of what the store and the device know, if the log still has what follows. */
-  async #place(feed: Feed, known: Progress, cursor: Cursor | undefined, fresh: boolean): Promise<{ progress: Progress; recovered: boolean }> {
+  async #place(
+    feed: Feed<Reader>,
+    known: Progress,
+    cursor: Cursor | undefined,
+    fresh: boolean,
+  ): Promise<{ progress: Progress; recovered: boolean }> {
     const { history } = this.#parts;
     const { epoch, offset: head } = feed.head;
     const same = known.epoch === epoch;
@@ -166,7 +175,7 @@ export class Attachments {
 
   /** Another user on this device: whoever had it before is not to be reached through it any more. */
   async #suspendFormerUsers(userId: string, deviceId: string): Promise<void> {
-    const { clock, outbox, records, roster } = this.#parts;
+    const { clock, pushes, records, roster } = this.#parts;
     for (const former of await records.store.holders({ deviceId })) {
       if (former === userId) continue;
       await records.exclusively(former, async () => {
@@ -177,7 +186,7 @@ export class Attachments {
           if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
           return { record: withSession(record, { ...suspended, node: null, targets: [], changedAt: clock.now() }) };
         });
-        await outbox.cancel({ userId: former, deviceId }, "another user signed in on this device");
+        await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device");
         if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");
       });
     }
@@ -192,7 +201,9 @@ export function progressOf(record: UserRecord, session: SessionRecord, topic: To
   let furthest: Progress = { epoch: start.epoch, acked: start.offset, decided: start.offset };
   for (const { progress } of record.sessions) {
     const other = progress[topic];
-    if (other !== undefined && other.acked > furthest.acked) furthest = { epoch: other.epoch, acked: other.acked, decided: other.acked };
+    if (other !== undefined && other.acked > furthest.acked) {
+      furthest = { epoch: other.epoch, acked: other.acked, decided: other.acked };
+    }
   }
   return furthest;
 }

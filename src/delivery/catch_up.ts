@@ -5,12 +5,11 @@ import type { Logger } from "../ports/logger.ts";
 import type { History, HistoryPage } from "../ports/transport.ts";
 import type { SessionActor } from "./actor.ts";
 import type { Counters } from "./counters.ts";
-import type { PushRequests } from "./fan_out.ts";
+import type { PushRequests } from "./push_requests.ts";
 import type { Journal } from "./journal.ts";
-import { openEntry, type OpenedEntry } from "./opened_entry.ts";
+import { type OpenedEntry, openEntry } from "./opened_entry.ts";
 import type { Outlet } from "./outlet.ts";
-import type { Reader } from "./reader.ts";
-import type { Session } from "./session.ts";
+import type { Reader, Session } from "./session.ts";
 import { MAX_UNSEEN, type Sending } from "./unseen.ts";
 
 /** What catching up works with. Without a history there is nothing to read: readers join live at once. */
@@ -99,7 +98,6 @@ export class CatchUp {
       reader.sent = offset;
     };
     for (const raw of page.entries) {
-      if (raw.offset <= reader.sent) continue;
       if (!reader.session.takes) return;
       advance(raw.previous);
       this.#send(reader, outlet, openEntry(raw));

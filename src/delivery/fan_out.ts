@@ -7,14 +7,9 @@ import type { Counters } from "./counters.ts";
 import type { Feed, FeedSink } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
-import type { Session } from "./session.ts";
+import type { PushRequests } from "./push_requests.ts";
+import type { Reader, Session } from "./session.ts";
 import type { Sending } from "./unseen.ts";
-
-/** Who queues the pushes that the fan-out finds due at once. */
-export interface PushRequests {
-  /** These sessions are connected, but their person is to be told by a push. */
-  pushNow(sessions: readonly Session[], sending: Sending): void;
-}
 
 /** What the fan-out works with. */
 export interface FanOutParts {
@@ -30,10 +25,10 @@ export interface FanOutParts {
  * Brings an entry to everybody on this node who reads its topic: each session's machine decides, the frame is the same for
  * all. The loop is the hot path: per receiver one look-up, one write that only links, one push onto a window.
  */
-export function createFanOut({ actor, catchUp, pushes, journal, counters, clock }: FanOutParts): FeedSink {
+export function createFanOut({ actor, catchUp, pushes, journal, counters, clock }: FanOutParts): FeedSink<Reader> {
   const { stepper } = actor;
 
-  function deliver(feed: Feed, entry: OpenedEntry): void {
+  function deliver(feed: Feed<Reader>, entry: OpenedEntry): void {
     const { readers } = feed;
     if (readers.length === 0) return;
     const { event } = entry;

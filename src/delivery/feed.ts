@@ -1,25 +1,30 @@
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry, TopicSubscription, Transport } from "../ports/transport.ts";
-import { openEntry, type OpenedEntry, openLive } from "./opened_entry.ts";
-import type { Reader } from "./reader.ts";
+import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
+
+/** Somebody in a feed's list. */
+export interface FeedMember {
+  /** The place in the list; -1: in none. */
+  index: number;
+}
 
 /** What a feed does with what comes. */
-export interface FeedSink {
-  deliver(feed: Feed, entry: OpenedEntry): void;
+export interface FeedSink<Member extends FeedMember> {
+  deliver(feed: Feed<Member>, entry: OpenedEntry): void;
   /** The transport missed something, or the log is another one: all readers read on from the log. */
-  missed(feed: Feed): void;
+  missed(feed: Feed<Member>): void;
 }
 
 /** How many entries a feed remembers for receipts. */
 const REMEMBERED = 1_024;
 
 /** One topic on this node: its head, and everybody here who reads it. */
-export class Feed {
+export class Feed<Member extends FeedMember> {
   readonly topic: Topic;
   head: Position = { epoch: 0, offset: 0 };
   /** Dense, in no order that means anything: leaving swaps the last one in. */
-  readonly readers: Reader[] = [];
+  readonly readers: Member[] = [];
   /** Entries by offset, the most recent ones. */
   #recent: Map<number, OpenedEntry> | undefined;
   #subscription: TopicSubscription | undefined;
@@ -28,7 +33,7 @@ export class Feed {
     this.topic = topic;
   }
 
-  async open(transport: Transport, sink: FeedSink): Promise<this> {
+  async open(transport: Transport, sink: FeedSink<Member>): Promise<this> {
     this.#subscription = await transport.subscribe(this.topic, {
       entry: (entry) => this.#entry(entry, sink),
       signal: (bytes) => sink.deliver(this, openLive(this.topic, bytes)),
@@ -42,11 +47,11 @@ export class Feed {
     this.#subscription?.close();
   }
 
-  join(reader: Reader): void {
+  join(reader: Member): void {
     reader.index = this.readers.push(reader) - 1;
   }
 
-  leave(reader: Reader): void {
+  leave(reader: Member): void {
     if (this.readers[reader.index] !== reader) return;
     const last = this.readers.pop()!;
     if (last !== reader) {
@@ -60,7 +65,7 @@ export class Feed {
   remember(entry: OpenedEntry): void {
     const recent = this.#recent ??= new Map();
     recent.set(entry.position.offset, entry);
-    if (recent.size > REMEMBERED) for (const oldest of recent.keys()) return void recent.delete(oldest);
+    if (recent.size > REMEMBERED) { for (const oldest of recent.keys()) return void recent.delete(oldest); }
   }
 
   /**
@@ -82,7 +87,7 @@ export class Feed {
     return this.#recent?.get(offset);
   }
 
-  #entry(entry: Entry, sink: FeedSink): void {
+  #entry(entry: Entry, sink: FeedSink<Member>): void {
     const { epoch } = this.head;
     this.head = { epoch: entry.epoch, offset: entry.offset };
     if (epoch !== entry.epoch && epoch !== 0) return sink.missed(this);

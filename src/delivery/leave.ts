@@ -64,7 +64,6 @@ export class Departures {
     const { userId, deviceId, generation } = session;
     try {
       await records.exclusively(userId, async () => {
-        if (session.outlet !== undefined || session.readers.length === 0) return;
         await records.updateHeld(userId, (stored) => {
           if (sessionOf(stored, deviceId)?.generation !== generation) return undefined;
           const record = withProgressOf(stored, session);

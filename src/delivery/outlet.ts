@@ -1,5 +1,7 @@
 /** A session's way out: the connection it is attached to, as delivery sees it. */
 export interface Outlet {
+  /** Counts this node's connections: a newer one has a higher number. */
+  readonly order: number;
   /** Sends a frame, together with whatever else this tick brings. The same array for every receiver of a message. */
   write(frame: Uint8Array): void;
   /** Hands over what `write` gathered, now. */

@@ -9,10 +9,9 @@ import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Journal } from "./journal.ts";
 import { openEntry } from "./opened_entry.ts";
-import type { Reader } from "./reader.ts";
 import type { Receipts } from "./receipts.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
-import type { Session } from "./session.ts";
+import type { Reader, Session } from "./session.ts";
 
 /** Who wants to know that a device is done with a topic up to a position. */
 export interface AckListener {
@@ -100,7 +99,7 @@ export class ProgressKeeper {
 
   /** Writes down what every session has acked since the last time. */
   async flush(): Promise<void> {
-    this.#timer = undefined;
+    this.stop();
     const byUser = Map.groupBy(this.#dirty, (session) => session.userId);
     this.#dirty = new Set();
     await Promise.all([...byUser.values()].map((sessions) => this.#write(sessions)));
@@ -112,6 +111,7 @@ export class ProgressKeeper {
     await this.#write([session]);
   }
 
+  /** Ends the timer. */
   stop(): void {
     if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -61,7 +61,13 @@ export class Publisher {
   /** Checks a message and closes its payload. */
   seal(message: OutgoingMessage, from: string | undefined): SealedMessage {
     const { to, channel, id, content, data, ...options } = message;
-    return { topic: topicOf(to, channel), id: id ?? this.#parts.random.id(), from, options: presentOptions(options), payload: encodePayload(content, data) };
+    return {
+      topic: topicOf(to, channel),
+      id: id ?? this.#parts.random.id(),
+      from,
+      options: presentOptions(options),
+      payload: encodePayload(content, data),
+    };
   }
 
   async publishSealed({ topic, id, from, options, payload }: SealedMessage): Promise<Receipt> {
@@ -73,7 +79,9 @@ export class Publisher {
     const expiresAt = sentAt + (options?.ttl ?? DEFAULT_TTL_SECONDS) * 1_000;
     const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options, payload });
     if (bytes.length > MAX_MESSAGE_BYTES) {
-      throw new PeykError("too-large", `a message of ${bytes.length} bytes`, { hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.` });
+      throw new PeykError("too-large", `a message of ${bytes.length} bytes`, {
+        hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.`,
+      });
     }
     if (options?.live === true) {
       transport.signal(topic, bytes);
@@ -101,7 +109,9 @@ function presentOptions(options: MessageOptions): MessageOptions | undefined {
 /** What the codec can't know: it checks types, and drops what is no option. */
 function checkRanges({ ttl, live, inApp }: MessageOptions): void {
   if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 1 && ttl <= MAX_TTL_SECONDS)) {
-    throw new PeykError("bad-message", "ttl: not whole seconds from 1 to 30 days", { hint: "For a message that nobody stores, set live." });
+    throw new PeykError("bad-message", "ttl: not whole seconds from 1 to 30 days", {
+      hint: "For a message that nobody stores, set live.",
+    });
   }
   if (live === true && inApp === true) throw new PeykError("bad-message", "live and inApp: a live message is in no log");
 }

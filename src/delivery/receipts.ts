@@ -1,6 +1,6 @@
 import { encodeServerFrame } from "../protocol/codec.ts";
 import { isPublic } from "../protocol/names.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { Counters } from "./counters.ts";
 import type { Emitter } from "./events.ts";
 import type { DeviceName, EntryName, Journal } from "./journal.ts";
@@ -29,7 +29,7 @@ const COUNTS_MS = 1_000;
 export class Receipts {
   readonly #parts: ReceiptParts;
   #counts = new Map<string, { entry: ReceiptEntry; count: number }>();
-  #scheduled = false;
+  #timer: Timer | undefined;
 
   constructor(parts: ReceiptParts) {
     this.#parts = parts;
@@ -86,14 +86,13 @@ export class Receipts {
     const counted = this.#counts.get(key);
     if (counted === undefined) this.#counts.set(key, { entry, count: 1 });
     else counted.count++;
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    clock.setTimeout(() => this.flush(), COUNTS_MS);
+    this.#timer ??= clock.setTimeout(() => this.flush(), COUNTS_MS);
   }
 
   /** Tells the counts gathered so far. */
   flush(): void {
-    this.#scheduled = false;
+    if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
     const counts = this.#counts;
     this.#counts = new Map();
     for (const { entry, count } of counts.values()) this.#emit("delivered", entry, undefined, count);
@@ -106,6 +105,16 @@ export class Receipts {
     count: number,
   ): void {
     const { clock, emitter } = this.#parts;
-    emitter.emit("receipt", { kind, id, topic, position, from, userId: who?.userId, device: who?.device, count, at: clock.now() });
+    emitter.emit("receipt", {
+      kind,
+      id,
+      topic,
+      position,
+      from,
+      userId: who?.userId,
+      device: who?.device,
+      count,
+      at: clock.now(),
+    });
   }
 }

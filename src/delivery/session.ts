@@ -1,9 +1,10 @@
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Timer } from "../ports/clock.ts";
+import type { Progress } from "../ports/users.ts";
 import type { StateId } from "../session/step.ts";
 import type { DeviceName } from "./journal.ts";
 import type { Outlet } from "./outlet.ts";
-import type { Reader } from "./reader.ts";
+import type { Feed } from "./feed.ts";
 import { MAX_UNSEEN, type Sending, Unseen } from "./unseen.ts";
 
 /** A session that this node holds: connected, backgrounded or recent. Away sessions are records in the store only. */
@@ -41,6 +42,64 @@ export class Session implements DeviceName {
   reader(topic: string): Reader | undefined {
     for (const reader of this.readers) if (reader.feed.topic === topic) return reader;
     return undefined;
+  }
+}
+
+/** One session's place in one topic. */
+export class Reader {
+  readonly session: Session;
+  readonly feed: Feed<Reader>;
+  /** Its place in the feed's list. */
+  index = -1;
+  epoch: number;
+  /** Written to the current connection up to here. */
+  sent: number;
+  /** The app's handler is done up to here. */
+  acked: number;
+  /** The last entry that the app's handler gave up on. */
+  failed = 0;
+  /** The log's head when this connection joined: entries after it were routed as they came. */
+  attachedAt: number;
+  /** What was decided before this connection: entries up to here are not pushed again. */
+  decided: number;
+  /** Entries come from the log, not from the live feed: catching up, or the connection is slow. */
+  behind = true;
+  /** Somebody is reading the log for it right now. */
+  reading = false;
+
+  constructor(session: Session, feed: Feed<Reader>, progress: Progress) {
+    this.session = session;
+    this.feed = feed;
+    this.epoch = progress.epoch;
+    this.sent = progress.acked;
+    this.acked = progress.acked;
+    this.decided = progress.decided;
+    this.attachedAt = feed.head.offset;
+  }
+
+  /** Up to where nothing about pushing is open, given what is still unseen. */
+  decidedUpTo(): number {
+    const { session, feed } = this;
+    let decided = Math.max(this.decided, this.sent);
+    for (const sending of session.unseen) {
+      const { entry } = sending;
+      if (entry.topic !== feed.topic || entry.position.offset <= this.decided) continue;
+      if (session.pushed?.has(sending)) continue;
+      decided = Math.max(this.decided, Math.min(decided, entry.previous));
+      break;
+    }
+    return decided;
+  }
+
+  /** What the store should know. */
+  progress(): Progress {
+    return { epoch: this.epoch, acked: this.acked, decided: Math.max(this.acked, this.decidedUpTo()) };
+  }
+
+  /** Goes on in another life of the log, or after a hole. */
+  restart(epoch: number, offset: number): void {
+    this.epoch = epoch;
+    this.sent = this.acked = this.decided = offset;
   }
 }
 

@@ -1,11 +1,11 @@
 import { PeykError } from "../protocol/errors.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Outbox } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
 import type { PushTarget } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
+import type { PushCancellation } from "./push_requests.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import type { Session } from "./session.ts";
@@ -13,7 +13,7 @@ import type { Session } from "./session.ts";
 /** What push targets and the end of sessions work with. */
 export interface SignOutParts {
   records: UserRecords;
-  outbox: Outbox;
+  pushes: PushCancellation;
   providers: readonly PushProvider[];
   roster: Roster;
   actor: SessionActor;
@@ -36,7 +36,9 @@ export class SignOut {
     const { clock, providers, records } = this.#parts;
     const found = providers.find(({ name }) => name === provider);
     if (found === undefined) throw new PeykError("no-provider", `no push provider "${provider}" here`);
-    const fault = token.length === 0 || token.length > 4_096 ? "empty, or longer than 4,096 characters" : found.tokenFault?.(token);
+    const fault = token.length === 0 || token.length > 4_096
+      ? "empty, or longer than 4,096 characters"
+      : found.tokenFault?.(token);
     if (fault !== undefined) throw new PeykError("bad-message", `not a token of ${provider}: ${fault}`);
     const target: PushTarget = { id: targetId(provider, token), provider, token, registeredAt: clock.now() };
     const { userId, deviceId } = session;
@@ -57,7 +59,7 @@ export class SignOut {
    * @returns how many sessions ended
    */
   async end(userId: string, deviceId: string | undefined, last?: () => void): Promise<number> {
-    const { actor, outbox, records, roster } = this.#parts;
+    const { actor, records, roster, pushes } = this.#parts;
     let ended = 0;
     await records.exclusively(userId, async () => {
       const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
@@ -66,7 +68,7 @@ export class SignOut {
         ended = record.sessions.length - sessions.length;
         return ended === 0 ? undefined : { record: { ...record, sessions } };
       });
-      await outbox.cancel(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out");
+      await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out");
       last?.();
       for (const session of [...roster.of(userId)].filter(matches)) {
         // The machine's answer is "release": the connection is closed, the session is gone from memory.
@@ -77,7 +79,7 @@ export class SignOut {
   }
 
   async #changeTargets(session: Session, change: (targets: readonly PushTarget[]) => PushTarget[]): Promise<void> {
-    const { actor, outbox, records } = this.#parts;
+    const { actor, records, pushes } = this.#parts;
     const { userId, deviceId } = session;
     await records.exclusively(userId, async () => {
       let lost: PushTarget[] = [];
@@ -88,7 +90,7 @@ export class SignOut {
         lost = stored.targets.filter(({ id }) => !targets.some((target) => target.id === id));
         return { record: withSession(record, { ...stored, targets }) };
       });
-      for (const { id } of lost) await outbox.cancel({ userId, deviceId, targetId: id }, "the target was removed");
+      for (const { id } of lost) await pushes.dropNow({ userId, deviceId, targetId: id }, "the target was removed");
       const enabled = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined) === true;
       actor.raise(session, enabled ? SessionEvent["target.some"] : SessionEvent["target.none"]);
     });
@@ -96,7 +98,7 @@ export class SignOut {
 
   /** Takes a target from every session of a user but one. */
   async #releaseTarget(userId: string, id: string, except: string | undefined): Promise<void> {
-    const { actor, outbox, records, roster } = this.#parts;
+    const { actor, records, roster, pushes } = this.#parts;
     await records.exclusively(userId, async () => {
       const losers: string[] = [];
       const record = await records.updateHeld(userId, (record) => {
@@ -109,7 +111,7 @@ export class SignOut {
         return losers.length === 0 ? undefined : { record: { ...record, sessions } };
       });
       for (const deviceId of losers) {
-        await outbox.cancel({ userId, deviceId, targetId: id }, "the target moved to another session");
+        await pushes.dropNow({ userId, deviceId, targetId: id }, "the target moved to another session");
         const session = roster.find(userId, deviceId);
         const left = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined);
         if (session !== undefined && left !== true) actor.raise(session, SessionEvent["target.none"]);

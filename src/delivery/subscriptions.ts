@@ -2,19 +2,18 @@ import { encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../protocol/names.ts";
-import type { Outbox } from "../ports/outbox.ts";
 import type { Progress } from "../ports/users.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Hub } from "./hub.ts";
-import { Reader } from "./reader.ts";
+import type { PushCancellation } from "./push_requests.ts";
 import type { UserRecords } from "./records.ts";
 import type { Roster } from "./roster.ts";
-import type { Session } from "./session.ts";
+import { Reader, type Session } from "./session.ts";
 
 /** What subscriptions work with. */
 export interface SubscriptionParts {
   records: UserRecords;
-  outbox: Outbox;
+  pushes: PushCancellation;
   hub: Hub;
   roster: Roster;
   catchUp: CatchUp;
@@ -41,7 +40,9 @@ export class Subscriptions {
   async subscribe(userId: string, topic: Topic, since: Position | undefined, by?: Session): Promise<Position> {
     const { catchUp, hub, maxTopics, records, roster } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
-      throw new PeykError("forbidden", "a private topic of another user", { hint: "Rooms for several people are public channels." });
+      throw new PeykError("forbidden", "a private topic of another user", {
+        hint: "Rooms for several people are public channels.",
+      });
     }
     const feed = await hub.open(topic);
     try {
@@ -56,7 +57,10 @@ export class Subscriptions {
             throw new PeykError("too-many", "too many subscriptions", { hint: `A user may have ${maxTopics}.` });
           }
           const subscriptions = { ...record.subscriptions, [topic]: start };
-          const sessions = record.sessions.map((session) => ({ ...session, progress: { ...session.progress, [topic]: progress } }));
+          const sessions = record.sessions.map((session) => ({
+            ...session,
+            progress: { ...session.progress, [topic]: progress },
+          }));
           return { record: { ...record, subscriptions, sessions } };
         });
         const frame = encodeServerFrame({ type: "subscribed", topic, ...start });
@@ -80,7 +84,7 @@ export class Subscriptions {
    * @throws {PeykError} `forbidden` for the user's own `default` channel
    */
   async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
-    const { outbox, records, roster } = this.#parts;
+    const { pushes, records, roster } = this.#parts;
     if (topic === topicOf(userId, DEFAULT_CHANNEL)) {
       throw new PeykError("forbidden", "a user's own default channel can't be left");
     }
@@ -99,7 +103,7 @@ export class Subscriptions {
         if (session !== by) session.outlet?.write(encodeServerFrame({ type: "unsubscribed", topic }));
         session.outlet?.flush();
       }
-      await outbox.cancel({ userId, topic }, "unsubscribed");
+      await pushes.dropNow({ userId, topic }, "unsubscribed");
     });
   }
 

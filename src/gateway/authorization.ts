@@ -34,14 +34,14 @@ export interface Action {
   allowed: boolean;
 }
 
-/** Decides about an action: true, false, or (for a publish) the message to publish instead. */
+/** Decides about an action: true, false, or (for a publish) the message to publish instead. Anything else is a no. */
 export type Authorize = (action: Action) => boolean | OutgoingMessage | Promise<boolean | OutgoingMessage>;
 
 /**
  * By default a client may publish anything that can't be used to phish through somebody's lock screen.
  */
-export function mayPublish(options: MessageOptions | null): boolean {
-  return options === null ||
+export function mayPublish(options: MessageOptions | undefined): boolean {
+  return options === undefined ||
     (options.notification === undefined && options.silent !== true && options.useAsAlert !== true && options.urgency !== "high");
 }
 

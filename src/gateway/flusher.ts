@@ -34,7 +34,9 @@ export class Batch {
     if (this.#bytes !== undefined) return this.#bytes;
     if (this.#parent!.size === 0) return this.#bytes = this.#frame!;
     const bytes = new Uint8Array(this.size);
-    for (let batch: Batch = this; batch.size > 0; batch = batch.#parent!) bytes.set(batch.#frame!, batch.size - batch.#frame!.length);
+    for (let batch: Batch = this; batch.size > 0; batch = batch.#parent!) {
+      bytes.set(batch.#frame!, batch.size - batch.#frame!.length);
+    }
     return this.#bytes = bytes;
   }
 

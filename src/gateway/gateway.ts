@@ -2,15 +2,16 @@ import { CloseCode } from "../protocol/codes.ts";
 import { encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import { type ClientFrame, type Recovery, VERSION } from "../protocol/frames.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
-import type { AttachRequest, Attachments } from "../delivery/attach.ts";
+import type { Attachments, AttachRequest } from "../delivery/attach.ts";
 import type { CatchUp } from "../delivery/catch_up.ts";
 import type { Counters } from "../delivery/counters.ts";
 import type { Departures } from "../delivery/leave.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Authenticate, Identity } from "./authorization.ts";
+import { Expiries } from "./expiries.ts";
 import { Flusher } from "./flusher.ts";
 import { checkedIdentity, Handshake, type HandshakeHost } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -35,26 +36,28 @@ export interface GatewayParts {
 
 /** The longest that a client holds an ack back. */
 const ACK_MS = 250;
-/** How long before its end a client is asked for a fresh token, at most. */
-const RENEW_MS = 30_000;
-/** Timers of runtimes count in 31 bits. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Frames a second from one connection, on average over a heartbeat. An honest client comes nowhere near. */
+const FRAMES_PER_SECOND = 400;
+/** What may come in one heartbeat however short it is: a client's queue, after it was offline. */
+const LEAST_FRAMES_PER_BEAT = 10_000;
 
 /** Takes connections in, brings them to their session, and hands on what they bring. */
 export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   readonly flusher: Flusher;
   readonly heartbeat: Heartbeat;
   readonly maxFrameBytes: number;
+  readonly maxFramesPerBeat: number;
   readonly authenticate: Authenticate;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly #parts: GatewayParts;
   readonly #links = new Set<Link>();
   readonly #handshakes = new Map<Link, Handshake>();
-  /** Of connections whose token ends. */
-  readonly #expiries = new Map<Link, Timer>();
+  readonly #expiries: Expiries;
+  #accepted = 0;
   #draining = false;
-  #empty: (() => void)[] = [];
+  #drained: Promise<void> | undefined;
+  #whenEmpty: (() => void) | undefined;
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -62,15 +65,17 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.logger = parts.logger;
     this.authenticate = parts.authenticate;
     this.maxFrameBytes = parts.maxFrameBytes;
+    this.maxFramesPerBeat = Math.max(LEAST_FRAMES_PER_BEAT, FRAMES_PER_SECOND * parts.heartbeatMs / 1_000);
     this.flusher = new Flusher(parts.clock);
     this.heartbeat = new Heartbeat(parts.clock, parts.heartbeatMs);
+    this.#expiries = new Expiries(parts.clock);
   }
 
   accept(connection: Connection, request: ConnectionRequest): ConnectionEvents {
-    const link = new Link(connection, this);
+    const link = new Link(connection, ++this.#accepted, this);
     this.#links.add(link);
-    this.#handshakes.set(link, new Handshake(link, request, this));
     if (this.#draining) link.close(CloseCode.drain, "the node drains");
+    else this.#handshakes.set(link, new Handshake(link, request, this));
     return link;
   }
 
@@ -85,8 +90,8 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
 
   /** The session has this connection now: the welcome goes out before anything else can. */
   welcome(link: Link, session: Session, identity: Identity, recovery: Recovery[]): void {
+    if (!link.isOpen) return this.#leave(link, session);
     this.#endHandshake(link);
-    if (!link.isOpen) return this.#parts.departures.closed(session, link, "lost");
     link.session = session;
     const { heartbeatMs, maxFrameBytes, maxTopics } = this.#parts;
     link.write(encodeServerFrame({
@@ -100,34 +105,32 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
       recovery,
     }));
     this.heartbeat.add(link);
-    this.#expireAt(link, identity.expiresAt);
+    this.#expiries.set(link, identity.expiresAt);
+  }
+
+  /** @throws {PeykError} `unauthorized`, also when the token is another user's: then the connection is over too */
+  async renewToken(link: Link, session: Session, token: string): Promise<void> {
+    const identity = await checkedIdentity(this, { token, deviceId: session.deviceId, request: undefined });
+    if (!link.isOpen) return;
+    if (identity.userId === session.userId) return this.#expiries.set(link, identity.expiresAt);
+    link.fail(
+      new PeykError("unauthorized", "a token of another user", { hint: "Another user needs a connection of their own." }),
+    );
   }
 
   drained(session: Session): void {
     this.#parts.catchUp.resume(session);
   }
 
-  closed(link: Link, how: "clean" | "lost"): void {
-    const { counters, departures } = this.#parts;
+  closed(link: Link): void {
     const { session } = link;
-    if (session === undefined) counters.refused++;
-    this.#endHandshake(link);
-    this.#clearExpiry(link);
-    this.#links.delete(link);
+    if (session === undefined) this.#parts.counters.refused++;
+    else this.#leave(link, session);
     link.session = undefined;
-    if (session !== undefined) departures.closed(session, link, this.#draining ? "drained" : how);
-    if (this.#links.size === 0) for (const resolve of this.#empty.splice(0)) resolve();
-  }
-
-  /** @throws {PeykError} `unauthorized`, also when the token is another user's */
-  async renewToken(link: Link, session: Session, token: string): Promise<void> {
-    const identity = await checkedIdentity(this, { token, deviceId: session.deviceId, request: undefined });
-    if (identity.userId !== session.userId) {
-      const error = new PeykError("unauthorized", "a token of another user", { hint: "Another user needs a connection of their own." });
-      link.fail(error);
-      throw error;
-    }
-    this.#expireAt(link, identity.expiresAt);
+    this.#endHandshake(link);
+    this.#expiries.clear(link);
+    this.#links.delete(link);
+    if (this.#links.size === 0) this.#whenEmpty?.();
   }
 
   get connections(): number {
@@ -135,21 +138,27 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   }
 
   /** Asks every client to come back elsewhere within the window. Resolves when all have left, or the window is over. */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    return this.#drained ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
     this.#draining = true;
     const { drainWindowMs } = this.#parts;
     const frame = encodeServerFrame({ type: "drain", windowMs: drainWindowMs });
-    for (const link of this.#links) {
-      link.write(frame);
-      link.flush();
+    for (const link of [...this.#links]) {
+      if (link.session !== undefined) {
+        link.write(frame);
+        link.flush();
+      } else link.close(CloseCode.drain, "the node drains");
     }
     if (this.#links.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = this.clock.setTimeout(resolve, drainWindowMs);
-      this.#empty.push(() => {
+      this.#whenEmpty = () => {
         this.clock.clearTimeout(timer);
         resolve();
-      });
+      };
     });
   }
 
@@ -159,28 +168,13 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     for (const link of [...this.#links]) link.close(CloseCode.drain, "the node closes");
   }
 
+  /** The session loses its connection, if that is still this one. */
+  #leave(link: Link, session: Session): void {
+    this.#parts.departures.closed(session, link, this.#draining ? "drained" : link.ended!);
+  }
+
   #endHandshake(link: Link): void {
     this.#handshakes.get(link)?.stop();
     this.#handshakes.delete(link);
-  }
-
-  #expireAt(link: Link, expiresAt: number | undefined): void {
-    this.#clearExpiry(link);
-    if (expiresAt === undefined || !link.isOpen) return;
-    const left = expiresAt - this.clock.now();
-    const askFirst = Math.max(left - RENEW_MS, left / 2);
-    this.#expiries.set(link, this.clock.setTimeout(() => {
-      if (askFirst > MAX_TIMER_MS) return this.#expireAt(link, expiresAt);
-      const inMs = expiresAt - this.clock.now();
-      link.write(encodeServerFrame({ type: "expiring", inMs: Math.max(0, inMs) }));
-      const end = (): void => link.fail(new PeykError("expired", "the token has expired", { retryable: true }));
-      this.#expiries.set(link, this.clock.setTimeout(end, Math.max(0, inMs)));
-    }, Math.min(askFirst, MAX_TIMER_MS)));
-  }
-
-  #clearExpiry(link: Link): void {
-    const timer = this.#expiries.get(link);
-    if (timer !== undefined) this.clock.clearTimeout(timer);
-    this.#expiries.delete(link);
   }
 }

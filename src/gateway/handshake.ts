@@ -6,7 +6,7 @@ import type { ConnectionRequest } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { AttachRequest } from "../delivery/attach.ts";
 import type { Session } from "../delivery/session.ts";
-import type { Authenticate, Identity } from "./authorization.ts";
+import type { Authenticate, Credentials, Identity } from "./authorization.ts";
 import type { Link } from "./link.ts";
 
 /** What a handshake needs of the gateway. */
@@ -18,12 +18,12 @@ export interface HandshakeHost {
   welcome(link: Link, session: Session, identity: Identity, recovery: Parameters<AttachRequest["ready"]>[1]): void;
 }
 
-/** How long a connection may take to say hello. */
+/** How long a connection may take from its opening to its welcome. */
 const HELLO_MS = 10_000;
 /** Cursors of one hello, over all its pages. */
 const MAX_CURSORS = 10_000;
 
-/** From an open socket to a session: hello, its pages of cursors, the check of the token. */
+/** From an open socket to a session: hello, its pages of cursors, the check of the token. Nothing refers to it after that. */
 export class Handshake {
   readonly #link: Link;
   readonly #host: HandshakeHost;
@@ -37,24 +37,29 @@ export class Handshake {
     this.#link = link;
     this.#host = host;
     this.#request = request;
-    this.#timer = host.clock.setTimeout(() => link.fail(new PeykError("timeout", "no hello in time", { retryable: true })), HELLO_MS);
+    this.#timer = host.clock.setTimeout(
+      () => link.fail(new PeykError("timeout", "no hello in time", { retryable: true })),
+      HELLO_MS,
+    );
   }
 
+  /** @throws {PeykError} `unsupported`, `bad-name`, `bad-order`, `bad-frame` */
   frame(frame: ClientFrame): void {
-    if (this.#complete) {
-      // Asked for before the welcome: the client may not know yet what it may do.
-      throw new PeykError("bad-order", `${frame.type} before the welcome`);
+    if (this.#complete) throw new PeykError("bad-order", `${frame.type} before the welcome`);
+    if (frame.type === "hello" && this.#hello === undefined) {
+      checkVersion(frame.version);
+      checkName(frame.deviceId, "deviceId");
+      this.#hello = frame;
+    } else if (frame.type !== "cursors" || this.#hello === undefined) {
+      throw new PeykError("bad-order", `${frame.type} where hello belongs`);
     }
-    if (frame.type === "hello" && this.#hello === undefined) this.#hello = frame;
-    else if (frame.type !== "cursors" || this.#hello === undefined) throw new PeykError("bad-order", `${frame.type} where hello belongs`);
-    if (this.#cursors.length + frame.cursors.length > MAX_CURSORS) throw new PeykError("bad-frame", "too many cursors");
     this.#cursors.push(...frame.cursors);
+    if (this.#cursors.length > MAX_CURSORS) {
+      throw new PeykError("bad-frame", "too many cursors", { hint: `At most ${MAX_CURSORS}.` });
+    }
     if (frame.more) return;
     this.#complete = true;
-    this.#finish(this.#hello).catch((error: unknown) => {
-      if (!(error instanceof PeykError)) this.#host.logger.error("a connection could not be attached", { error });
-      this.#link.fail(error);
-    });
+    this.#finish(this.#hello).catch((error: unknown) => this.#link.fail(error));
   }
 
   /** The connection is over, or has its session. */
@@ -62,11 +67,7 @@ export class Handshake {
     this.#host.clock.clearTimeout(this.#timer);
   }
 
-  async #finish({ version, deviceId, token, visible, attended }: HelloFrame): Promise<void> {
-    if (version !== VERSION) {
-      throw new PeykError("unsupported", `protocol version ${version}`, { hint: `This server speaks version ${VERSION}.` });
-    }
-    checkName(deviceId, "deviceId");
+  async #finish({ deviceId, token, visible, attended }: HelloFrame): Promise<void> {
     const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
     if (!this.#link.isOpen) return;
     await this.#host.attach({
@@ -87,9 +88,9 @@ export class Handshake {
  */
 export async function checkedIdentity(
   { authenticate, clock, logger }: Pick<HandshakeHost, "authenticate" | "clock" | "logger">,
-  credentials: Parameters<Authenticate>[0],
+  credentials: Credentials,
 ): Promise<Identity> {
-  let identity: Identity | null;
+  let identity: Identity | null | undefined | false;
   try {
     identity = await authenticate(credentials);
   } catch (error) {
@@ -97,10 +98,16 @@ export async function checkedIdentity(
     logger.error("authenticate() failed", { error });
     throw new PeykError("unavailable", "authenticate() failed", { retryable: true, hint: "Come back later." });
   }
-  if (identity === null) throw new PeykError("unauthorized", "no valid token");
+  // A callback without types may as well say no with undefined or false.
+  if (!identity) throw new PeykError("unauthorized", "no valid token");
   checkName(identity.userId, "userId");
-  if (identity.expiresAt !== undefined && identity.expiresAt <= clock.now()) {
+  if (identity.expiresAt !== undefined && !(identity.expiresAt > clock.now())) {
     throw new PeykError("expired", "the token has expired", { retryable: true, hint: "Come back with a fresh token." });
   }
   return identity;
+}
+
+function checkVersion(version: number): void {
+  if (version === VERSION) return;
+  throw new PeykError("unsupported", `protocol version ${version}`, { hint: `This server speaks version ${VERSION}.` });
 }

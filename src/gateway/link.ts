@@ -3,6 +3,7 @@ import { decodeClientFrames, encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { ClientFrame } from "../protocol/frames.ts";
 import type { Connection, ConnectionEvents } from "../ports/connection.ts";
+import type { Logger } from "../ports/logger.ts";
 import type { Outlet } from "../delivery/outlet.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Batch, Flushable, Flusher } from "./flusher.ts";
@@ -12,53 +13,68 @@ import type { Beating, Heartbeat } from "./heartbeat.ts";
 export interface LinkHost {
   readonly flusher: Flusher;
   readonly heartbeat: Heartbeat;
+  readonly logger: Logger;
+  /** The longest message that is taken in, bytes. */
+  readonly maxFrameBytes: number;
+  /** Frames from one connection per heartbeat. */
+  readonly maxFramesPerBeat: number;
   /** A frame, in the order of arrival. A throw becomes the connection's end. */
   frame(link: Link, frame: ClientFrame): void;
   /** The connection has room again. */
   drained(session: Session): void;
-  /** The connection is over. */
-  closed(link: Link, how: "clean" | "lost"): void;
+  /** The connection is over: `link.ended` says how. */
+  closed(link: Link): void;
 }
 
 /** The most that may wait for the kernel before entries stay in the log, bytes. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** What is no entry (answers, receipts) can't wait in the log: whoever lets that much of it pile up is closed, bytes. */
+const MAX_UNREAD_BYTES = 2 * MAX_BUFFERED_BYTES;
 /** Heartbeats without a word after which the other side counts as dead. */
 const MAX_SILENT_BEATS = 2;
 
-/** WebSocket messages from one connection per heartbeat: some 400 a second. An honest client packs what it has into one. */
-const MAX_MESSAGES_PER_BEAT = 10_000;
-
 /** A connection as the engine sees it: bytes in, frames out; frames in, merged bytes out. */
 export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
+  readonly order: number;
   readonly #connection: Connection;
   readonly #host: LinkHost;
   #batch: Batch;
   #silentBeats = 0;
-  #messages = 0;
-  #open = true;
+  #frames = 0;
+  /** How it ended: with a goodbye from the other side, or otherwise. Undefined while it is open. */
+  ended: "clean" | "lost" | undefined = undefined;
   /** Whose connection it is, once it has said so. */
   session: Session | undefined = undefined;
+  /** Requests that wait for their answer. */
+  waiting = 0;
 
-  constructor(connection: Connection, host: LinkHost) {
+  constructor(connection: Connection, order: number, host: LinkHost) {
     this.#connection = connection;
+    this.order = order;
     this.#host = host;
     this.#batch = host.flusher.empty;
   }
 
   get isOpen(): boolean {
-    return this.#open;
+    return this.ended === undefined;
   }
 
   // What the other side sends.
 
   message(bytes: Uint8Array): void {
     this.#silentBeats = 0;
-    if (!this.#open) return;
+    if (!this.isOpen) return;
+    const { maxFrameBytes, maxFramesPerBeat } = this.#host;
     try {
-      if (++this.#messages > MAX_MESSAGES_PER_BEAT) throw new PeykError("too-many", "too many frames", { retryable: true });
-      for (const frame of decodeClientFrames(bytes)) {
+      if (bytes.length > maxFrameBytes) {
+        throw new PeykError("too-large", `a message of ${bytes.length} bytes`, { hint: `At most ${maxFrameBytes} bytes.` });
+      }
+      const frames = decodeClientFrames(bytes);
+      this.#frames += Math.max(1, frames.length);
+      if (this.#frames > maxFramesPerBeat) throw new PeykError("too-many", "too many frames", { retryable: true });
+      for (const frame of frames) {
         this.#host.frame(this, frame);
-        if (!this.#open) return;
+        if (!this.isOpen) return;
       }
     } catch (error) {
       this.fail(error);
@@ -76,7 +92,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   // What we send.
 
   write(frame: Uint8Array): void {
-    if (!this.#open) return;
+    if (!this.isOpen) return;
     const { flusher } = this.#host;
     if (this.#batch === flusher.empty) flusher.enlist(this);
     this.#batch = this.#batch.with(frame);
@@ -95,42 +111,52 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     const bytes = this.#batch.bytes();
     this.#batch = this.#host.flusher.empty;
     this.#connection.send(bytes);
+    if (this.#connection.bufferedAmount > MAX_UNREAD_BYTES) this.close(CloseCode.slow, "nothing is read");
   }
 
   /** Tells the other side what went wrong, then ends the connection. */
   fail(error: unknown): void {
-    const known = error instanceof PeykError ? error : new PeykError("internal", "the server failed", { retryable: true });
+    const known = presentable(error, this.#host.logger);
     this.write(errorFrame(null, known));
     this.close(closeCodeOf(known), known.code);
   }
 
   close(code: number, reason: string): void {
-    if (!this.#open) return;
+    if (!this.isOpen) return;
     this.flush();
+    // Flushing may have found that nobody reads.
+    if (!this.isOpen) return;
     this.#connection.close(code, reason);
     this.#end("lost");
   }
 
   /** Once per heartbeat: asks for a sign of life, gives up without one. */
   beat(): void {
-    this.#messages = 0;
+    this.#frames = 0;
     if (this.#silentBeats++ >= MAX_SILENT_BEATS) this.close(CloseCode.heartbeat, "nothing heard for too long");
     else this.write(this.#host.heartbeat.ping);
   }
 
   #end(how: "clean" | "lost"): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (!this.isOpen) return;
+    this.ended = how;
     this.#batch = this.#host.flusher.empty;
     this.#host.heartbeat.remove(this);
-    this.#host.closed(this, how);
+    this.#host.closed(this);
   }
 }
 
+/** What a client may hear of an error. One that is no PeykError is a defect, ours or of a callback: the log has it, the client only its code. */
+export function presentable(error: unknown, logger: Logger): PeykError {
+  if (error instanceof PeykError) return error;
+  logger.error("a frame could not be acted on", { error });
+  return new PeykError("internal", "the server failed", { retryable: true });
+}
+
 /** An error as the client hears it. */
-export function errorFrame(ref: number | null, error: PeykError): Uint8Array {
-  const { code, retryable, retryAfterMs, hint } = error;
-  return encodeServerFrame({ type: "error", ref, code, retryable, retryAfterMs: retryAfterMs ?? null, hint: hint ?? error.message });
+export function errorFrame(ref: number | null, { code, retryable, retryAfterMs, hint, message }: PeykError): Uint8Array {
+  const wait = retryAfterMs === undefined ? null : Math.max(0, Math.ceil(retryAfterMs));
+  return encodeServerFrame({ type: "error", ref, code, retryable, retryAfterMs: wait, hint: (hint ?? message).toWellFormed() });
 }
 
 function closeCodeOf({ code }: PeykError): number {

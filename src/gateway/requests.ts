@@ -8,6 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
+import { Exclusive } from "../delivery/exclusive.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
 import type { Publisher, Receipt, SealedMessage } from "../delivery/publish.ts";
 import type { UserRecords } from "../delivery/records.ts";
@@ -16,7 +17,7 @@ import type { Session } from "../delivery/session.ts";
 import type { SignOut } from "../delivery/sign_out.ts";
 import type { Subscriptions } from "../delivery/subscriptions.ts";
 import { type Authorize, forbidden, mayPublish } from "./authorization.ts";
-import { errorFrame, type Link } from "./link.ts";
+import { errorFrame, type Link, presentable } from "./link.ts";
 import { Rate } from "./rate.ts";
 
 /** What a session's frames are acted on with. */
@@ -37,43 +38,67 @@ export interface RequestParts {
   logger: Logger;
 }
 
+/** A frame that is answered. */
+type Request = Extract<ClientFrame, { ref: number }>;
+
+/** Requests of one connection that may wait for their answer at a time. */
+const MAX_WAITING = 256;
 /** Users whose rate is remembered. */
 const RATES_KEPT = 10_000;
+/** A word, as the protocol has it: it goes into the books. */
+const MAX_REASON_LENGTH = 32;
 
 /** Acts on the frames of connections that have their session. */
 export class Requests {
   readonly #parts: RequestParts;
   /** Publishes per user, however many devices. Whoever has been quiet longest is forgotten first. */
   readonly #rates = new Map<string, Rate>();
-  /** Publishes that wait for `authorize`, per session: they keep their order. */
-  readonly #queues = new WeakMap<Session, Promise<unknown>>();
+  /** Publishes on their way into the log: those of one device keep their order. */
+  readonly #publishes = new Exclusive();
 
   constructor(parts: RequestParts) {
     this.#parts = parts;
   }
 
+  /** @throws {PeykError} `bad-order`, `bad-frame`: the connection is to end */
   handle(link: Link, session: Session, frame: ClientFrame): void {
     const { actor, progress } = this.#parts;
     switch (frame.type) {
       case "ack":
         return progress.ack(session, frame);
       case "failed":
+        if (frame.reason.length > MAX_REASON_LENGTH) throw new PeykError("bad-frame", "reason: more than a word");
         return progress.failed(session, frame);
       case "state":
         actor.raise(session, frame.visible ? SessionEvent.foreground : SessionEvent.background);
         return actor.raise(session, frame.visible && frame.attended ? SessionEvent.attended : SessionEvent.unattended);
       case "hello":
       case "cursors":
-        throw new PeykError("bad-order", `a second ${frame.type}`);
-      case "logout":
-        return this.#logout(link, session, frame.ref);
+        throw new PeykError("bad-order", `${frame.type} after the welcome`);
       default:
-        this.#answer(link, frame.ref, this.#act(link, session, frame));
+        void this.#answer(link, session, frame);
     }
   }
 
-  async #act(link: Link, session: Session, frame: Extract<ClientFrame, { ref: number }>): Promise<unknown> {
-    const { signOut, subscriptions } = this.#parts;
+  async #answer(link: Link, session: Session, frame: Request): Promise<void> {
+    const { ref } = frame;
+    if (link.waiting >= MAX_WAITING) {
+      const hint = `At most ${MAX_WAITING} requests wait for their answer.`;
+      return link.write(errorFrame(ref, new PeykError("too-many", "too many requests", { retryable: true, hint })));
+    }
+    link.waiting++;
+    try {
+      const value = await this.#act(link, session, frame);
+      link.write(encodeServerFrame({ type: "ok", ref, value: value ?? null }));
+    } catch (error) {
+      link.write(errorFrame(ref, presentable(error, this.#parts.logger)));
+    } finally {
+      link.waiting--;
+    }
+  }
+
+  async #act(link: Link, session: Session, frame: Request): Promise<unknown> {
+    const { mark, renewToken, signOut, subscriptions } = this.#parts;
     switch (frame.type) {
       case "publish":
         return answerOf(await this.#publish(session, frame));
@@ -82,73 +107,75 @@ export class Requests {
       case "unsubscribe":
         return await subscriptions.unsubscribe(session.userId, frame.topic, session);
       case "token":
-        return await this.#parts.renewToken(link, session, frame.token);
+        return await renewToken(link, session, frame.token);
       case "mark":
-        return await this.#parts.mark(session, frame);
+        return await mark(session, frame);
       case "target":
         return frame.token === null
           ? await signOut.unregister(session, frame.provider)
           : await signOut.register(session, frame.provider, frame.token);
+      case "logout":
+        return await this.#logout(link, session, frame.ref);
     }
-  }
-
-  #answer(link: Link, ref: number, work: Promise<unknown>): void {
-    work.then((value) => link.write(encodeServerFrame({ type: "ok", ref, value: value ?? null }))).catch((error: unknown) => {
-      if (!(error instanceof PeykError)) this.#parts.logger.error("a request failed", { error });
-      const known = error instanceof PeykError ? error : new PeykError("internal", "the server failed", { retryable: true });
-      link.write(errorFrame(ref, known));
-    });
   }
 
   async #publish(session: Session, { topic, id, options, payload }: PublishFrame): Promise<Receipt> {
-    const { authorize, publisher } = this.#parts;
-    const { to } = splitTopic(topic);
+    const { publisher } = this.#parts;
+    const { userId, deviceId } = session;
     checkName(id, "message id");
-    this.#limit(session.userId);
-    const sealed: SealedMessage = { topic, id, from: session.userId, options: options ?? undefined, payload };
-    if (isPublic(topic)) {
-      if (session.reader(topic) === undefined) {
-        throw new PeykError("not-subscribed", "a public channel this user is not subscribed to", { hint: "Subscribe first." });
-      }
-    } else await this.#checkRecipient(to);
-    const allowed = mayPublish(options);
-    if (authorize === undefined) {
-      if (!allowed) throw forbidden("notification, silent, useAsAlert and urgency high are the server's to set");
-      return await publisher.publishSealed(sealed);
-    }
-    return await this.#inOrder(session, () => this.#authorized(authorize, sealed, allowed), (message) => publisher.publishSealed(message));
+    splitTopic(topic);
+    this.#limit(userId);
+    const sealed: SealedMessage = { topic, id, from: userId, options: options ?? undefined, payload };
+    const { receipt } = await this.#publishes.run(`${userId}/${deviceId}`, async () => {
+      const admitted = await this.#admit(session, sealed);
+      // Not awaited: the next one's turn comes when this one was handed to the log, not when the log has answered.
+      return { receipt: publisher.publishSealed(admitted) };
+    });
+    return await receipt;
   }
 
-  async #authorized(authorize: Authorize, sealed: SealedMessage, allowed: boolean): Promise<SealedMessage> {
+  /** What is to be published of what a client wants to publish. */
+  async #admit(session: Session, sealed: SealedMessage): Promise<SealedMessage> {
+    const { authorize, publisher } = this.#parts;
     const { topic, id, from, options, payload } = sealed;
-    const { to, channel } = splitTopic(topic);
+    if (!isPublic(topic)) await this.#checkRecipient(ownerOf(topic));
+    const fault = this.#fault(session, sealed);
+    if (authorize === undefined) {
+      if (fault !== undefined) throw fault;
+      return sealed;
+    }
     const { content, data } = decodePayload(payload);
-    const message: OutgoingMessage = { ...options, to, channel, id, data, ...(content === undefined ? {} : { content }) };
-    const verdict = await authorize({ userId: from!, action: "publish", topic, message, allowed });
-    if (verdict === false) throw forbidden("this publish is not allowed");
-    return verdict === true ? sealed : this.#parts.publisher.seal({ ...verdict, id }, from);
+    const message: OutgoingMessage = {
+      ...options,
+      ...splitTopic(topic),
+      id,
+      data,
+      ...(content === undefined ? {} : { content }),
+    };
+    const verdict = await authorize({ userId: session.userId, action: "publish", topic, message, allowed: fault === undefined });
+    if (verdict === true) return sealed;
+    // Whatever is neither true nor a message is a no, from a callback without types too.
+    if (typeof verdict !== "object" || verdict === null) throw fault ?? forbidden("this publish is not allowed");
+    return publisher.seal({ ...verdict, id }, from);
   }
 
-  /** Runs the first parts one after the other, each second part as soon as its own first part is done. */
-  #inOrder<A, B>(session: Session, first: () => Promise<A>, second: (value: A) => Promise<B>): Promise<B> {
-    const before = this.#queues.get(session) ?? Promise.resolve();
-    const mine = before.then(first, first);
-    const result = mine.then(second);
-    // The next one waits until this one has been handed to the log, not until the log has answered.
-    this.#queues.set(session, mine.then(() => {}, () => {}));
-    return result;
+  /** What the default rules have against it. */
+  #fault(session: Session, { topic, options }: SealedMessage): PeykError | undefined {
+    if (isPublic(topic) && session.reader(topic) === undefined) {
+      return new PeykError("not-subscribed", "a public channel this user is not subscribed to", { hint: "Subscribe first." });
+    }
+    return mayPublish(options)
+      ? undefined
+      : forbidden("notification, silent, useAsAlert and urgency high are the server's to set");
   }
 
   #limit(userId: string): void {
     const { clock, publishesPerSecond } = this.#parts;
-    let rate = this.#rates.get(userId);
-    if (rate === undefined) rate = new Rate(publishesPerSecond);
-    else this.#rates.delete(userId);
+    const rate = this.#rates.get(userId) ?? new Rate(publishesPerSecond);
+    // To the end of the line.
+    this.#rates.delete(userId);
     this.#rates.set(userId, rate);
-    if (this.#rates.size > RATES_KEPT) for (const oldest of this.#rates.keys()) {
-      this.#rates.delete(oldest);
-      break;
-    }
+    if (this.#rates.size > RATES_KEPT) this.#rates.delete(this.#rates.keys().next().value!);
     const retryAfterMs = rate.take(clock.elapsed());
     if (retryAfterMs > 0) throw new PeykError("too-many", "too many publishes", { retryable: true, retryAfterMs });
   }
@@ -163,26 +190,23 @@ export class Requests {
 
   async #subscribe(session: Session, { topic, since }: SubscribeFrame): Promise<unknown> {
     const { authorize, subscriptions } = this.#parts;
+    const { userId } = session;
     splitTopic(topic);
-    const allowed = isPublic(topic) || ownerOf(topic) === session.userId;
+    const allowed = isPublic(topic) || ownerOf(topic) === userId;
     const verdict = authorize === undefined
       ? allowed
-      : await authorize({ userId: session.userId, action: "subscribe", topic, message: undefined, allowed });
-    if (verdict === false) throw forbidden("this subscription is not allowed");
-    return await subscriptions.subscribe(session.userId, topic, since ?? undefined, session);
+      : await authorize({ userId, action: "subscribe", topic, message: undefined, allowed });
+    if (verdict !== true) throw forbidden("this subscription is not allowed");
+    return await subscriptions.subscribe(userId, topic, since ?? undefined, session);
   }
 
-  #logout(link: Link, session: Session, ref: number): void {
-    const done = (): void => link.write(encodeServerFrame({ type: "ok", ref, value: null }));
-    this.#parts.signOut.end(session.userId, session.deviceId, done)
-      .then(() => link.close(CloseCode.signedOut, "signed out"))
-      .catch((error: unknown) => {
-        this.#parts.logger.error("a sign-out failed", { error });
-        link.write(errorFrame(ref, new PeykError("unavailable", "the sign-out failed", { retryable: true })));
-      });
+  /** The answer is the last frame: signing out closes the connection. */
+  async #logout(link: Link, { userId, deviceId }: Session, ref: number): Promise<void> {
+    await this.#parts.signOut.end(userId, deviceId, () => link.write(encodeServerFrame({ type: "ok", ref, value: null })));
+    link.close(CloseCode.signedOut, "signed out");
   }
 }
 
 function answerOf({ id, topic, position, durable, duplicate }: Receipt): unknown {
-  return { id, topic, epoch: position?.epoch ?? 0, offset: position?.offset ?? 0, durable, duplicate };
+  return { id, topic, epoch: position?.epoch ?? null, offset: position?.offset ?? null, durable, duplicate };
 }

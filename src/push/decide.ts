@@ -1,13 +1,12 @@
 import type { AwayDecisions } from "../delivery/leave.ts";
-import type { PushRequests } from "../delivery/fan_out.ts";
+import type { PushRequests } from "../delivery/push_requests.ts";
 import type { Hub } from "../delivery/hub.ts";
 import type { EntryName, Journal } from "../delivery/journal.ts";
-import { openEntry, type OpenedEntry } from "../delivery/opened_entry.ts";
+import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import type { AckListener } from "../delivery/progress.ts";
 import { progressOf } from "../delivery/attach.ts";
-import type { Reader } from "../delivery/reader.ts";
 import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
-import { deviceName, type Session } from "../delivery/session.ts";
+import { deviceName, type Reader, type Session } from "../delivery/session.ts";
 import type { Sending } from "../delivery/unseen.ts";
 import { isPublic, type Topic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";

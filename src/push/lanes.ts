@@ -18,7 +18,7 @@ export class Lanes {
     this.#running++;
     for (let task = this.#waiting.shift(); task !== undefined; task = this.#waiting.shift()) await task();
     this.#running--;
-    if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.#running === 0) { for (const resolve of this.#idle.splice(0)) resolve(); }
   }
 
   /** Resolves when nothing runs or waits. */

@@ -168,8 +168,7 @@ export class OutboxWorker {
         const dueAt = clock.now() + (result.afterMs ?? this.#backoff(row.attempts));
         for (const each of rows) {
           this.#note(each, "push-retry", result.reason);
-          if (dueAt >= each.expiresAt) await this.#settle([each], "expired", `not taken in time: ${result.reason}`);
-          else await outbox.retry(each.id, dueAt, result.reason);
+          await outbox.retry(each.id, dueAt, result.reason);
         }
       }
     }
@@ -181,7 +180,9 @@ export class OutboxWorker {
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
     const record = await records.store.get(row.userId);
     const target = record && sessionOf(record, row.deviceId)?.targets.find(({ id }) => id === row.targetId);
-    if (record === undefined || target === undefined) return { end: "dropped", note: "the target is not this session's any more" };
+    if (record === undefined || target === undefined) {
+      return { end: "dropped", note: "the target is not this session's any more" };
+    }
     if (target.disabled !== undefined) return { end: "dropped", note: "the target is disabled" };
     if (record.subscriptions[row.topic] === undefined) return { end: "dropped", note: "unsubscribed" };
     const provider = providers.find(({ name }) => name === target.provider);
@@ -199,7 +200,9 @@ export class OutboxWorker {
         return { end: "dropped", note: "acked on another device" };
       }
     }
-    if (row.held && elsewhere === undefined && roster.of(row.userId).some((other) => this.#hasAcked(other.reader(row.topic), row))) {
+    if (
+      row.held && elsewhere === undefined && roster.of(row.userId).some((other) => this.#hasAcked(other.reader(row.topic), row))
+    ) {
       return { end: "dropped", note: "acked on another device" };
     }
     return { row, target, provider, entry };

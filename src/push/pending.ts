@@ -51,9 +51,11 @@ export class PendingPushes {
       if (ids === undefined) this.#byUser.set(userId, ids = new Set());
       ids.add(id);
       this.#known.add(id);
-      if (this.#known.size > REMEMBERED) for (const oldest of this.#known) {
-        this.#known.delete(oldest);
-        break;
+      if (this.#known.size > REMEMBERED) {
+        for (const oldest of this.#known) {
+          this.#known.delete(oldest);
+          break;
+        }
       }
     }
   }

@@ -6,6 +6,8 @@ import { createEngine } from "../../mod.ts";
 
 const engine = await createEngine({ insecure: true, storage: sqlite(argv[2]!) });
 for (let round = 0;; round++) {
-  const receipts = await Promise.all(Array.from({ length: 50 }, (_, i) => engine.publish({ to: "sara", content: `${round}.${i}` })));
+  const receipts = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => engine.publish({ to: "sara", content: `${round}.${i}` })),
+  );
   stdout.write(receipts.map(({ id, durable, position }) => `${id} ${durable} ${position!.offset}\n`).join(""));
 }

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { memory } from "../../mod.ts";
+import { memory, type SessionRecord, type UserRecord } from "../../mod.ts";
+import { withProgressOf } from "../../src/delivery/progress.ts";
+import { Session } from "../../src/delivery/session.ts";
 import { createStage } from "./stage.ts";
 
 test("offsets rise strictly at each device, and each frame names the offset before it", async () => {
@@ -106,6 +108,9 @@ test("expired messages are stepped over and counted, which is no hole", async ()
   await clock.settle();
   expect(after.contents).toEqual(["long"]);
   expect(after.of("welcome")[0]?.recovery[0]?.recovered).toBe(true);
+  // Whoever follows `previous` never sees a hole.
+  const path = after.frames.filter((frame) => frame.type === "message" || frame.type === "advance");
+  expect(path.map(({ type, offset }) => `${type} ${offset}`)).toEqual(["advance 2", "message 3", "advance 4"]);
   const advanced = after.of("advance");
   expect(advanced.reduce((sum, { expired }) => sum + expired, 0)).toBe(3);
   expect(advanced.at(-1)?.offset).toBe(4);
@@ -194,4 +199,26 @@ test("what waits in the log for a connection that turns out dead is pushed as we
   await clock.advance(3_000);
   expect(provider.sent).toHaveLength(1_100);
   expect(new Set(provider.sent.map(({ notification }) => notification.position.offset)).size).toBe(1_100);
+});
+
+test("when somebody leaves a public channel the others go on reading it", async () => {
+  const { engine, clock, device } = await createStage();
+  const devices = [];
+  for (const user of ["a", "b", "c"]) {
+    await engine.subscribe(user, { to: "*", channel: "news" });
+    devices.push(await device(user));
+  }
+  await engine.unsubscribe("a", { to: "*", channel: "news" });
+  await engine.publish({ to: "*", channel: "news", content: "still here" });
+  await clock.settle();
+  expect(devices.map(({ contents }) => contents)).toEqual([[], ["still here"], ["still here"]]);
+});
+
+test("progress of a former attachment is not written over a newer one's", () => {
+  const session = new Session("sara", "phone", 1, 0);
+  const stored: SessionRecord = { deviceId: "phone", generation: 2, node: "n", changedAt: 0, targets: [], progress: {} };
+  const record: UserRecord = { userId: "sara", version: 1, seenAt: 0, subscriptions: {}, sessions: [stored] };
+  expect(withProgressOf(record, session)).toBe(record);
+  session.generation = 2;
+  expect(withProgressOf(record, session)).not.toBe(record);
 });

@@ -37,7 +37,13 @@ test("over a restart on a sqlite file: what waited is pushed by a signed webhook
   const two = await second.engine.publish({ to: "sara", content: "two" });
   expect(two).toMatchObject({ durable: true, position: { epoch: one.position!.epoch, offset: one.position!.offset + 1 } });
   const push = await pushes.next();
-  expect(push).toMatchObject({ token: "sara's phone", userId: "sara", id: two.id, topic: "sara/default", position: two.position });
+  expect(push).toMatchObject({
+    token: "sara's phone",
+    userId: "sara",
+    id: two.id,
+    topic: "sara/default",
+    position: two.position,
+  });
 
   const after = client(second.url, { token: "sara", storage });
   await after.until(two.id);
@@ -63,24 +69,28 @@ test("a kill -9 of the engine loses no message whose receipt said durable", asyn
   await peyk.close();
 });
 
-test("1,000 messages to 20 people over real sockets: each device gets each once, in order, while sockets are cut at random", async () => {
-  const { engine, url, server, stop } = await start({ insecure: true, storage: sqlite(await databasePath()) });
-  const people = Array.from({ length: 20 }, (_, i) => `person ${i}`);
-  for (const person of people) await engine.subscribe(person, { to: "*", channel: "news" });
-  const clients = people.map((token) => client(url, { token, storage: clientStorage() }));
-  const sockets = new Set<import("node:stream").Duplex>();
-  server.on("upgrade", (_, socket) => sockets.add(socket));
-  await Promise.all(clients.map(({ connected }) => connected));
-  const ids: string[] = [];
-  for (let i = 0; i < 1_000; i++) {
-    ids.push((await engine.publish({ to: "*", channel: "news", data: i })).id);
-    if (i % 97 === 0) for (const socket of [...sockets].slice(i % 7, (i % 7) + 5)) socket.destroy();
-  }
-  await Promise.all(clients.map(({ until }) => until(ids.at(-1)!)));
-  for (const client of clients) expect(client.ids).toEqual(ids);
-  await stop();
-  await Promise.all(clients.map(({ peyk }) => peyk.close()));
-}, 60_000);
+test(
+  "1,000 messages to 20 people over real sockets: each device gets each once, in order, while sockets are cut at random",
+  async () => {
+    const { engine, url, server, stop } = await start({ insecure: true, storage: sqlite(await databasePath()) });
+    const people = Array.from({ length: 20 }, (_, i) => `person ${i}`);
+    for (const person of people) await engine.subscribe(person, { to: "*", channel: "news" });
+    const clients = people.map((token) => client(url, { token, storage: clientStorage() }));
+    const sockets = new Set<import("node:stream").Duplex>();
+    server.on("upgrade", (_, socket) => sockets.add(socket));
+    await Promise.all(clients.map(({ connected }) => connected));
+    const ids: string[] = [];
+    for (let i = 0; i < 1_000; i++) {
+      ids.push((await engine.publish({ to: "*", channel: "news", data: i })).id);
+      if (i % 97 === 0) { for (const socket of [...sockets].slice(i % 7, (i % 7) + 5)) socket.destroy(); }
+    }
+    await Promise.all(clients.map(({ until }) => until(ids.at(-1)!)));
+    for (const client of clients) expect(client.ids).toEqual(ids);
+    await stop();
+    await Promise.all(clients.map(({ peyk }) => peyk.close()));
+  },
+  60_000,
+);
 
 /** Runs the engine of crash_child.ts until it has said that many receipts, kills it, and gives every receipt it said. */
 async function killedAfter(count: number, path: string): Promise<{ id: string; durable: string }[]> {

@@ -42,7 +42,11 @@ test("a handler that gives up is reported as failed, the cursor passes the entry
   const { id } = await engine.publish({ to: "sara", content: "poison" });
   await clock.settle();
   const { topic, epoch, offset } = phone.of("message")[0]!;
-  phone.send({ type: "failed", topic, epoch, offset, reason: "threw" }, { type: "ack", seen: 1, cursors: [{ topic, epoch, offset }] });
+  phone.send({ type: "failed", topic, epoch, offset, reason: "threw" }, {
+    type: "ack",
+    seen: 1,
+    cursors: [{ topic, epoch, offset }],
+  });
   await clock.advance(600_000);
   expect(events.map(({ kind }) => kind)).toEqual(["accepted", "failed"]);
   expect(await story(id)).toEqual(["routed", "seen", "failed"]);

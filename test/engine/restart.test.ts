@@ -54,7 +54,14 @@ test("what was published while nobody ran the sweep is decided after the restart
   const opened = await storage.open({ clock, random: seededRandom(1), logger: console });
   const { encodeEnvelope, encodePayload } = await import("../../src/protocol/codec.ts");
   const expiresAt = clock.now() + 60_000;
-  const bytes = encodeEnvelope({ id: "x", from: undefined, sentAt: clock.now(), expiresAt, options: undefined, payload: encodePayload("hi", 1) });
+  const bytes = encodeEnvelope({
+    id: "x",
+    from: undefined,
+    sentAt: clock.now(),
+    expiresAt,
+    options: undefined,
+    payload: encodePayload("hi", 1),
+  });
   await opened.transport.publish("sara/default", bytes, { key: "x", expiresAt });
   const second = await createStage({ storage, clock });
   await clock.settle();
@@ -144,7 +151,11 @@ test("a wall clock that jumps by two days pushes nothing early and forgets no de
 test("a retry waits as long as the provider says, or backs off by itself with jitter, up to a minute", async () => {
   const { engine, clock, device, provider, story } = await createStage();
   provider.verdict = (_, attempt) =>
-    attempt === 1 ? { verdict: "retry", afterMs: 7_000, reason: "busy" } : attempt < 5 ? { verdict: "retry", reason: "down" } : { verdict: "sent" };
+    attempt === 1
+      ? { verdict: "retry", afterMs: 7_000, reason: "busy" }
+      : attempt < 5
+      ? { verdict: "retry", reason: "down" }
+      : { verdict: "sent" };
   (await device("sara", { token: "t" })).leave();
   await clock.settle();
   const { id } = await engine.publish({ to: "sara", content: "hi" });

@@ -129,6 +129,35 @@ test("a subscription with since reads the past, and resubscribing begins anew", 
   expect(provider.sent).toEqual([]);
 });
 
+test("a subscription from the past is there to be read, not to be pushed", async () => {
+  const { engine, clock, device, provider } = await createStage();
+  for (const content of ["one", "two"]) await engine.publish({ to: "*", channel: "news", content });
+  (await device("sara", { token: "t" })).leave();
+  await clock.settle();
+  await engine.subscribe("sara", { to: "*", channel: "news", since: { epoch: 0, offset: 0 } });
+  await engine.publish({ to: "*", channel: "news", content: "three" });
+  await clock.advance(60_000);
+  expect(provider.sent.map(({ notification }) => notification.position.offset)).toEqual([3]);
+  const back = await device("sara");
+  await clock.settle();
+  expect(back.contents).toEqual(["one", "two", "three"]);
+});
+
+test("pushes that wait are dropped by name when the topic is left or the user is signed out", async () => {
+  const { engine, clock, device, provider, notes } = await createStage();
+  provider.verdict = () => ({ verdict: "retry", afterMs: 60_000, reason: "busy" });
+  await engine.subscribe("sara", { to: "*", channel: "news" });
+  (await device("sara", { token: "t" })).leave();
+  await clock.settle();
+  await engine.publish({ to: "*", channel: "news", content: "hi" });
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  await engine.unsubscribe("sara", { to: "*", channel: "news" });
+  await engine.revoke("sara");
+  const dropped = notes.filter(({ kind }) => kind === "push-dropped").map(({ topic, detail }) => `${topic} ${detail}`);
+  expect(dropped).toEqual(["*/news unsubscribed", "sara/default signed out"]);
+});
+
 test("a server's publish to a user without devices waits; a client's is refused", async () => {
   const { engine, clock, device } = await createStage();
   const { id } = await engine.publish({ to: "newcomer", content: "welcome" });

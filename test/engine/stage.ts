@@ -1,8 +1,23 @@
 import { createManualClock, type ManualClock } from "../../adapters/conformance/manual_clock.ts";
-import { createEngine, type Engine, type EngineOptions, type Note, type PushNotification, type PushProvider, type PushResult } from "../../mod.ts";
+import {
+  createEngine,
+  type Engine,
+  type EngineOptions,
+  type Note,
+  type PushNotification,
+  type PushProvider,
+  type PushResult,
+} from "../../mod.ts";
 import type { ConnectionEvents } from "../../src/ports/connection.ts";
 import type { Random } from "../../src/ports/random.ts";
-import { decodePayload, decodeEnvelope, decodeServerFrames, encodeClientFrame, encodePayload } from "../../src/protocol/codec.ts";
+import {
+  decodeEnvelope,
+  decodePayload,
+  decodeServerFrames,
+  encodeClientFrame,
+  encodePayload,
+  envelopeHead,
+} from "../../src/protocol/codec.ts";
 import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
 
 /** An engine on a clock that the test holds, with devices that do exactly what they are told. */
@@ -137,6 +152,11 @@ export class Device {
   get contents(): (string | undefined)[] {
     return this.frames.filter((frame) => frame.type === "message" || frame.type === "live")
       .map(({ envelope }) => decodePayload(decodeEnvelope(envelope).payload).content);
+  }
+
+  /** The logged messages that came, in order. */
+  get messages(): { id: string; topic: string; offset: number }[] {
+    return this.of("message").map(({ envelope, topic, offset }) => ({ id: envelopeHead(envelope).id, topic, offset }));
   }
 
   get offsets(): number[] {

@@ -1,0 +1,225 @@
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import type { CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../../src/ports/outbox.ts";
+import type { OpenStorage } from "../../src/ports/storage.ts";
+import { newRow, user } from "./records.ts";
+import type { StorageCase } from "./stage.ts";
+
+/** Adds rows the only way there is: with a put. */
+async function add({ users }: OpenStorage, ...rows: NewOutboxRow[]): Promise<void> {
+  const record = await users.get("sara") ?? user("sara");
+  strictEqual(typeof await users.put(record, rows), "number");
+}
+
+function ids(rows: readonly OutboxRow[]): string[] {
+  return rows.map(({ id }) => id);
+}
+
+async function due(outbox: Outbox, now = Infinity): Promise<string[]> {
+  return ids((await outbox.due(now, 100)).rows);
+}
+
+/** What an Outbox must do. */
+export const outboxCases: readonly Omit<StorageCase, "port">[] = [
+  {
+    name: "gives back a row as it was added, pending",
+    async run({ storage, clock }) {
+      const row = newRow("row", { urgency: "very-low", held: true, coalesced: true, position: { epoch: 9, offset: 2 ** 40 } });
+      await add(storage, row);
+      const want: OutboxRow = { ...row, status: "pending", attempts: 0, note: undefined, changedAt: clock.now() };
+      deepStrictEqual((await storage.outbox.due(0, 10)).rows, [want]);
+      deepStrictEqual(await storage.outbox.ofMessage(row.messageId), [want]);
+    },
+  },
+  {
+    name: "lists pending rows by due time and says when the next is due",
+    async run({ storage }) {
+      const { outbox } = storage;
+      deepStrictEqual(await outbox.due(1_000, 10), { rows: [], nextDueAt: undefined });
+      await add(
+        storage,
+        newRow("c", { dueAt: 30 }),
+        newRow("a", { dueAt: 10 }),
+        newRow("d", { dueAt: 40 }),
+        newRow("b", { dueAt: 20 }),
+      );
+      const page = async (now: number, limit: number) => {
+        const { rows, nextDueAt } = await outbox.due(now, limit);
+        return [ids(rows).join(""), nextDueAt];
+      };
+      deepStrictEqual(await page(9, 10), ["", 10]);
+      deepStrictEqual(await page(30, 10), ["abc", 40]);
+      deepStrictEqual(await page(30, 2), ["ab", 30]);
+      deepStrictEqual(await page(40, 10), ["abcd", undefined]);
+    },
+  },
+  {
+    name: "leaves rows it knows as they are",
+    async run({ storage, clock }) {
+      const { outbox } = storage;
+      await add(storage, newRow("row", { dueAt: 10 }), newRow("settled"), newRow("sending"));
+      await outbox.settle(["settled"], "dropped", "acked");
+      await outbox.take("sending");
+      await clock.advance(30 * 24 * 3600_000);
+      for (let index = 0; index < 10; index++) await add(storage, newRow(`filler ${index}`, { expiresAt: 1, dueAt: 99 }));
+      await add(storage, newRow("row", { dueAt: 99 }), newRow("settled"), newRow("sending"), newRow("new"));
+      deepStrictEqual(await due(outbox, 50), ["new", "row"]);
+      strictEqual((await outbox.ofMessage("message of settled"))[0]?.status, "dropped");
+    },
+  },
+  {
+    name: "lets one of several takes win",
+    async run({ storage }) {
+      const { outbox } = storage;
+      await add(storage, newRow("row"));
+      const taken = await Promise.all(Array.from({ length: 10 }, () => outbox.take("row")));
+      strictEqual(taken.filter(Boolean).length, 1);
+      strictEqual(await outbox.take("row"), false);
+      strictEqual(await outbox.take("unknown"), false);
+      deepStrictEqual(await due(outbox), []);
+      const [row] = await outbox.ofMessage("message of row");
+      deepStrictEqual([row?.status, row?.attempts], ["sending", 1]);
+    },
+  },
+  {
+    name: "brings a retried row back at its time, its tries counted",
+    async run({ storage }) {
+      const { outbox } = storage;
+      await add(storage, newRow("row"), newRow("untaken", { dueAt: 5 }));
+      await outbox.take("row");
+      await outbox.retry("row", 700, "busy");
+      await outbox.retry("untaken", 900, "busy");
+      deepStrictEqual(await due(outbox, 699), ["untaken"]);
+      strictEqual((await outbox.due(100, 10)).nextDueAt, 700);
+      deepStrictEqual(await due(outbox, 700), ["untaken", "row"]);
+      strictEqual(await outbox.take("row"), true);
+      const [row] = await outbox.ofMessage("message of row");
+      deepStrictEqual([row?.attempts, row?.note, row?.dueAt], [2, "busy", 700]);
+      await outbox.settle(["row"], "sent", "ok");
+      await outbox.retry("row", 0, "late");
+      deepStrictEqual(await due(outbox), ["untaken"]);
+    },
+  },
+  {
+    name: "ends rows that are pending or sending, once",
+    async run({ storage, clock }) {
+      const { outbox } = storage;
+      await add(storage, newRow("pending", { messageId: "m" }), newRow("sending", { messageId: "m" }), newRow("other"));
+      await outbox.take("sending");
+      await clock.advance(5);
+      await outbox.settle(["pending", "sending", "unknown"], "sent", "201");
+      await outbox.settle(["pending"], "gone", "late");
+      const rows = await outbox.ofMessage("m");
+      deepStrictEqual(rows.map(({ status, note, changedAt }) => [status, note, changedAt]), [
+        ["sent", "201", clock.now()],
+        ["sent", "201", clock.now()],
+      ]);
+      deepStrictEqual(await due(outbox), ["other"]);
+      strictEqual(await outbox.take("pending"), false);
+    },
+  },
+  {
+    name: "remembers a settled row until it expires",
+    async run({ storage, clock }) {
+      const { outbox } = storage;
+      const row = newRow("row", { expiresAt: clock.now() + 1_000 });
+      await add(storage, row);
+      await outbox.settle(["row"], "sent", "");
+      await clock.advance(999);
+      await add(storage, row);
+      await add(storage, row);
+      deepStrictEqual(await due(outbox), []);
+      strictEqual((await outbox.ofMessage(row.messageId))[0]?.status, "sent");
+    },
+  },
+  {
+    name: "keeps a pending row past its expiry, for the engine to end",
+    async run({ storage, clock }) {
+      await add(storage, newRow("row", { expiresAt: clock.now() + 1_000 }));
+      await clock.advance(2_000);
+      await add(storage, newRow("other", { dueAt: 99 }));
+      deepStrictEqual(await due(storage.outbox, 50), ["row"]);
+    },
+  },
+  {
+    name: "drops the pending rows that match, and only those",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const all = [
+        newRow("1"),
+        newRow("2", { position: { epoch: 5, offset: 2 } }),
+        newRow("3", { position: { epoch: 5, offset: 3 }, held: true }),
+        newRow("tablet", { deviceId: "tablet", targetId: "target 2" }),
+        newRow("news", { topic: "*/news" }),
+        newRow("omid", { userId: "omid" }),
+        newRow("sending"),
+      ];
+      await add(storage, ...all);
+      await outbox.take("sending");
+      const cancelled = async (match: CancelMatch) => {
+        const rows = await outbox.cancel(match, "why");
+        for (const { status, note } of rows) deepStrictEqual([status, note], ["dropped", "why"]);
+        return ids(rows).sort();
+      };
+      const topic = "sara/default";
+      deepStrictEqual(await cancelled({ userId: "nobody" }), []);
+      deepStrictEqual(await cancelled({ userId: "sara", deviceId: "tablet", topic: "*/news" }), []);
+      deepStrictEqual(await cancelled({ userId: "sara", topic, upTo: { epoch: 6, offset: 9 } }), [], "another life of the log");
+      deepStrictEqual(await cancelled({ userId: "sara", topic, deviceId: "phone", upTo: { epoch: 5, offset: 1 } }), ["1"]);
+      deepStrictEqual(await cancelled({ userId: "sara", topic, held: true }), ["3"]);
+      deepStrictEqual(await cancelled({ userId: "sara", targetId: "target 2" }), ["tablet"]);
+      deepStrictEqual(await cancelled({ userId: "sara", deviceId: "phone" }), ["2", "news"]);
+      deepStrictEqual(await due(outbox), ["omid"]);
+      strictEqual((await outbox.ofMessage("message of 2"))[0]?.status, "dropped");
+      strictEqual((await outbox.ofMessage("message of sending"))[0]?.status, "sending");
+    },
+  },
+  {
+    name: "lists the pending coalesced rows of a target, whenever they are due",
+    async run({ storage }) {
+      const { outbox } = storage;
+      await add(
+        storage,
+        newRow("now", { coalesced: true }),
+        newRow("later", { coalesced: true, dueAt: 1e15 }),
+        newRow("alone"),
+        newRow("sending", { coalesced: true }),
+        newRow("settled", { coalesced: true }),
+        newRow("elsewhere", { coalesced: true, targetId: "target 2" }),
+      );
+      await outbox.take("sending");
+      await outbox.settle(["settled"], "dropped", "");
+      deepStrictEqual(ids(await outbox.coalescedOf("target")).sort(), ["later", "now"]);
+      deepStrictEqual(await outbox.coalescedOf("unknown"), []);
+    },
+  },
+  {
+    name: "knows every row of a message, however it ended",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const message = { messageId: "m" };
+      await add(storage, newRow("a", message), newRow("b", message), newRow("c", message), newRow("d"));
+      await outbox.take("a");
+      await outbox.settle(["b"], "rejected", "bad token");
+      deepStrictEqual((await outbox.ofMessage("m")).map(({ id, status }) => `${id} ${status}`).sort(), [
+        "a sending",
+        "b rejected",
+        "c pending",
+      ]);
+      deepStrictEqual(await outbox.ofMessage("unknown"), []);
+    },
+  },
+  {
+    name: "turns sending into pending at a restart and keeps the rest",
+    durable: true,
+    async run(stage) {
+      await add(stage.storage, newRow("sending"), newRow("pending", { dueAt: 2 }), newRow("settled"));
+      await stage.storage.outbox.take("sending");
+      await stage.storage.outbox.settle(["settled"], "sent", "ok");
+      const storage = await stage.reopen();
+      deepStrictEqual(await due(storage.outbox), ["sending", "pending"]);
+      strictEqual((await storage.outbox.ofMessage("message of sending"))[0]?.attempts, 1);
+      await add(storage, newRow("settled"));
+      strictEqual((await storage.outbox.ofMessage("message of settled"))[0]?.status, "sent");
+    },
+  },
+];

@@ -1,0 +1,154 @@
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import type { PushNotification, PushProvider, PushResult } from "../../src/ports/push_provider.ts";
+
+/** How the service behind a provider behaves. */
+export type PushService =
+  /** Takes every notification. */
+  | "accepting"
+  /** Says that the target is dead for good. */
+  | "target-gone"
+  /** Says that it will never take this notification. */
+  | "refusing"
+  /** Says: not now, again in 7 seconds. */
+  | "busy"
+  /** Says that it failed. */
+  | "failing"
+  /** Takes the request and says nothing. */
+  | "silent"
+  /** Is not there. */
+  | "unreachable";
+
+/** A provider before a service that behaves that way. */
+export interface PushStage {
+  readonly provider: PushProvider;
+  /** A token that the provider takes, at least 16 characters long and found nowhere else. */
+  readonly token: string;
+  /** How many notifications the service was asked to take. */
+  requests(): number;
+  close(): Promise<void>;
+}
+
+/** One thing that a PushProvider must do. */
+export interface PushCase {
+  readonly name: string;
+  run(start: (service: PushService) => Promise<PushStage>): Promise<void>;
+}
+
+/**
+ * Runs one case.
+ * @param start sets up a provider before a service, the real one or one that answers like it
+ * @throws what the provider did otherwise
+ */
+export async function runPushCase({ run }: PushCase, start: (service: PushService) => Promise<PushStage>): Promise<void> {
+  const stages: PushStage[] = [];
+  try {
+    await run(async (service) => {
+      const stage = await start(service);
+      stages.push(stage);
+      return stage;
+    });
+  } finally {
+    for (const stage of stages) await stage.close();
+  }
+}
+
+const notification: PushNotification = {
+  userId: "sara",
+  id: "message-1",
+  topic: "sara/default",
+  position: { epoch: 5, offset: 1 },
+  collapseId: "0123456789abcdef",
+  alert: { title: "Omid", body: "Hello" },
+  silent: false,
+  urgency: "normal",
+  ttl: 3_600,
+  waiting: 1,
+};
+
+function send({ provider, token }: PushStage, changed: Partial<PushNotification> = {}): Promise<PushResult> {
+  return provider.send(token, { ...notification, ...changed }, { signal: new AbortController().signal });
+}
+
+/** A provider's verdict, and that it asked once for it. */
+function verdict(name: string, service: PushService, want: PushResult["verdict"]): PushCase {
+  return {
+    name,
+    async run(start) {
+      const stage = await start(service);
+      strictEqual((await send(stage)).verdict, want);
+      if (service !== "unreachable") strictEqual(stage.requests(), 1, "one send asks once: trying again is the engine's");
+    },
+  };
+}
+
+/** What every PushProvider must do. */
+export function pushProviderCases(): PushCase[] {
+  return [
+    verdict("says sent when the service took it", "accepting", "sent"),
+    verdict("says gone when the target is dead", "target-gone", "gone"),
+    verdict("says rejected when the service will never take it", "refusing", "rejected"),
+    verdict("says retry when the service failed", "failing", "retry"),
+    verdict("says retry when the service is not there", "unreachable", "retry"),
+    {
+      name: "passes on when to come again",
+      async run(start) {
+        const result = await send(await start("busy"));
+        deepStrictEqual([result.verdict, "afterMs" in result ? result.afterMs : undefined], ["retry", 7_000]);
+      },
+    },
+    {
+      name: "gives up when it is told to, and says retry",
+      async run(start) {
+        const { provider, token, requests } = await start("silent");
+        const controller = new AbortController();
+        const sending = provider.send(token, notification, { signal: controller.signal });
+        while (requests() === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+        controller.abort();
+        strictEqual((await sending).verdict, "retry");
+      },
+    },
+    {
+      name: "does not begin when it was told to give up before",
+      async run(start) {
+        const { provider, token, requests } = await start("accepting");
+        strictEqual((await provider.send(token, notification, { signal: AbortSignal.abort() })).verdict, "retry");
+        strictEqual(requests(), 0);
+      },
+    },
+    {
+      name: "rejects what is too large without asking",
+      async run(start) {
+        const stage = await start("accepting");
+        strictEqual((await send(stage, { alert: { body: "a".repeat(1 << 20) } })).verdict, "rejected");
+        strictEqual(stage.requests(), 0);
+      },
+    },
+    {
+      name: "sends what shows nothing, and what stands for many",
+      async run(start) {
+        const stage = await start("accepting");
+        strictEqual((await send(stage, { alert: undefined, silent: true })).verdict, "sent");
+        strictEqual((await send(stage, { waiting: 12, alert: { body: "سلام 😀" } })).verdict, "sent");
+      },
+    },
+    {
+      name: "never tells a token",
+      async run(start) {
+        for (const service of ["accepting", "target-gone", "refusing", "busy", "failing", "unreachable"] as const) {
+          const stage = await start(service);
+          const told = JSON.stringify(await send(stage));
+          strictEqual(told.includes(stage.token), false, `with a service that is ${service}`);
+        }
+      },
+    },
+    {
+      name: "has a plain name, takes its own tokens and says what is wrong with others",
+      async run(start) {
+        const { provider, token } = await start("accepting");
+        match(provider.name, /^[a-z][a-z0-9-]*$/);
+        strictEqual(provider.tokenFault?.(token), undefined);
+        for (const garbage of ["", "\0", "a".repeat(100_000), "{]"]) provider.tokenFault?.(garbage);
+      },
+    },
+  ];
+}

@@ -1,0 +1,73 @@
+import { PeykError } from "../../src/protocol/errors.ts";
+import { SUBPROTOCOL } from "../../src/protocol/frames.ts";
+import { originAllowed, originFault } from "../../src/protocol/origin.ts";
+
+/** Which upgrades a gateway takes. */
+export interface GatewayOptions {
+  /** The exact path, without a query. Default "/peyk". */
+  path?: string;
+  /**
+   * Which pages may connect: exact origins such as "https://example.org". Default: pages of the same host and port as the Host header.
+   * Clients that are no browser send no Origin and are always let through to authentication.
+   */
+  origins?: readonly string[];
+}
+
+/** The options, checked. */
+export interface UpgradeRules {
+  readonly path: string;
+  readonly origins: readonly string[] | undefined;
+}
+
+/** What an HTTP request must say for itself. Absent headers are null. */
+export interface UpgradeHeaders {
+  readonly origin: string | null;
+  readonly host: string | null;
+  readonly protocols: string | null;
+}
+
+/** The HTTP answer to an upgrade that is not taken. */
+export interface Refusal {
+  readonly status: number;
+  /** Plain text for whoever debugs a client. */
+  readonly body: string;
+}
+
+/** The answer to a path that nobody serves. */
+export const unknownPath: Refusal = { status: 404, body: "Nothing takes WebSocket connections here.\n" };
+
+/**
+ * Checks a gateway's options.
+ * @throws {PeykError} `bad-config`
+ */
+export function upgradeRules(options: GatewayOptions): UpgradeRules {
+  const { path = "/peyk", origins } = options;
+  if (!/^\/[^\s?#]*$/.test(path)) {
+    throw new PeykError("bad-config", "path: not an absolute path", { hint: 'Name a path without query, such as "/peyk".' });
+  }
+  for (const origin of origins ?? []) {
+    const fault = originFault(origin);
+    if (fault !== undefined) {
+      throw new PeykError("bad-config", `origins: "${origin}": ${fault}`, {
+        hint: 'List origins exactly as browsers send them, such as "https://example.org".',
+      });
+    }
+  }
+  return { path, origins: origins && [...origins] };
+}
+
+/** Why this upgrade, on the gateway's own path, is not taken; undefined when it is. */
+export function refusalOf(headers: UpgradeHeaders, rules: UpgradeRules): Refusal | undefined {
+  if (!originAllowed(headers.origin, headers.host, rules.origins)) {
+    return { status: 403, body: "Pages of this origin may not connect. The gateway's option `origins` lists those that may.\n" };
+  }
+  if (headers.host === null || !URL.canParse(`http://${headers.host}`)) {
+    return { status: 400, body: "The Host header is missing or no host.\n" };
+  }
+  const offered = headers.protocols?.split(",").map((name) => name.trim()) ?? [];
+  if (!offered.includes(SUBPROTOCOL)) {
+    // A browser drops a connection whose subprotocol the server does not echo, so there is no use in answering 101.
+    return { status: 400, body: `Name the WebSocket subprotocol "${SUBPROTOCOL}": new WebSocket(url, "${SUBPROTOCOL}").\n` };
+  }
+  return undefined;
+}

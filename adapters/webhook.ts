@@ -1,0 +1,108 @@
+import type { PushNotification, PushProvider, PushResult } from "../src/ports/push_provider.ts";
+import { PeykError } from "../src/protocol/errors.ts";
+import { addressesAllowed, isLocalName, literalAddress } from "./webhook/address.ts";
+import { allowedAddresses } from "./webhook/resolve.ts";
+import { post } from "./webhook/post.ts";
+import { deliveryIdOf, signatureOf, type WebhookDelivery, WebhookHeader } from "./webhook/signature.ts";
+import { failureReason, retry, verdictOf } from "./webhook/verdict.ts";
+
+export { verifyWebhook, type WebhookDelivery, WebhookHeader, type WebhookRequest } from "./webhook/signature.ts";
+
+/** Where pushes are posted, and with which key. */
+export interface WebhookOptions {
+  /** Receives every push; the token in the body names the target. https only, and only to public addresses. */
+  url: string;
+  /** The key of the signature, 16 characters at least. Shared with the receiver, see `verifyWebhook`. */
+  secret: string;
+  /** Allows http and https to this machine, for development and for receivers beside the engine. Default false. */
+  allowLoopback?: boolean;
+  /** How long one try may take altogether, milliseconds. Default 10,000. */
+  timeoutMs?: number;
+}
+
+const MIN_SECRET = 16;
+const MAX_TOKEN = 1_024;
+const MAX_BODY_BYTES = 65_536;
+const MAX_TIMEOUT_MS = 120_000;
+
+/**
+ * A push provider that posts each push as signed JSON ({@link WebhookDelivery}) to one address: your own push service, a chat, a test.
+ *
+ * Answers: 2xx sent · 410 the target is gone · 429 and 5xx again later (Retry-After counts) · all others rejected.
+ * The name is resolved and checked before every request, and the connection goes to the addresses that were checked; redirects are not followed.
+ *
+ * @example
+ * ```ts ignore
+ * createEngine({ push: [webhook({ url: "https://push.example.org/peyk", secret })] });
+ * ```
+ *
+ * @throws {PeykError} `bad-url`, `bad-config`
+ */
+export function webhook(options: WebhookOptions): PushProvider {
+  const { secret, timeoutMs = 10_000, allowLoopback = false } = options;
+  const url = checkedUrl(options.url, allowLoopback);
+  if (typeof secret !== "string" || secret.length < MIN_SECRET) {
+    throw new PeykError("bad-config", `secret: shorter than ${MIN_SECRET} characters`, {
+      hint: "Use a random one, for example of 32 bytes as hex.",
+    });
+  }
+  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
+    throw new PeykError("bad-config", `timeoutMs: not a whole number from 1 to ${MAX_TIMEOUT_MS}`, {
+      hint: "Leave it out for 10 seconds.",
+    });
+  }
+  const rule = { tls: url.protocol === "https:", allowLoopback };
+
+  async function send(token: string, notification: PushNotification, { signal }: { signal: AbortSignal }): Promise<PushResult> {
+    const delivery: WebhookDelivery = { deliveryId: deliveryIdOf(secret, token, notification), token, ...notification };
+    const body = new TextEncoder().encode(JSON.stringify(delivery));
+    if (body.length > MAX_BODY_BYTES) return { verdict: "rejected", reason: `larger than ${MAX_BODY_BYTES} bytes` };
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const either = AbortSignal.any([signal, timeout]);
+    try {
+      const addresses = await allowedAddresses(url.hostname, rule, either);
+      if (addresses === undefined) return { verdict: "rejected", reason: "the address is not one that may be called" };
+      const timestamp = String(Math.floor(Date.now() / 1_000));
+      const headers = {
+        "content-type": "application/json",
+        "content-length": String(body.length),
+        [WebhookHeader.id]: delivery.deliveryId,
+        [WebhookHeader.timestamp]: timestamp,
+        [WebhookHeader.signature]: signatureOf(secret, timestamp, body),
+      };
+      const answer = await post({ url, addresses, headers, body, signal: either });
+      return verdictOf(answer.status, answer.retryAfter, Date.now());
+    } catch (error) {
+      if (signal.aborted) return retry("aborted");
+      return retry(timeout.aborted ? `no answer within ${timeoutMs} ms` : failureReason(error));
+    }
+  }
+
+  return { name: "webhook", tokenFault, send };
+}
+
+/** A token is an opaque name that the receiver gave to the client. */
+function tokenFault(token: string): string | undefined {
+  if (token.length === 0) return "empty";
+  return token.length > MAX_TOKEN ? `longer than ${MAX_TOKEN} characters` : undefined;
+}
+
+/** The URL, checked as far as it goes without asking a name server. It may hold a key in its path, so no error repeats it. */
+function checkedUrl(text: string, allowLoopback: boolean): URL {
+  const bad = (why: string): PeykError =>
+    new PeykError("bad-url", `url: ${why}`, {
+      hint: "Give an https address that is reachable from the internet; for this machine set allowLoopback.",
+    });
+  if (!URL.canParse(text)) throw bad("not a URL");
+  const url = new URL(text);
+  if (url.protocol !== "https:" && url.protocol !== "http:") throw bad("not https");
+  if (url.username !== "" || url.password !== "") throw bad("holds a user name or password");
+  const tls = url.protocol === "https:";
+  const address = literalAddress(url.hostname);
+  if (address !== undefined && !addressesAllowed([{ address, family: 4 }], { tls, allowLoopback })) {
+    throw bad("points where it must not");
+  }
+  if (address === undefined && isLocalName(url.hostname) && !allowLoopback) throw bad("points to this machine");
+  if (!tls && !allowLoopback) throw bad("not https");
+  return url;
+}

@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import { refusalOf, upgradeRules } from "../../adapters/gateway/upgrade_rules.ts";
+import { closeReason } from "../../adapters/gateway/close_reason.ts";
+import { PeykError } from "../../src/protocol/errors.ts";
+import { originAllowed, originFault } from "../../src/protocol/origin.ts";
+
+describe("without an allow-list, a page's host must be the asked host", () => {
+  test.each([
+    ["http://example.org", "example.org"],
+    ["https://example.org", "example.org"],
+    ["https://example.org", "EXAMPLE.org"],
+    ["https://example.org", "example.org:443"],
+    ["http://example.org", "example.org:80"],
+    ["http://example.org:8080", "example.org:8080"],
+    ["http://127.0.0.1:3000", "127.0.0.1:3000"],
+    ["http://[::1]:3000", "[::1]:3000"],
+    [null, "example.org"],
+    [null, null],
+  ])("origin %s at host %s is allowed", (origin, host) => {
+    expect(originAllowed(origin, host, undefined)).toBe(true);
+  });
+
+  test.each([
+    ["https://evil.example", "example.org"],
+    ["https://example.org.evil.example", "example.org"],
+    ["https://sub.example.org", "example.org"],
+    ["https://example.org:8443", "example.org"],
+    ["http://example.org", "example.org:443"],
+    ["http://localhost:3000", "127.0.0.1:3000"],
+    ["null", "null"],
+    ["null", "example.org"],
+    ["", ""],
+    ["", "example.org"],
+    ["https://example.org", null],
+    ["https://null", null],
+    ["https://example.org", ""],
+    ["https://example.org", "user@example.org"],
+    ["https://example.org", "example.org/x"],
+    ["https://example.org", "example.org\\x"],
+    ["https://user@example.org", "example.org"],
+    ["https://example.org/", "example.org"],
+    ["ftp://example.org", "example.org"],
+    ["file://", ""],
+    ["chrome-extension://example.org", "example.org"],
+    ["https://exa mple.org", "exa mple.org"],
+    ["https://[", "["],
+    ["javascript:alert(1)", "example.org"],
+  ])("origin %j at host %j is refused", (origin, host) => {
+    expect(originAllowed(origin, host, undefined)).toBe(false);
+  });
+});
+
+describe("with an allow-list, only its entries are allowed", () => {
+  const list = ["https://example.org", "capacitor://localhost"];
+  test.each([
+    ["https://example.org", true],
+    ["capacitor://localhost", true],
+    [null, true],
+    ["https://example.org:443", false],
+    ["https://EXAMPLE.org", false],
+    ["https://example.org/", false],
+    ["http://example.org", false],
+    ["https://here.test", false], // the asked host: no longer enough
+    ["null", false],
+  ])("%s: %s", (origin, allowed) => {
+    expect(originAllowed(origin, "here.test", list)).toBe(allowed);
+  });
+
+  test('"null" is allowed when it is listed', () => {
+    expect(originAllowed("null", "here.test", ["null"])).toBe(true);
+  });
+
+  test("an empty list lets no page in", () => {
+    expect(originAllowed("https://here.test", "here.test", [])).toBe(false);
+  });
+});
+
+describe("options are checked at the start", () => {
+  test.each([
+    "https://example.org/",
+    "https://Example.org",
+    "example.org",
+    "*",
+    "https://example.org:443",
+    "https://a b",
+    "https://*.example.org",
+    "https://[",
+    "",
+  ])(
+    "the origin %j is a bad-config",
+    (origin) => {
+      expect(originFault(origin)).toBeTypeOf("string");
+      expect(() => upgradeRules({ origins: [origin] })).toThrow(expect.objectContaining({ code: "bad-config" }));
+    },
+  );
+
+  test.each(["https://example.org", "http://localhost:3000", "http://[::1]:3000", "capacitor://localhost", "null"])(
+    "the origin %j is fine",
+    (origin) => expect(originFault(origin)).toBeUndefined(),
+  );
+
+  test.each(["peyk", "", "/a b", "/peyk?x=1", "/peyk#x"])("the path %j is a bad-config", (path) => {
+    expect(() => upgradeRules({ path })).toThrow(PeykError);
+  });
+});
+
+describe("an upgrade is refused", () => {
+  const right = { origin: null, host: "here.test", protocols: "peyk.v1" };
+  const rules = upgradeRules({});
+
+  test("never when everything is right", () => {
+    expect(refusalOf(right, rules)).toBeUndefined();
+    expect(refusalOf({ ...right, protocols: "other, peyk.v1" }, rules)).toBeUndefined();
+  });
+
+  test("with 403 for a foreign origin", () => {
+    expect(refusalOf({ ...right, origin: "https://evil.example" }, rules)?.status).toBe(403);
+  });
+
+  test.each([null, "", "peyk.v2", "PEYK.V1", "peyk.v1x", "x-peyk.v1"])(
+    "with 400 for the subprotocols %j, and says which to name",
+    (protocols) => {
+      const refusal = refusalOf({ ...right, protocols }, rules);
+      expect(refusal?.status).toBe(400);
+      expect(refusal?.body).toContain("peyk.v1");
+    },
+  );
+
+  test.each([null, "", "a b", "[", "a:b:c"])("with 400 for the host %j", (host) => {
+    expect(refusalOf({ ...right, host }, rules)?.status).toBe(400);
+  });
+});
+
+test("a close reason is cut to 123 bytes, between characters", () => {
+  expect(closeReason("short")).toBe("short");
+  expect(closeReason("x".repeat(200))).toBe("x".repeat(123));
+  expect(closeReason("é".repeat(100))).toBe("é".repeat(61));
+  expect(closeReason("🐦".repeat(40))).toBe("🐦".repeat(30));
+});

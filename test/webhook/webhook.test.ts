@@ -1,0 +1,362 @@
+import { Buffer } from "node:buffer";
+import { createHmac } from "node:crypto";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { verifyWebhook, webhook, type WebhookOptions } from "../../adapters/webhook.ts";
+import { post } from "../../adapters/webhook/post.ts";
+import { retryAfter } from "../../adapters/webhook/verdict.ts";
+import type { PushNotification, PushResult } from "../../src/ports/push_provider.ts";
+
+const secret = "a secret of enough length";
+const notification: PushNotification = {
+  userId: "u1",
+  id: "m1",
+  topic: "u1/default",
+  position: { epoch: 1, offset: 2 },
+  collapseId: "c1",
+  alert: { title: "Sara", body: "Hello" },
+  silent: false,
+  urgency: "normal",
+  ttl: 60,
+  waiting: 1,
+};
+
+interface Received {
+  method: string | undefined;
+  url: string | undefined;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** A receiver that answers with whatever bytes `answer` gives; undefined answers nothing. */
+async function receiver(
+  answer: (received: Received, request: IncomingMessage) => string | undefined,
+  options: Partial<WebhookOptions> = {},
+) {
+  const all: Received[] = [];
+  const server = createServer((request) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => void chunks.push(chunk));
+    request.on("end", () => {
+      const { method, url, headers } = request;
+      const received = { method, url, headers, body: Buffer.concat(chunks).toString() };
+      all.push(received);
+      const bytes = answer(received, request);
+      if (bytes !== undefined) request.socket.end(bytes);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const provider = webhook({ url: `http://127.0.0.1:${port}/hook?key=k3y`, secret, allowLoopback: true, ...options });
+  const send = (
+    token = "phone",
+    changes: Partial<PushNotification> = {},
+    signal = new AbortController().signal,
+  ): Promise<PushResult> => provider.send(token, { ...notification, ...changes }, { signal });
+  return { all, port, send, server };
+}
+
+const ok = "HTTP/1.1 204 No Content\r\n\r\n";
+const until = (condition: () => unknown) => vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 15_000, interval: 5 });
+
+describe("a request", () => {
+  test("is a signed POST of JSON that carries the notification and names the target", async () => {
+    const { all, send } = await receiver(() => ok);
+    expect(await send("phone 7")).toEqual({ verdict: "sent", info: "HTTP 204" });
+    const [{ method, url, headers, body } = {} as Received] = all;
+    expect([method, url, headers["content-type"]]).toEqual(["POST", "/hook?key=k3y", "application/json"]);
+    expect(JSON.parse(body)).toEqual({ ...notification, token: "phone 7", deliveryId: headers["peyk-id"] });
+    const signed = createHmac("sha256", secret).update(`${headers["peyk-timestamp"]}.${body}`).digest("hex");
+    expect(headers["peyk-signature"]).toBe(`v1=${signed}`);
+    expect(Math.abs(Number(headers["peyk-timestamp"]) - Date.now() / 1_000)).toBeLessThan(60);
+  });
+
+  test("keeps its id on every try; another target, message or secret has another", async () => {
+    const { all, send, port } = await receiver(() => ok);
+    await send("phone");
+    await send("phone", { ttl: 30 });
+    await send("laptop");
+    await send("phone", { id: "m2" });
+    const other = webhook({ url: `http://127.0.0.1:${port}/`, secret: secret.toUpperCase(), allowLoopback: true });
+    await other.send("phone", notification, { signal: new AbortController().signal });
+    const ids = all.map(({ headers }) => headers["peyk-id"]);
+    expect(ids[0]).toBe(ids[1]);
+    expect(new Set(ids).size).toBe(4);
+  });
+
+  test("larger than 64 KiB is rejected unsent", async () => {
+    const { all, send } = await receiver(() => ok);
+    expect(await send("phone", { alert: { body: "x".repeat(65_536) } })).toMatchObject({ verdict: "rejected" });
+    expect(all).toEqual([]);
+  });
+
+  test("by name goes to the address that was looked up and checked", async () => {
+    const { all, send, port } = await receiver(() => ok);
+    const named = webhook({ url: `http://localhost:${port}/`, secret, allowLoopback: true });
+    const { verdict } = await named.send("phone", notification, { signal: new AbortController().signal });
+    expect(verdict).toBe("sent");
+    await send();
+    expect(all[0]?.headers.host).toBe(`localhost:${port}`);
+  });
+
+  test("is made to the pinned address whatever the name would say", async () => {
+    const { all, port } = await receiver(() => ok);
+    const url = new URL(`http://name.invalid:${port}/pinned`);
+    const { signal } = new AbortController();
+    const addresses = [{ address: "127.0.0.1", family: 4 }];
+    expect(await post({ url, addresses, headers: {}, body: new Uint8Array(0), signal })).toEqual({
+      status: 204,
+      retryAfter: undefined,
+    });
+    expect([all[0]?.url, all[0]?.headers.host]).toEqual(["/pinned", `name.invalid:${port}`]);
+  });
+});
+
+describe("an answer", () => {
+  test.each([301, 302, 303, 307, 308])("that redirects (%i) is rejected and not followed", async (status) => {
+    const { all, send, port } = await receiver(() =>
+      `HTTP/1.1 ${status} Elsewhere\r\nLocation: http://127.0.0.1:${port}/other\r\nContent-Length: 0\r\n\r\n`
+    );
+    expect(await send()).toEqual({ verdict: "rejected", reason: `HTTP ${status}: redirects are not followed` });
+    expect(all).toHaveLength(1);
+  });
+
+  test("that never comes is a retry when the time is up", async () => {
+    const { send } = await receiver(() => undefined, { timeoutMs: 50 });
+    expect(await send()).toEqual({ verdict: "retry", reason: "no answer within 50 ms" });
+  });
+
+  test("whose body never ends counts by its status when the time is up", async () => {
+    const { send } = await receiver((_, { socket }) => {
+      socket.write("HTTP/1.1 410 Gone\r\nContent-Length: 10\r\n\r\nx");
+      return undefined;
+    }, { timeoutMs: 200 });
+    expect(await send()).toEqual({ verdict: "gone", reason: "HTTP 410" });
+  });
+
+  test("whose body has no end is cut off after 64 KiB", async () => {
+    let written = 0;
+    const { send } = await receiver((_, { socket }) => {
+      socket.on("error", () => undefined);
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      const more = (): void => {
+        while (!socket.destroyed && written < 1e8 && socket.write(new Uint8Array(65_536))) written += 65_536;
+      };
+      socket.on("drain", more);
+      more();
+      return undefined;
+    });
+    expect(await send()).toEqual({ verdict: "sent", info: "HTTP 200" });
+    expect(written).toBeLessThan(3e7); // what fits into the buffers between
+  });
+
+  test("is not waited for once the engine aborts, and the connection ends", async () => {
+    const { all, send, server } = await receiver(() => undefined);
+    const abort = new AbortController();
+    const result = send("phone", {}, abort.signal);
+    await until(() => all.length === 1);
+    abort.abort();
+    expect(await result).toEqual({ verdict: "retry", reason: "aborted" });
+    const connections = () => new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count)));
+    await vi.waitFor(async () => expect(await connections()).toBe(0), { timeout: 15_000, interval: 5 });
+    expect(await send("phone", {}, AbortSignal.abort())).toEqual({ verdict: "retry", reason: "aborted" });
+    expect(all).toHaveLength(1);
+  });
+
+  test.each([
+    "",
+    "nonsense\r\n\r\n",
+    "HTTP/1.1 2",
+    "HTTP/1.1 200 OK\r\nContent-Le",
+    `HTTP/1.1 200 OK\r\nX: ${"x".repeat(300_000)}\r\n\r\n`,
+  ])(
+    "that is no HTTP answer is a retry (%#)",
+    async (bytes) => {
+      const { send } = await receiver(() => bytes, { timeoutMs: 5_000 });
+      expect((await send()).verdict).toBe("retry");
+    },
+  );
+
+  test("nobody listening is a retry, and no result holds the token, the secret or the URL", async () => {
+    const { send, server, port } = await receiver(() => "HTTP/1.1 500 phone k3y\r\n\r\nphone k3y");
+    const results = [await send()];
+    await new Promise((resolve) => server.close(resolve));
+    results.push(await send());
+    expect(results.map(({ verdict }) => verdict)).toEqual(["retry", "retry"]);
+    expect(JSON.stringify(results)).not.toMatch(new RegExp(`phone|k3y|secret|127\\.|${port}`));
+  });
+});
+
+test("1,144 answers of every status class, body and Retry-After form give the right verdict each", async () => {
+  const now = Date.now();
+  const inAMinute = new Date(now + 60_000).toUTCString();
+  const retryAfters: (string | undefined)[] = [
+    undefined,
+    "",
+    "0",
+    "5",
+    "120",
+    "99999999999",
+    "-5",
+    "1.5",
+    "soon",
+    inAMinute,
+    "Sun Nov  6 08:49:37 1994",
+    "2026-01-01T00:00:00Z",
+    "7, 9",
+  ];
+  const waits = [
+    undefined,
+    undefined,
+    1_000,
+    5_000,
+    120_000,
+    3_600_000,
+    undefined,
+    undefined,
+    undefined,
+    "a minute",
+    1_000,
+    undefined,
+    undefined,
+  ];
+  const bodies = {
+    empty: (head: string) => `${head}Content-Length: 0\r\n\r\n`,
+    html: (head: string) => `${head}Content-Length: 30\r\n\r\n<html><body>410</body></html>\n`,
+    truncated: (head: string) => `${head}Content-Length: 5000\r\n\r\n{"verdict":"go`,
+    huge: (head: string) => `${head}\r\n${"x".repeat(200_000)}`,
+  };
+  const statuses = [200, 201, 202, 204, 226, 299, 300, 304, 400, 401, 403, 404, 408, 410, 413, 418, 429, 500, 502, 503, 504, 599];
+  const cases = statuses.flatMap((status) =>
+    retryAfters.flatMap((header, form) => Object.values(bodies).map((body) => ({ status, header, form, body })))
+  );
+  expect(cases).toHaveLength(1_144);
+
+  const { send } = await receiver(({ body }) => {
+    const { status, header, body: write } = cases[Number(JSON.parse(body).token)]!;
+    return write(`HTTP/1.1 ${status} Whatever\r\n${header === undefined ? "" : `Retry-After: ${header}\r\n`}`);
+  });
+  for (let at = 0; at < cases.length; at += 44) {
+    await Promise.all(
+      cases.slice(at, at + 44).map(async ({ status, form }, i) => {
+        const result = await send(String(at + i));
+        const again = status === 429 || status >= 500;
+        const verdict = status < 300 ? "sent" : status === 410 ? "gone" : again ? "retry" : "rejected";
+        expect([at + i, status, result.verdict]).toEqual([at + i, status, verdict]);
+        const afterMs = result.verdict === "retry" ? result.afterMs : undefined;
+        if (again && waits[form] === "a minute") expect(Math.abs((afterMs ?? 0) - 60_000)).toBeLessThan(20_000);
+        else expect([status, form, afterMs]).toEqual([status, form, again ? waits[form] : undefined]);
+      }),
+    );
+  }
+});
+
+describe("Retry-After", () => {
+  const now = Date.UTC(1994, 10, 6, 8, 49, 7); // half a minute before the RFC's examples
+  test.each([
+    ["30", 30_000],
+    [" 30 ", 30_000],
+    ["Sun, 06 Nov 1994 08:49:37 GMT", 30_000],
+    ["Sunday, 06-Nov-94 08:49:37 GMT", 30_000],
+    ["Sun Nov  6 08:49:37 1994", 30_000],
+    ["Sun, 06 Nov 1994 08:00:00 GMT", 1_000],
+    ["Sun, 06 Nov 2094 08:49:37 GMT", 3_600_000],
+    ["0", 1_000],
+    ["3601", 3_600_000],
+    ["9".repeat(400), 3_600_000],
+    ["Sun, 99 Nov 1994 99:99:99 GMT", undefined],
+    ["-1", undefined],
+    ["1e3", undefined],
+    ["0x10", undefined],
+    ["", undefined],
+    [undefined, undefined],
+  ])("%j means %j ms", (header, ms) => expect(retryAfter(header, now)).toBe(ms));
+});
+
+describe("a receiver's check", () => {
+  async function captured() {
+    const { all, send } = await receiver(() => ok);
+    await send("phone 7");
+    const [{ headers, body } = {} as Received] = all;
+    return { headers, body, secret };
+  }
+
+  test("gives the delivery of a true request, as Node's headers or as Headers, as text or as bytes", async () => {
+    const { headers, body } = await captured();
+    const expected = { ...notification, token: "phone 7", deliveryId: headers["peyk-id"] };
+    expect(verifyWebhook({ headers, body, secret })).toEqual(expected);
+    const web = new Headers(Object.entries(headers) as [string, string][]);
+    expect(verifyWebhook({ headers: web, body: new TextEncoder().encode(body), secret })).toEqual(expected);
+  });
+
+  test("refuses what was changed on the way", async () => {
+    const { headers, body } = await captured();
+    const later = String(Number(headers["peyk-timestamp"]) + 1);
+    const signature = String(headers["peyk-signature"]);
+    const wrong: [string, Record<string, string | string[] | undefined>, string, string][] = [
+      ["another secret", headers, body, `${secret}!`],
+      ["an empty secret", headers, body, ""],
+      ["a changed body", headers, body.replace("Hello", "Hallo"), secret],
+      ["a longer body", headers, `${body} `, secret],
+      ["a changed time", { ...headers, "peyk-timestamp": later }, body, secret],
+      ["a changed id", { ...headers, "peyk-id": "0".repeat(32) }, body, secret],
+      [
+        "a changed signature",
+        { ...headers, "peyk-signature": signature.replace(/.$/, (last) => last === "0" ? "1" : "0") },
+        body,
+        secret,
+      ],
+      ["a cut signature", { ...headers, "peyk-signature": signature.slice(0, -1) }, body, secret],
+      ["an unknown scheme", { ...headers, "peyk-signature": signature.replace("v1", "v0") }, body, secret],
+      ["an empty signature", { ...headers, "peyk-signature": "" }, body, secret],
+      ["no signature", { ...headers, "peyk-signature": undefined }, body, secret],
+      ["two signatures", { ...headers, "peyk-signature": [signature, signature] }, body, secret],
+      ["no time", { ...headers, "peyk-timestamp": undefined }, body, secret],
+      ["no number as time", { ...headers, "peyk-timestamp": "NaN" }, body, secret],
+      ["no id", { ...headers, "peyk-id": undefined }, body, secret],
+    ];
+    for (const [what, changed, text, key] of wrong) {
+      expect([what, verifyWebhook({ headers: changed, body: text, secret: key })]).toEqual([what, undefined]);
+    }
+  });
+
+  test("refuses a replay from outside the window, before and after, and takes what is just within", async () => {
+    const request = await captured();
+    const sentAt = Number(request.headers["peyk-timestamp"]) * 1_000;
+    const taken = (now: number, toleranceMs?: number) =>
+      verifyWebhook({ ...request, now, ...(toleranceMs && { toleranceMs }) }) !== undefined;
+    expect([taken(sentAt + 300_000), taken(sentAt + 300_001), taken(sentAt - 300_000), taken(sentAt - 300_001)]).toEqual([
+      true,
+      false,
+      true,
+      false,
+    ]);
+    expect([taken(sentAt + 1_000, 1_000), taken(sentAt + 1_001, 1_000), taken(NaN)]).toEqual([true, false, false]);
+  });
+
+  test("refuses everything while the receiver's secret is empty, also what is signed with nothing", () => {
+    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const body = JSON.stringify({ deliveryId: "x" });
+    const signature = `v1=${createHmac("sha256", "").update(`${timestamp}.${body}`).digest("hex")}`;
+    expect(
+      verifyWebhook({ headers: { "peyk-id": "x", "peyk-timestamp": timestamp, "peyk-signature": signature }, body, secret: "" }),
+    ).toBeUndefined();
+  });
+
+  test("refuses a body that is signed but no JSON", () => {
+    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const signature = `v1=${createHmac("sha256", secret).update(`${timestamp}.nonsense`).digest("hex")}`;
+    expect(
+      verifyWebhook({
+        headers: { "peyk-id": "x", "peyk-timestamp": timestamp, "peyk-signature": signature },
+        body: "nonsense",
+        secret,
+      }),
+    ).toBeUndefined();
+  });
+});
