@@ -1,0 +1,38 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { root } from "./source_tree.ts";
+
+interface Manifest {
+  name: string;
+  version: string;
+  license: string;
+}
+
+function read<T>(file: string): Manifest & T {
+  return JSON.parse(readFileSync(join(root, file), "utf8")) as Manifest & T;
+}
+
+const npm = read<{ exports: Record<string, Record<string, string>> }>("package.json");
+const jsr = read<{ exports: Record<string, string> }>("deno.json");
+
+test("both manifests export the same sources under the same names", () => {
+  const sources = Object.entries(npm.exports).map(([name, conditions]) => [name, conditions["peyk-source"]]);
+  expect(Object.fromEntries(sources)).toEqual(jsr.exports);
+});
+
+test("both manifests name the same package, version and license", () => {
+  expect([`@peyk/${npm.name}`, npm.version, npm.license]).toEqual([jsr.name, jsr.version, jsr.license]);
+});
+
+test("every exported source exists", () => {
+  expect(Object.values(jsr.exports).filter((path) => !existsSync(join(root, path)))).toEqual([]);
+});
+
+test("what npm serves is the built form of the exported source, types first and default last", () => {
+  for (const conditions of Object.values(npm.exports)) {
+    const built = (conditions["peyk-source"] ?? "").replace("./", "./dist/").replace(/\.ts$/, "");
+    expect(Object.entries(conditions).slice(1)).toEqual([["types", `${built}.d.ts`], ["default", `${built}.js`]]);
+    expect(Object.keys(conditions)[0]).toBe("peyk-source");
+  }
+});

@@ -1,0 +1,82 @@
+import { importsOf, parse, type SourceTree, target } from "./source_tree.ts";
+
+interface Layer {
+  name: string;
+  /** A file, or a folder with its `/`. */
+  path: string;
+  /** The layers it may import from, beside itself. */
+  on: string[];
+  /** The packages it may import from. */
+  packages: string[];
+}
+
+const below = ["protocol", "ports"];
+const deciding = [...below, "session"];
+const moving = [...deciding, "delivery", "push"];
+const facing = [...moving, "explain", "sessions", "housekeeping", "gateway"];
+
+/** DESIGN's table of layers: what is not named here may not be imported, and a file without a layer may not be. */
+const layers: Layer[] = [
+  { name: "protocol", path: "src/protocol/", on: [], packages: ["@msgpack/msgpack"] },
+  { name: "ports", path: "src/ports/", on: ["protocol"], packages: [] },
+  { name: "memory", path: "src/memory/", on: below, packages: [] },
+  { name: "session", path: "src/session/", on: ["protocol"], packages: ["xstate"] },
+  { name: "delivery", path: "src/delivery/", on: moving, packages: [] },
+  { name: "push", path: "src/push/", on: moving, packages: [] },
+  { name: "explain", path: "src/explain.ts", on: facing, packages: [] },
+  { name: "sessions", path: "src/sessions.ts", on: facing, packages: [] },
+  { name: "housekeeping", path: "src/housekeeping.ts", on: facing, packages: [] },
+  { name: "gateway", path: "src/gateway/", on: facing, packages: [] },
+  { name: "system", path: "src/system.ts", on: below, packages: [] },
+  { name: "engine", path: "src/create_engine.ts", on: [...facing, "memory", "system"], packages: [] },
+  { name: "client", path: "src/client/", on: ["protocol"], packages: [] },
+  { name: "mod", path: "mod.ts", on: [...facing, "memory", "engine"], packages: [] },
+];
+
+/** What the server adapters share. */
+const shared: Layer = { name: "adapters/gateway", path: "adapters/gateway/", on: below, packages: [] };
+
+/** Each adapter stands alone: `adapters/x.ts` and `adapters/x/` are one, and it may use node: modules and what npm installs. */
+function adapterOf(path: string, dependencies: string[]): Layer | undefined {
+  const name = /^adapters\/[^/]+?(?=\/|\.ts$)/.exec(path)?.[0];
+  if (name === undefined) return undefined;
+  const base = name === shared.name ? shared : { ...shared, name, path: name, on: [...below, shared.name] };
+  return { ...base, packages: [...dependencies, "node:"] };
+}
+
+function layerOf(path: string, dependencies: string[]): Layer | undefined {
+  return layers.find((layer) => path === layer.path || (layer.path.endsWith("/") && path.startsWith(layer.path))) ??
+    adapterOf(path, dependencies);
+}
+
+/** The package a bare specifier names; `node:` for Node's own modules. */
+function packageOf(specifier: string): string {
+  if (specifier.startsWith("node:")) return "node:";
+  return specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+}
+
+/** Every import that breaks the table, as `file:line: what`. `dependencies` are the packages that npm installs with ours. */
+export function layerFaults(tree: SourceTree, dependencies: string[]): string[] {
+  const faults: string[] = [];
+  for (const [path, text] of tree) {
+    const layer = layerOf(path, dependencies);
+    if (layer === undefined) {
+      faults.push(`${path}: has no place in the table of layers`);
+      continue;
+    }
+    for (const { line, specifier } of importsOf(parse(path, text))) {
+      const at = `${path}:${line}`;
+      const to = target(path, specifier);
+      if (to === undefined) {
+        if (!layer.packages.includes(packageOf(specifier))) faults.push(`${at}: ${layer.name} may not import ${specifier}`);
+        continue;
+      }
+      const other = layerOf(to, dependencies);
+      if (!tree.has(to) || other === undefined) faults.push(`${at}: ${specifier} is no published file`);
+      else if (other.name !== layer.name && !layer.on.includes(other.name)) {
+        faults.push(`${at}: ${layer.name} may not import ${other.name}`);
+      }
+    }
+  }
+  return faults;
+}
