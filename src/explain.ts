@@ -1,4 +1,4 @@
-import type { AcceptedEntry, DeviceName, EntryName, Journal, NoteKind } from "./delivery/journal.ts";
+import type { AcceptedEntry, Account, DeviceName, EntryName, Journal, NoteKind } from "./delivery/journal.ts";
 import type { Emitter } from "./delivery/events.ts";
 import { deviceName } from "./delivery/session.ts";
 import type { OutboxRow } from "./ports/outbox.ts";
@@ -50,11 +50,10 @@ interface DevicePage {
   readonly events: { at: number; kind: NoteKind; detail: string | undefined }[];
 }
 
-interface MessagePage {
+interface MessagePage extends Account {
   readonly entry: AcceptedEntry;
   readonly devices: Map<string, DevicePage>;
   readonly counts: Map<Route, number>;
-  delivered: number;
 }
 
 /** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
@@ -70,19 +69,22 @@ export class ExplanationBook implements Journal {
     this.#emitter = emitter;
   }
 
-  accepted(entry: AcceptedEntry): void {
+  accepted(entry: AcceptedEntry): Account {
     const key = keyOf(entry);
-    if (this.#pages.has(key)) return;
+    const known = this.#pages.get(key);
+    if (known !== undefined) return known;
     // A copy: whoever reports may hold the message itself.
     const { id, topic, position, from, urgency, sentAt } = entry;
-    this.#pages.set(key, {
+    const page: MessagePage = {
       entry: { id, topic, position, from, urgency, sentAt },
       devices: new Map(),
       counts: new Map(),
       delivered: 0,
-    });
-    this.#keyOfId.set(entry.id, key);
+    };
+    this.#pages.set(key, page);
+    this.#keyOfId.set(id, key);
     if (this.#pages.size > MESSAGES_KEPT) this.#tearOutOldest();
+    return page;
   }
 
   routed(entry: EntryName, who: DeviceName, state: string, route: Route): void {
@@ -112,11 +114,6 @@ export class ExplanationBook implements Journal {
     }
     if (!this.#emitter.wants("note")) return;
     this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail });
-  }
-
-  delivered(entry: EntryName): void {
-    const page = this.#pages.get(keyOf(entry));
-    if (page !== undefined) page.delivered++;
   }
 
   /** The latest message with this id that is still remembered. */

@@ -2,7 +2,6 @@ import { encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Message, OutgoingMessage, Position } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
-import { checkOptions } from "../protocol/options.ts";
 import type { CloseReason, Status } from "./connection.ts";
 import { createDeviceStore } from "./device_store.ts";
 import {
@@ -217,7 +216,6 @@ export function connectIn(
   }
 
   function follow(next: Status): void {
-    if (status.state === "closed") return;
     status = next;
     if (next.state === "closed") void end(closedBy(next.reason));
     tell(statusListeners, next);
@@ -251,10 +249,9 @@ export function connectIn(
     onReceipt: (listener, options) => join(receiptListeners, listener, options),
     onGap: (listener, options) => join(gapListeners, listener, options),
     onError: (listener, options) => join(errorListeners, listener, options),
-    async publish({ to, channel, id = randomId(), content, data, ...rest }) {
+    async publish({ to, channel, id = randomId(), content, data, ...options }) {
       const topic = topicOf(to, channel);
       checkName(id, "id");
-      const options = checkOptions(rest);
       if (content !== undefined && typeof content !== "string") throw badMessage("content is text; the rest goes into data.");
       const payload = encodePayload(content, data);
       const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.live);

@@ -83,10 +83,8 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
   function pump(queue: TopicQueue): void {
     while (!closed && !queue.running && queue.queue.length > 0) {
       const frame = queue.queue[0]!;
-      const now = handlersOf(frame.topic);
-      if (now.length === 0) return giveBack(queue);
       queue.running = true;
-      const outcome = handle(now, frame);
+      const outcome = handle(handlersOf(frame.topic), frame);
       if (typeof outcome === "string") finish(queue, frame, outcome);
       else outcome.then((outcome) => (finish(queue, frame, outcome), pump(queue)));
     }
@@ -230,7 +228,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | undefined)?.then === "function";
 }
 
-/** Failed at one handler is failed; else done at one is done. */
+/** Failed at one handler is failed; else done at one is done. With no handler it is left. */
 function worst(outcomes: (Outcome | Promise<Outcome>)[]): Outcome {
   const all = outcomes as Outcome[];
   return all.find((outcome) => outcome === "threw" || outcome === "timeout") ?? all.find((outcome) => outcome === "done") ??

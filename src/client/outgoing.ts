@@ -41,16 +41,17 @@ export interface Outgoing {
 export function createOutgoing(time: Time, send: (frame: RequestFrame, again: boolean) => void): Outgoing {
   const requests = new Map<number, Request>();
   let ref = 0;
-  let underWay = 0;
   let isConnected = false;
   let closed: PeykError | undefined;
 
   function pump(): void {
+    let underWay = 0;
     for (const request of requests.values()) {
-      if (!isConnected || underWay >= WINDOW) return;
-      if (request.underWay || request.timer !== undefined) continue;
-      request.underWay = true;
+      if (!isConnected || underWay === WINDOW) return;
+      if (request.timer !== undefined) continue;
       underWay++;
+      if (request.underWay) continue;
+      request.underWay = true;
       send(request.frame, request.lost);
     }
   }
@@ -62,7 +63,6 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame, again: bo
 
   function disconnected(): void {
     isConnected = false;
-    underWay = 0;
     for (const request of requests.values()) {
       request.lost ||= request.underWay;
       request.underWay = false;
@@ -92,9 +92,8 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame, again: bo
     },
     answer(frame) {
       const request = requests.get(frame.ref!);
-      if (!request?.underWay) return;
-      request.underWay = request.lost = false;
-      underWay--;
+      if (!request) return;
+      request.underWay = false;
       if (frame.type === "ok") {
         end(request);
         request.resolve(frame.value);

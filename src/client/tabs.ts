@@ -79,8 +79,8 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
       leader.receive(data.from, data.body);
     } else if (data.to === undefined || data.to === self) {
       if (!data.body) join();
-      // The end for good can be overtaken by the lock that its leader left free.
-      else if (!leader || isEnd(data.body)) receive(data.body);
+      // What the former leader said last can be overtaken by the lock that it left free.
+      else if (!leader || isLastWord(data.body)) receive(data.body);
     }
   };
 
@@ -111,6 +111,6 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
   };
 }
 
-function isEnd(message: ToTab): boolean {
-  return message.type === "status" && message.status.state === "closed";
+function isLastWord(message: ToTab): boolean {
+  return message.type === "ok" || message.type === "error" || (message.type === "status" && message.status.state === "closed");
 }

@@ -53,11 +53,11 @@ export class SessionActor {
     if (state !== this.stepper.describe(before).state) this.#effects!.changed(session, state);
   }
 
-  /** Something was just sent: watches that it is seen in time. One timer per session, for its oldest send. */
-  watch(session: Session): void {
-    if (session.overdueTimer !== undefined) return;
-    session.progressAt = this.#clock.elapsed();
-    this.#setOverdue(session, this.#ackTimeoutMs);
+  /** Something was just sent: watches that it is seen in time. One timer per session, for whatever is due first. */
+  watch(session: Session, at: number): void {
+    if (session.unseen.count === 1) session.progressAt = at;
+    // After something was late the timer waits for the stall, which may be far.
+    if (session.overdueTimer === undefined || session.overdueAt > at + this.#ackTimeoutMs) this.#setOverdue(session, this.#ackTimeoutMs);
   }
 
   /** The client confirmed something. */
@@ -76,6 +76,8 @@ export class SessionActor {
   }
 
   #setOverdue(session: Session, ms: number): void {
+    if (session.overdueTimer !== undefined) this.#clock.clearTimeout(session.overdueTimer);
+    session.overdueAt = this.#clock.elapsed() + ms;
     session.overdueTimer = this.#clock.setTimeout(() => {
       session.overdueTimer = undefined;
       this.#checkOverdue(session);

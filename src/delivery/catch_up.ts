@@ -109,6 +109,7 @@ export class CatchUp {
     const { actor, clock, counters, journal, pushes } = this.#parts;
     const { session, feed } = reader;
     const { offset } = entry.position;
+    entry.account = journal.accepted(entry);
     const sending: Sending = { entry, at: clock.elapsed() };
     if (offset <= reader.decided) {
       // Made up its mind about it before this connection came.
@@ -124,6 +125,6 @@ export class CatchUp {
     session.unseen.push(sending);
     reader.sent = offset;
     feed.remember(entry);
-    actor.watch(session);
+    actor.watch(session, sending.at);
   }
 }

@@ -35,7 +35,7 @@ export function createFanOut({ actor, catchUp, pushes, journal, counters, clock 
     const { offset } = entry.position;
     const sending: Sending = { entry, at: clock.elapsed() };
     const listed = !isPublic(entry.topic);
-    if (offset !== 0) journal.accepted(entry);
+    if (offset !== 0) entry.account = journal.accepted(entry);
     const tally: number[] = [];
     let toPush: Session[] | undefined;
     let written = 0;
@@ -50,7 +50,7 @@ export function createFanOut({ actor, catchUp, pushes, journal, counters, clock 
           session.outlet!.write(entry.frame);
           session.unseen.push(sending);
           if (offset !== 0) reader.sent = offset;
-          actor.watch(session);
+          actor.watch(session, sending.at);
           written++;
         } else if (offset !== 0) {
           counters.diverted++;

@@ -1,6 +1,6 @@
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
-import type { Entry, TopicSubscription, Transport } from "../ports/transport.ts";
+import type { Entry, TopicListener, TopicSubscription, Transport } from "../ports/transport.ts";
 import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
 
 /** Somebody in a feed's list. */
@@ -20,35 +20,61 @@ export interface FeedSink<Member extends FeedMember> {
 const REMEMBERED = 1_024;
 
 /** One topic on this node: its head, and everybody here who reads it. */
-export class Feed<Member extends FeedMember> {
+export class Feed<Member extends FeedMember> implements TopicListener {
   readonly topic: Topic;
   head: Position = { epoch: 0, offset: 0 };
   /** Dense, in no order that means anything: leaving swaps the last one in. */
-  readonly readers: Member[] = [];
+  readers: Member[] = [];
+  /** How many have opened it and not released it yet. */
+  users = 0;
+  /** While the transport has not answered yet. */
+  opening: Promise<void> | undefined = undefined;
   /** Entries by offset, the most recent ones. */
   #recent: Map<number, OpenedEntry> | undefined;
   #subscription: TopicSubscription | undefined;
 
-  constructor(topic: Topic) {
+  readonly #sink: FeedSink<Member>;
+
+  constructor(topic: Topic, sink: FeedSink<Member>) {
     this.topic = topic;
+    this.#sink = sink;
   }
 
-  async open(transport: Transport, sink: FeedSink<Member>): Promise<this> {
-    this.#subscription = await transport.subscribe(this.topic, {
-      entry: (entry) => this.#entry(entry, sink),
-      signal: (bytes) => sink.deliver(this, openLive(this.topic, bytes)),
-      gap: () => sink.missed(this),
-    });
+  async open(transport: Transport): Promise<void> {
+    this.#subscription = await transport.subscribe(this.topic, this);
     if (this.head.offset === 0) this.head = this.#subscription.head;
-    return this;
   }
 
   close(): void {
     this.#subscription?.close();
   }
 
+  // What the transport brings.
+
+  entry(entry: Entry): void {
+    const { epoch } = this.head;
+    this.head = { epoch: entry.epoch, offset: entry.offset };
+    if (epoch !== entry.epoch && epoch !== 0) return this.gap();
+    const opened = openEntry(entry);
+    this.remember(opened);
+    this.#sink.deliver(this, opened);
+  }
+
+  signal(bytes: Uint8Array): void {
+    this.#sink.deliver(this, openLive(this.topic, bytes));
+  }
+
+  gap(): void {
+    this.#sink.missed(this);
+  }
+
+  // Who reads it.
+
   join(reader: Member): void {
-    reader.index = this.readers.push(reader) - 1;
+    // The first one gets a list of one: most feeds are somebody's own, and a list that was pushed to has room for 17.
+    if (this.readers.length === 0) this.readers = [reader];
+    else this.readers.push(reader);
+    reader.index = this.readers.length - 1;
   }
 
   leave(reader: Member): void {
@@ -85,14 +111,5 @@ export class Feed<Member extends FeedMember> {
 
   recall(offset: number): OpenedEntry | undefined {
     return this.#recent?.get(offset);
-  }
-
-  #entry(entry: Entry, sink: FeedSink<Member>): void {
-    const { epoch } = this.head;
-    this.head = { epoch: entry.epoch, offset: entry.offset };
-    if (epoch !== entry.epoch && epoch !== 0) return sink.missed(this);
-    const opened = openEntry(entry);
-    this.remember(opened);
-    sink.deliver(this, opened);
   }
 }

@@ -6,7 +6,7 @@ import type { Reader } from "./session.ts";
 /** The feeds that somebody on this node reads. */
 export class Hub {
   readonly #transport: Transport;
-  readonly #feeds = new Map<Topic, { feed: Promise<Feed<Reader>>; opened: Feed<Reader> | undefined; users: number }>();
+  readonly #feeds = new Map<Topic, Feed<Reader>>();
   #sink: FeedSink<Reader> | undefined;
 
   constructor(transport: Transport) {
@@ -20,33 +20,33 @@ export class Hub {
 
   /** Each `open` is matched by one `release`. */
   async open(topic: Topic): Promise<Feed<Reader>> {
-    let slot = this.#feeds.get(topic);
-    if (slot === undefined) {
-      const feed = new Feed<Reader>(topic);
-      slot = { feed: feed.open(this.#transport, this.#sink!), opened: undefined, users: 0 };
-      this.#feeds.set(topic, slot);
-    }
-    slot.users++;
-    try {
-      return slot.opened ??= await slot.feed;
-    } catch (error) {
-      if (this.#feeds.get(topic) === slot) this.#feeds.delete(topic);
-      throw error;
-    }
+    const feed = this.#feeds.get(topic) ?? this.#begin(topic);
+    feed.users++;
+    if (feed.opening !== undefined) await feed.opening;
+    return feed;
+  }
+
+  #begin(topic: Topic): Feed<Reader> {
+    const feed = new Feed<Reader>(topic, this.#sink!);
+    this.#feeds.set(topic, feed);
+    feed.opening = feed.open(this.#transport).then(
+      () => feed.opening = undefined,
+      (error: unknown) => {
+        this.#feeds.delete(topic);
+        throw error;
+      },
+    );
+    return feed;
   }
 
   release(feed: Feed<Reader>): void {
-    const slot = this.#feeds.get(feed.topic);
-    if (slot === undefined || --slot.users > 0) return;
+    if (--feed.users > 0) return;
     this.#feeds.delete(feed.topic);
     feed.close();
   }
 
   find(topic: Topic): Feed<Reader> | undefined {
-    return this.#feeds.get(topic)?.opened;
-  }
-
-  get size(): number {
-    return this.#feeds.size;
+    const feed = this.#feeds.get(topic);
+    return feed?.opening === undefined ? feed : undefined;
   }
 }

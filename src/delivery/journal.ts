@@ -48,14 +48,19 @@ export interface AcceptedEntry extends EntryName {
   readonly sentAt: number;
 }
 
+/** What is counted of a public entry. Shared by everybody who holds it, so that a delivery costs one addition. */
+export interface Account {
+  /** Devices whose handler is done. */
+  delivered: number;
+}
+
 /** Where delivery and push write down what they decided and what came of it. */
 export interface Journal {
-  accepted(entry: AcceptedEntry): void;
+  /** @returns where its deliveries are counted */
+  accepted(entry: AcceptedEntry): Account;
   /** The machine's decision for one device. For public topics it is only counted. */
   routed(entry: EntryName, who: DeviceName, state: string, route: Route): void;
   /** How many devices of a public topic got this route, when they were decided as a group. */
   counted(entry: EntryName, route: Route, devices: number): void;
   note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string): void;
-  /** A device's handler is done with a public entry: counted, not listed. */
-  delivered(entry: EntryName): void;
 }

@@ -3,7 +3,7 @@ import type { MessageOptions, Position, Urgency } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry } from "../ports/transport.ts";
 import { SessionEvent } from "../session/step.ts";
-import type { EntryName } from "./journal.ts";
+import type { Account, EntryName } from "./journal.ts";
 
 /** An entry, opened as far as delivery needs it: the payload stays closed. */
 export interface OpenedEntry extends EntryName {
@@ -18,6 +18,8 @@ export interface OpenedEntry extends EntryName {
   readonly bytes: Uint8Array;
   /** What goes over the wire, the same for every receiver. */
   readonly frame: Uint8Array;
+  /** Where its deliveries are counted, once the journal knows it. */
+  account: Account | undefined;
 }
 
 /** Opens an entry of a log. */
@@ -41,6 +43,7 @@ class LoggedEntry implements OpenedEntry {
   readonly urgency: Urgency;
   readonly event: SessionEvent;
   readonly bytes: Uint8Array;
+  account: Account | undefined = undefined;
   #frame: Uint8Array | undefined;
 
   constructor(entry: Entry) {

@@ -28,6 +28,8 @@ export interface ProgressParts {
   pushes: AckListener;
   history: History | undefined;
   journal: Journal;
+  /** Whether the store survives a crash. */
+  durable: boolean;
   clock: Clock;
   logger: Logger;
 }
@@ -48,17 +50,16 @@ export class ProgressKeeper {
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */
   ack(session: Session, frame: AckFrame): void {
     const { actor, catchUp, journal } = this.#parts;
-    const seen = session.unseen.confirm(frame.seen);
-    if (seen === undefined) throw new PeykError("bad-order", "an ack of frames that were never sent");
-    for (const sending of seen) {
-      const { entry } = sending;
+    const seen = session.unseen.confirm(frame.seen, (sending) => {
       session.pushed?.delete(sending);
-      if (!isPublic(entry.topic)) journal.note(entry, session, "seen");
-    }
+      if (!isPublic(sending.entry.topic)) journal.note(sending.entry, session, "seen");
+    });
+    if (seen === undefined) throw new PeykError("bad-order", "an ack of frames that were never sent");
     if (session.pushed?.size === 0) session.pushed = undefined;
-    actor.confirmed(session);
+    // The answer to a ping is proof of life, but no progress.
+    if (seen > 0) actor.confirmed(session);
     for (const cursor of frame.cursors) this.#move(session, cursor);
-    if (seen.length > 0) catchUp.resume(session);
+    if (seen > 0) catchUp.resume(session);
   }
 
   /** The app gave up on one entry: the cursor passes it, the books say so. */
@@ -79,9 +80,11 @@ export class ProgressKeeper {
     this.#report(reader, from, offset, (entry) => {
       if (entry.position.offset !== reader.failed) this.#parts.receipts.delivered(entry, session);
     });
+    if (this.#parts.pushes.acked(session, reader)) return void this.save(session);
+    // What no crash survives needs no writing behind: leaving writes it down.
+    if (!this.#parts.durable) return;
     this.#dirty.add(session);
-    if (this.#parts.pushes.acked(session, reader)) void this.save(session);
-    else this.#timer ??= this.#parts.clock.setTimeout(() => void this.flush(), WRITE_BEHIND_MS);
+    this.#timer ??= this.#parts.clock.setTimeout(() => void this.flush(), WRITE_BEHIND_MS);
   }
 
   /** Names the entries in (from, to]: most are remembered, the others are read from the log. */

@@ -17,7 +17,7 @@ export interface ReceiptParts {
 }
 
 /** An entry as far as a receipt names it. */
-export type ReceiptEntry = EntryName & Pick<OpenedEntry, "from">;
+export type ReceiptEntry = EntryName & Pick<OpenedEntry, "from"> & Partial<Pick<OpenedEntry, "account">>;
 
 /** How often the counts of public topics are told. */
 const COUNTS_MS = 1_000;
@@ -42,11 +42,11 @@ export class Receipts {
 
   /** A device's handler is done with it. */
   delivered(entry: ReceiptEntry, who: DeviceName): void {
-    const { counters, journal } = this.#parts;
+    const { counters, emitter, journal } = this.#parts;
     counters.acked++;
     if (isPublic(entry.topic)) {
-      journal.delivered(entry);
-      this.#count(entry);
+      if (entry.account !== undefined) entry.account.delivered++;
+      if (emitter.wants("receipt")) this.#count(entry);
     } else {
       journal.note(entry, who, "acked");
       this.#tell("delivered", entry, who);
@@ -80,8 +80,7 @@ export class Receipts {
   }
 
   #count(entry: ReceiptEntry): void {
-    const { clock, emitter } = this.#parts;
-    if (!emitter.wants("receipt")) return;
+    const { clock } = this.#parts;
     const key = `${entry.topic}\n${entry.position.offset}`;
     const counted = this.#counts.get(key);
     if (counted === undefined) this.#counts.set(key, { entry, count: 1 });

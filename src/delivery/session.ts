@@ -25,6 +25,8 @@ export class Session implements DeviceName {
   progressAt = 0;
   graceTimer: Timer | undefined = undefined;
   overdueTimer: Timer | undefined = undefined;
+  /** When that one fires. Monotonic milliseconds. */
+  overdueAt = 0;
 
   constructor(userId: string, deviceId: string, generation: number, state: StateId) {
     this.userId = userId;

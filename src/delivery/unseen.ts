@@ -34,16 +34,14 @@ export class Unseen {
 
   /**
    * Takes the client's count in.
-   * @returns what is newly seen, or undefined when the count makes no sense: lower than before, or more than was sent
+   * @param each called with everything that is newly seen, in order
+   * @returns how much that was, or undefined when the count makes no sense: lower than before, or more than was sent
    */
-  confirm(total: number): readonly Sending[] | undefined {
+  confirm(total: number, each: (sending: Sending) => void): number | undefined {
     const count = total - this.#seen;
     if (count < 0 || count > this.count) return undefined;
-    if (count === 0) return NOTHING;
     this.#seen = total;
-    const start = this.#head;
-    this.#head += count;
-    const seen = this.#queue.slice(start, this.#head);
+    for (const end = this.#head + count; this.#head < end; this.#head++) each(this.#queue[this.#head]!);
     if (this.#head === this.#queue.length) {
       this.#queue = [];
       this.#head = 0;
@@ -51,7 +49,7 @@ export class Unseen {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    return seen;
+    return count;
   }
 
   /** What is unseen, oldest first. */
@@ -59,5 +57,3 @@ export class Unseen {
     for (let i = this.#head; i < this.#queue.length; i++) yield this.#queue[i]!;
   }
 }
-
-const NOTHING: readonly Sending[] = Object.freeze([]);

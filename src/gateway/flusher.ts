@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 
 /** The most that is merged into one WebSocket message, bytes. */
-const MAX_BATCH_BYTES = 256 * 1024;
+export const MAX_BATCH_BYTES = 256 * 1024;
 
 /**
  * What one tick brings for a connection, as a path of frames. Connections that got the same frames in the same order stand

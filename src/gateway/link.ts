@@ -6,7 +6,7 @@ import type { Connection, ConnectionEvents } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outlet } from "../delivery/outlet.ts";
 import type { Session } from "../delivery/session.ts";
-import type { Batch, Flushable, Flusher } from "./flusher.ts";
+import { type Batch, type Flushable, type Flusher, MAX_BATCH_BYTES } from "./flusher.ts";
 import type { Beating, Heartbeat } from "./heartbeat.ts";
 
 /** Who acts on what a connection brings. */
@@ -43,6 +43,8 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   #frames = 0;
   /** How it ended: with a goodbye from the other side, or otherwise. Undefined while it is open. */
   ended: "clean" | "lost" | undefined = undefined;
+  /** Looked at once per batch, not per frame: asking a socket costs more than writing down the answer. */
+  full = false;
   /** Whose connection it is, once it has said so. */
   session: Session | undefined = undefined;
   /** Requests that wait for their answer. */
@@ -82,6 +84,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   }
 
   drained(): void {
+    this.full = false;
     if (this.session !== undefined) this.#host.drained(this.session);
   }
 
@@ -99,10 +102,6 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     if (flusher.isFull(this.#batch)) this.#send();
   }
 
-  get full(): boolean {
-    return this.#connection.bufferedAmount + this.#batch.size > MAX_BUFFERED_BYTES;
-  }
-
   flush(): void {
     if (this.#batch !== this.#host.flusher.empty) this.#send();
   }
@@ -111,7 +110,9 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     const bytes = this.#batch.bytes();
     this.#batch = this.#host.flusher.empty;
     this.#connection.send(bytes);
-    if (this.#connection.bufferedAmount > MAX_UNREAD_BYTES) this.close(CloseCode.slow, "nothing is read");
+    const { bufferedAmount } = this.#connection;
+    this.full = bufferedAmount > MAX_BUFFERED_BYTES - MAX_BATCH_BYTES;
+    if (bufferedAmount > MAX_UNREAD_BYTES) this.close(CloseCode.slow, "nothing is read");
   }
 
   /** Tells the other side what went wrong, then ends the connection. */

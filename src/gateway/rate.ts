@@ -1,24 +1,26 @@
-/** A token bucket: `perSecond` on average, twice that at once. */
+/** How much may be taken at once, as the time in which it becomes free again, milliseconds. */
+const BURST_MS = 2_000;
+
+/** A limit of so many per second on average, twice that at once (the generic cell rate algorithm: one number to keep). */
 export class Rate {
-  readonly #perSecond: number;
-  #tokens: number;
-  #at = 0;
+  readonly #costMs: number;
+  /** When all that was taken will have become free again. Monotonic milliseconds. */
+  #freeAt = 0;
 
   constructor(perSecond: number) {
-    this.#perSecond = perSecond;
-    this.#tokens = perSecond * 2;
+    this.#costMs = 1_000 / perSecond;
   }
 
   /**
-   * Takes one token.
+   * Takes one.
    * @param elapsed monotonic milliseconds
-   * @returns 0, or in how many milliseconds the next token is there
+   * @returns 0, or in how many milliseconds the next one is free; then none was taken
    */
   take(elapsed: number): number {
-    this.#tokens = Math.min(this.#perSecond * 2, this.#tokens + (elapsed - this.#at) * this.#perSecond / 1_000);
-    this.#at = elapsed;
-    if (this.#tokens < 1) return Math.ceil((1 - this.#tokens) * 1_000 / this.#perSecond);
-    this.#tokens--;
+    const freeAt = Math.max(this.#freeAt, elapsed) + this.#costMs;
+    const wait = Math.ceil(freeAt - elapsed - BURST_MS);
+    if (wait > 0) return wait;
+    this.#freeAt = freeAt;
     return 0;
   }
 }

@@ -22,6 +22,8 @@ interface Remembered {
   readonly at: number;
 }
 
+const NOBODY: readonly Subscriber[] = Object.freeze([]);
+
 /** One topic: its entries, who listens, and which idempotency keys it has seen. */
 export class TopicLog {
   readonly topic: Topic;
@@ -34,11 +36,12 @@ export class TopicLog {
   /** Entries with consecutive offsets up to the head; those before `#start` are gone. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
-  /** Keys of the current and the former half window. */
-  #keys = new Map<string, Remembered>();
-  #olderKeys = new Map<string, Remembered>();
+  /** Keys of the current and the former half window. Made with the first entry: most logs are read more often than written. */
+  #keys: Map<string, Remembered> | undefined;
+  #olderKeys: Map<string, Remembered> | undefined;
   #keysSince = 0;
-  readonly #subscribers = new Set<Subscriber>();
+  /** Changed by copy, so that a listener may come or go while others are told. */
+  #subscribers: readonly Subscriber[] = NOBODY;
   /** Entries waiting to be reported while a listener runs: one that publishes must not let others hear of it first. */
   #unreported: Entry[] | undefined;
 
@@ -57,7 +60,7 @@ export class TopicLog {
 
   /** The position that a key stands for, if it was used within the window. */
   known(key: string, now: number, limits: LogLimits): Position | undefined {
-    const found = this.#keys.get(key) ?? this.#olderKeys.get(key);
+    const found = this.#keys?.get(key) ?? this.#olderKeys?.get(key);
     if (found === undefined || found.at + limits.idempotencyMs <= now) return undefined;
     return { epoch: this.epoch, offset: found.offset };
   }
@@ -69,8 +72,8 @@ export class TopicLog {
     this.#entries.push(entry);
     if (this.#entries.length - this.#start > limits.maxEntries) this.#dropFirst(now);
     this.purge(now, limits);
-    if (this.#keys.size >= MAX_KEYS) this.#turnKeys(now);
-    this.#keys.set(key, { offset: entry.offset, at: now });
+    if (this.#keys !== undefined && this.#keys.size >= MAX_KEYS) this.#turnKeys(now);
+    (this.#keys ??= new Map()).set(key, { offset: entry.offset, at: now });
     return entry;
   }
 
@@ -103,8 +106,11 @@ export class TopicLog {
 
   subscribe(listener: TopicListener): { head: Position; close(): void } {
     const subscriber: Subscriber = { listener, since: this.#head };
-    this.#subscribers.add(subscriber);
-    return { head: this.head, close: () => void this.#subscribers.delete(subscriber) };
+    this.#subscribers = [...this.#subscribers, subscriber];
+    const close = (): void => {
+      this.#subscribers = this.#subscribers.filter((other) => other !== subscriber);
+    };
+    return { head: this.head, close };
   }
 
   /** Tells every listener, in the order of offsets. */
@@ -113,7 +119,7 @@ export class TopicLog {
       this.#unreported.push(entry);
       return;
     }
-    if (this.#subscribers.size === 0) return;
+    if (this.#subscribers.length === 0) return;
     const queue = this.#unreported = [entry];
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       for (const { listener, since } of this.#subscribers) {
@@ -151,7 +157,7 @@ export class TopicLog {
 
   #turnKeys(now: number): void {
     this.#olderKeys = this.#keys;
-    this.#keys = new Map();
+    this.#keys = undefined;
     this.#keysSince = now;
   }
 }

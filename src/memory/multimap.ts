@@ -1,21 +1,22 @@
-const none: ReadonlySet<never> = new Set<never>();
+/** Several names under one key; a key without names is gone. One alone, the usual case, needs no set. */
+export class Multimap {
+  readonly #names = new Map<string, string | Set<string>>();
 
-/** Several values under one key; a key without values is gone. */
-export class Multimap<Value> {
-  readonly #sets = new Map<string, Set<Value>>();
-
-  add(key: string, value: Value): void {
-    const set = this.#sets.get(key);
-    if (set === undefined) this.#sets.set(key, new Set([value]));
-    else set.add(value);
+  add(key: string, name: string): void {
+    const names = this.#names.get(key);
+    if (names === undefined) this.#names.set(key, name);
+    else if (typeof names !== "string") names.add(name);
+    else if (names !== name) this.#names.set(key, new Set([names, name]));
   }
 
-  delete(key: string, value: Value): void {
-    const set = this.#sets.get(key);
-    if (set !== undefined && set.delete(value) && set.size === 0) this.#sets.delete(key);
+  delete(key: string, name: string): void {
+    const names = this.#names.get(key);
+    if (names === undefined) return;
+    if (typeof names === "string" ? names === name : names.delete(name) && names.size === 0) this.#names.delete(key);
   }
 
-  get(key: string): ReadonlySet<Value> {
-    return this.#sets.get(key) ?? none;
+  get(key: string): readonly string[] {
+    const names = this.#names.get(key);
+    return names === undefined ? [] : typeof names === "string" ? [names] : [...names];
   }
 }

@@ -17,9 +17,9 @@ export class MemoryOutbox implements Outbox {
   readonly #rows = new Map<string, OutboxRow>();
   /** Pending rows by due time. */
   readonly #pending = new SortedList<At>(byTime);
-  readonly #pendingOfUser = new Multimap<string>();
-  readonly #pendingOfTarget = new Multimap<string>();
-  readonly #ofMessage = new Multimap<string>();
+  readonly #pendingOfUser = new Multimap();
+  readonly #pendingOfTarget = new Multimap();
+  readonly #ofMessage = new Multimap();
   /** Settled rows by the time they may be forgotten. */
   readonly #settled = new SortedList<At>(byTime);
 
@@ -80,7 +80,7 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve(this.#get(this.#ofMessage.get(messageId)));
   }
 
-  #get(ids: ReadonlySet<string>): OutboxRow[] {
+  #get(ids: Iterable<string>): OutboxRow[] {
     return [...ids].map((id) => this.#rows.get(id)!);
   }
 

@@ -16,8 +16,8 @@ export class MemoryUsers implements Users {
   readonly #names = new SortedList<string>(byName);
   readonly #awayIn = new Map<Topic, SortedList<string>>();
   readonly #onNode = new Map<string, SortedList<string>>();
-  readonly #withDevice = new Multimap<string>();
-  readonly #withTarget = new Multimap<string>();
+  readonly #withDevice = new Multimap();
+  readonly #withTarget = new Multimap();
   /** Nodes, and until when (monotonic) they are taken to live. */
   readonly #leases = new Map<string, number>();
 
