@@ -170,7 +170,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const pending = new PendingPushes(outbox, journal, counters, logger);
   const decisions = new PushDecisions({ records, history, hub, stepper, policy, arbiter, pending, journal, clock, logger });
   const worker = new OutboxWorker({
-    ...{ outbox, history, records, roster, actor, arbiter, pending, providers, journal, counters, clock, random, logger },
+    ...{ outbox, history, records, roster, actor, pending, providers, journal, counters, clock, random, logger },
   });
   pending.connect(() => worker.wake());
 
@@ -178,7 +178,18 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({ node, records, pushes: pending, history, hub, roster, actor, catchUp, counters, clock });
-  const progress = new ProgressKeeper({ actor, catchUp, records, receipts, pushes: decisions, history, journal, durable: transport.durable, clock, logger });
+  const progress = new ProgressKeeper({
+    actor,
+    catchUp,
+    records,
+    receipts,
+    pushes: decisions,
+    history,
+    journal,
+    durable: transport.durable,
+    clock,
+    logger,
+  });
   const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
   const subscriptions = new Subscriptions({ records, pushes: pending, hub, roster, catchUp, maxTopics: limits.topics });
   const signOut = new SignOut({ records, pushes: pending, providers, roster, actor, clock });

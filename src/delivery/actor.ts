@@ -57,7 +57,9 @@ export class SessionActor {
   watch(session: Session, at: number): void {
     if (session.unseen.count === 1) session.progressAt = at;
     // After something was late the timer waits for the stall, which may be far.
-    if (session.overdueTimer === undefined || session.overdueAt > at + this.#ackTimeoutMs) this.#setOverdue(session, this.#ackTimeoutMs);
+    if (session.overdueTimer === undefined || session.overdueAt > at + this.#ackTimeoutMs) {
+      this.#setOverdue(session, this.#ackTimeoutMs);
+    }
   }
 
   /** The client confirmed something. */

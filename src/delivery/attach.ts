@@ -44,6 +44,12 @@ export interface AttachParts {
   clock: Clock;
 }
 
+/** Where a device goes on in a topic. */
+interface Place {
+  readonly progress: Progress;
+  readonly recovered: boolean;
+}
+
 /** Brings sessions to life: when a connection comes, or when the node that held them died. */
 export class Attachments {
   readonly #parts: AttachParts;
@@ -83,12 +89,16 @@ export class Attachments {
     const session = new Session(userId, deviceId, stored.generation, before?.state ?? actor.stepper.start);
     const recovery: Recovery[] = [];
     const topics = Object.keys(record.subscriptions);
-    // Feeds are open before the heads are read: nothing falls between.
-    const feeds = await Promise.all(topics.map((topic) => this.#parts.hub.open(topic)));
-    for (const feed of feeds) {
+    // Feeds are open before their heads are looked at: nothing falls between. What need not wait is not awaited: at a thousand
+    // handshakes a second the promises alone would make the heap grow.
+    const feeds = topics.map((topic) => this.#parts.hub.open(topic));
+    session.readers = new Array<Reader>(feeds.length);
+    for (const [index, opened] of feeds.entries()) {
+      const feed = opened instanceof Promise ? await opened : opened;
       const cursor = cursors.find(({ topic }) => topic === feed.topic);
-      const place = await this.#place(feed, progressOf(record, stored, feed.topic), cursor, fresh.value);
-      session.readers.push(new Reader(session, feed, place.progress));
+      const placed = this.#place(feed, progressOf(record, stored, feed.topic), cursor, fresh.value);
+      const place = placed instanceof Promise ? await placed : placed;
+      session.readers[index] = new Reader(session, feed, place.progress);
       recovery.push({ topic: feed.topic, epoch: place.progress.epoch, offset: place.progress.acked, recovered: place.recovered });
       if (!place.recovered) counters.gaps++;
     }
@@ -146,31 +156,32 @@ export class Attachments {
   #enlist(session: Session, stored: SessionRecord): void {
     const { actor, roster } = this.#parts;
     roster.add(session);
-    for (const reader of session.readers) reader.feed.join(reader);
+    for (const reader of session.readers) {
+      reader.attachedAt = reader.feed.head.offset;
+      reader.feed.join(reader);
+    }
     const hasTarget = stored.targets.some(({ disabled }) => disabled === undefined);
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 
   /** Where a device goes on in a topic: at the furthest of what the store and the device know, if the log still has what follows. */
-  async #place(
-    feed: Feed<Reader>,
-    known: Progress,
-    cursor: Cursor | undefined,
-    fresh: boolean,
-  ): Promise<{ progress: Progress; recovered: boolean }> {
+  #place(feed: Feed<Reader>, known: Progress, cursor: Cursor | undefined, fresh: boolean): Place | Promise<Place> {
     const { history } = this.#parts;
     const { epoch, offset: head } = feed.head;
     const same = known.epoch === epoch;
     let acked = same ? known.acked : 0;
-    let recovered = (same || known.acked === 0) && (cursor === undefined || cursor.offset === 0 || cursor.epoch === epoch);
+    const related = (same || known.acked === 0) && (cursor === undefined || cursor.offset === 0 || cursor.epoch === epoch);
     if (cursor !== undefined && cursor.epoch === epoch) acked = Math.max(acked, Math.min(cursor.offset, head));
-    const floor = history === undefined ? head : (await history.read(feed.topic, acked, 1)).floor;
-    if (acked < floor) {
-      // A new device begins with what is there; an old one has missed something.
-      if (!fresh || cursor !== undefined) recovered = false;
-      acked = floor;
-    }
-    return { progress: { epoch, acked, decided: Math.max(acked, same ? known.decided : 0) }, recovered };
+    const at = (floor: number): Place => {
+      const start = Math.max(acked, floor);
+      return {
+        progress: { epoch, acked: start, decided: Math.max(start, same ? known.decided : 0) },
+        // A new device begins with what is there; an old one has missed something.
+        recovered: related && (start === acked || (fresh && cursor === undefined)),
+      };
+    };
+    if (acked >= head) return at(0);
+    return history === undefined ? at(head) : history.read(feed.topic, acked, 1).then(({ floor }) => at(floor));
   }
 
   /** Another user on this device: whoever had it before is not to be reached through it any more. */

@@ -47,8 +47,17 @@ export class CatchUp {
   resume(session: Session): void {
     if (!session.takes || session.unseen.count > MAX_UNSEEN / 2) return;
     for (const reader of session.readers) {
-      if (reader.behind && !reader.reading) void this.#follow(reader, session.outlet!);
+      if (reader.behind && !reader.reading && !this.#joins(reader)) void this.#follow(reader, session.outlet!);
     }
+  }
+
+  /** Whether the reader is at the head: then it reads live from this very turn on. */
+  #joins(reader: Reader): boolean {
+    const { head } = reader.feed;
+    if (this.#parts.history === undefined) reader.restart(head.epoch, head.offset);
+    if (reader.sent < head.offset || reader.epoch !== head.epoch) return false;
+    reader.behind = false;
+    return true;
   }
 
   async #follow(reader: Reader, outlet: Outlet): Promise<void> {
@@ -56,14 +65,8 @@ export class CatchUp {
     reader.reading = true;
     try {
       while (reader.session.outlet === outlet && reader.index >= 0) {
-        const { head } = reader.feed;
-        if (history === undefined) reader.restart(head.epoch, head.offset);
-        if (reader.sent >= head.offset && reader.epoch === head.epoch) {
-          reader.behind = false;
-          return;
-        }
-        if (!reader.session.takes) return;
-        const after = reader.epoch === head.epoch ? reader.sent : 0;
+        if (this.#joins(reader) || !reader.session.takes) return;
+        const after = reader.epoch === reader.feed.head.epoch ? reader.sent : 0;
         const page = await history!.read(reader.feed.topic, after, PAGE);
         if (reader.session.outlet !== outlet || reader.index < 0) return;
         this.#write(reader, outlet, page);

@@ -19,11 +19,10 @@ export class Hub {
   }
 
   /** Each `open` is matched by one `release`. */
-  async open(topic: Topic): Promise<Feed<Reader>> {
+  open(topic: Topic): Feed<Reader> | Promise<Feed<Reader>> {
     const feed = this.#feeds.get(topic) ?? this.#begin(topic);
     feed.users++;
-    if (feed.opening !== undefined) await feed.opening;
-    return feed;
+    return feed.opening === undefined ? feed : feed.opening.then(() => feed);
   }
 
   #begin(topic: Topic): Feed<Reader> {

@@ -66,7 +66,10 @@ export class ProgressKeeper {
   failed(session: Session, frame: FailedFrame): void {
     const reader = session.reader(frame.topic);
     if (reader === undefined || reader.epoch !== frame.epoch || frame.offset <= reader.acked) return;
-    if (frame.offset > reader.sent) throw new PeykError("bad-order", "a report on an entry that was never sent");
+    if (frame.offset > reader.sent) {
+      if (frame.offset <= reader.sentBefore) return;
+      throw new PeykError("bad-order", "a report on an entry that was never sent");
+    }
     this.#report(reader, frame.offset - 1, frame.offset, (entry) => this.#parts.receipts.failed(entry, session, frame.reason));
     reader.failed = frame.offset;
   }
@@ -74,7 +77,10 @@ export class ProgressKeeper {
   #move(session: Session, { topic, epoch, offset }: Cursor): void {
     const reader = session.reader(topic);
     if (reader === undefined || reader.epoch !== epoch || offset <= reader.acked) return;
-    if (offset > reader.sent) throw new PeykError("bad-order", "an ack of an entry that was never sent");
+    if (offset > reader.sent) {
+      if (offset <= reader.sentBefore) return;
+      throw new PeykError("bad-order", "an ack of an entry that was never sent");
+    }
     const from = reader.acked;
     reader.acked = offset;
     this.#report(reader, from, offset, (entry) => {

@@ -58,10 +58,12 @@ export class Reader {
   sent: number;
   /** The app's handler is done up to here. */
   acked: number;
+  /** How far a former subscription of this connection had been written: acks up to there may still come. */
+  sentBefore = 0;
   /** The last entry that the app's handler gave up on. */
   failed = 0;
   /** The log's head when this connection joined: entries after it were routed as they came. */
-  attachedAt: number;
+  attachedAt = 0;
   /** What was decided before this connection: entries up to here are not pushed again. */
   decided: number;
   /** Entries come from the log, not from the live feed: catching up, or the connection is slow. */
@@ -76,7 +78,6 @@ export class Reader {
     this.sent = progress.acked;
     this.acked = progress.acked;
     this.decided = progress.decided;
-    this.attachedAt = feed.head.offset;
   }
 
   /** Up to where nothing about pushing is open, given what is still unseen. */

@@ -21,6 +21,13 @@ export interface SubscriptionParts {
   maxTopics: number;
 }
 
+/** The session that asked for a subscription. */
+export interface Asked {
+  session: Session;
+  /** Called with where the subscription begins, before anything of it is written. */
+  answer(start: Position): void;
+}
+
 /** Subscriptions belong to the user: all devices, present and future. */
 export class Subscriptions {
   readonly #parts: SubscriptionParts;
@@ -33,11 +40,11 @@ export class Subscriptions {
    * Begins (or begins anew) to read a topic.
    *
    * @param since where to begin; undefined: with what comes from now on
-   * @param by the session that asked, and hears it from its answer
+   * @param asked who asked; it is answered before the first entry, so that it knows where that belongs
    * @returns where it begins
    * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
    */
-  async subscribe(userId: string, topic: Topic, since: Position | undefined, by?: Session): Promise<Position> {
+  async subscribe(userId: string, topic: Topic, since: Position | undefined, asked?: Asked): Promise<Position> {
     const { catchUp, hub, maxTopics, records, roster } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
       throw new PeykError("forbidden", "a private topic of another user", {
@@ -64,12 +71,16 @@ export class Subscriptions {
           return { record: { ...record, subscriptions, sessions } };
         });
         const frame = encodeServerFrame({ type: "subscribed", topic, ...start });
+        asked?.answer(start);
         for (const session of roster.of(userId)) {
-          this.#leave(session, topic);
+          const former = this.#leave(session, topic);
           const reader = new Reader(session, await hub.open(topic), progress);
+          // What the device confirms of its former subscription may still be on its way.
+          reader.sentBefore = former?.epoch === reader.epoch ? Math.max(former.sent, former.sentBefore) : 0;
           session.readers.push(reader);
+          reader.attachedAt = reader.feed.head.offset;
           reader.feed.join(reader);
-          if (session !== by) session.outlet?.write(frame);
+          if (session !== asked?.session) session.outlet?.write(frame);
           catchUp.resume(session);
         }
         return start;
@@ -107,11 +118,12 @@ export class Subscriptions {
     });
   }
 
-  #leave(session: Session, topic: Topic): void {
+  #leave(session: Session, topic: Topic): Reader | undefined {
     const reader = session.reader(topic);
-    if (reader === undefined) return;
+    if (reader === undefined) return undefined;
     session.readers.splice(session.readers.indexOf(reader), 1);
     reader.feed.leave(reader);
     this.#parts.hub.release(reader.feed);
+    return reader;
   }
 }

@@ -34,9 +34,8 @@ export class Batch {
     if (this.#bytes !== undefined) return this.#bytes;
     if (this.#parent!.size === 0) return this.#bytes = this.#frame!;
     const bytes = new Uint8Array(this.size);
-    for (let batch: Batch = this; batch.size > 0; batch = batch.#parent!) {
-      bytes.set(batch.#frame!, batch.size - batch.#frame!.length);
-    }
+    bytes.set(this.#frame!, this.#parent!.size);
+    for (let batch = this.#parent!; batch.size > 0; batch = batch.#parent!) bytes.set(batch.#frame!, batch.#parent!.size);
     return this.#bytes = bytes;
   }
 

@@ -2,7 +2,7 @@ import { decodePayload, encodeServerFrame } from "../protocol/codec.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { ClientFrame, MarkFrame, PublishFrame, SubscribeFrame } from "../protocol/frames.ts";
-import type { OutgoingMessage } from "../protocol/message.ts";
+import type { OutgoingMessage, Position } from "../protocol/message.ts";
 import { checkName, isPublic, ownerOf, splitTopic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
@@ -88,8 +88,7 @@ export class Requests {
     }
     link.waiting++;
     try {
-      const value = await this.#act(link, session, frame);
-      link.write(encodeServerFrame({ type: "ok", ref, value: value ?? null }));
+      await this.#act(link, session, frame, (value) => link.write(encodeServerFrame({ type: "ok", ref, value: value ?? null })));
     } catch (error) {
       link.write(errorFrame(ref, presentable(error, this.#parts.logger)));
     } finally {
@@ -97,25 +96,28 @@ export class Requests {
     }
   }
 
-  async #act(link: Link, session: Session, frame: Request): Promise<unknown> {
+  /** @param ok gives the answer: mostly at the end, but where more follows from the request before that */
+  async #act(link: Link, session: Session, frame: Request, ok: (value?: unknown) => void): Promise<void> {
     const { mark, renewToken, signOut, subscriptions } = this.#parts;
     switch (frame.type) {
       case "publish":
-        return answerOf(await this.#publish(session, frame));
+        return ok(answerOf(await this.#publish(session, frame)));
       case "subscribe":
-        return await this.#subscribe(session, frame);
+        return await this.#subscribe(session, frame, ok);
       case "unsubscribe":
-        return await subscriptions.unsubscribe(session.userId, frame.topic, session);
+        return ok(await subscriptions.unsubscribe(session.userId, frame.topic, session));
       case "token":
-        return await renewToken(link, session, frame.token);
+        return ok(await renewToken(link, session, frame.token));
       case "mark":
-        return await mark(session, frame);
+        return ok(await mark(session, frame));
       case "target":
-        return frame.token === null
-          ? await signOut.unregister(session, frame.provider)
-          : await signOut.register(session, frame.provider, frame.token);
+        return ok(
+          frame.token === null
+            ? await signOut.unregister(session, frame.provider)
+            : await signOut.register(session, frame.provider, frame.token),
+        );
       case "logout":
-        return await this.#logout(link, session, frame.ref);
+        return await this.#logout(link, session, ok);
     }
   }
 
@@ -188,7 +190,7 @@ export class Requests {
     if (record === undefined || record.seenAt === 0) throw new PeykError("no-device", "nobody ever signed in as this user");
   }
 
-  async #subscribe(session: Session, { topic, since }: SubscribeFrame): Promise<unknown> {
+  async #subscribe(session: Session, { topic, since }: SubscribeFrame, ok: (start: Position) => void): Promise<void> {
     const { authorize, subscriptions } = this.#parts;
     const { userId } = session;
     splitTopic(topic);
@@ -197,12 +199,12 @@ export class Requests {
       ? allowed
       : await authorize({ userId, action: "subscribe", topic, message: undefined, allowed });
     if (verdict !== true) throw forbidden("this subscription is not allowed");
-    return await subscriptions.subscribe(userId, topic, since ?? undefined, session);
+    await subscriptions.subscribe(userId, topic, since ?? undefined, { session, answer: ok });
   }
 
   /** The answer is the last frame: signing out closes the connection. */
-  async #logout(link: Link, { userId, deviceId }: Session, ref: number): Promise<void> {
-    await this.#parts.signOut.end(userId, deviceId, () => link.write(encodeServerFrame({ type: "ok", ref, value: null })));
+  async #logout(link: Link, { userId, deviceId }: Session, ok: () => void): Promise<void> {
+    await this.#parts.signOut.end(userId, deviceId, ok);
     link.close(CloseCode.signedOut, "signed out");
   }
 }

@@ -111,33 +111,34 @@ export class MemoryUsers implements Users {
   }
 }
 
-const nothing: ReadonlySet<string> = new Set<string>();
+const NOTHING: readonly string[] = Object.freeze([]);
 
-function awayTopics(record: UserRecord | undefined): ReadonlySet<Topic> {
-  if (record === undefined || !record.sessions.some((session) => session.node === null)) return nothing;
-  return new Set(Object.keys(record.subscriptions));
+function awayTopics(record: UserRecord | undefined): readonly Topic[] {
+  if (record === undefined || !record.sessions.some((session) => session.node === null)) return NOTHING;
+  return Object.keys(record.subscriptions);
 }
 
-function nodes(record: UserRecord | undefined): ReadonlySet<string> {
-  return new Set(record?.sessions.flatMap((session) => session.node ?? []));
+function nodes(record: UserRecord | undefined): readonly string[] {
+  return record?.sessions.flatMap((session) => session.node ?? []) ?? NOTHING;
 }
 
-function devices(record: UserRecord | undefined): ReadonlySet<string> {
-  return new Set(record?.sessions.map((session) => session.deviceId));
+function devices(record: UserRecord | undefined): readonly string[] {
+  return record?.sessions.map((session) => session.deviceId) ?? NOTHING;
 }
 
-function targets(record: UserRecord | undefined): ReadonlySet<string> {
-  return new Set(record?.sessions.flatMap((session) => session.targets.map((target) => target.id)));
+function targets(record: UserRecord | undefined): readonly string[] {
+  return record?.sessions.flatMap((session) => session.targets.map((target) => target.id)) ?? NOTHING;
 }
 
+/** Each list is as short as a person's devices are few: no sets are made of them. */
 function change(
-  before: ReadonlySet<string>,
-  after: ReadonlySet<string>,
+  before: readonly string[],
+  after: readonly string[],
   gone: (key: string) => void,
   come: (key: string) => void,
 ): void {
-  for (const key of before) if (!after.has(key)) gone(key);
-  for (const key of after) if (!before.has(key)) come(key);
+  for (const key of before) if (!after.includes(key)) gone(key);
+  for (const key of after) if (!before.includes(key)) come(key);
 }
 
 function add(lists: Map<string, SortedList<string>>, key: string, name: string): void {

@@ -75,7 +75,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     if (stepper.describe(session.state).state !== "backgrounded") {
       pending.drop({ userId: session.userId, deviceId: session.deviceId, topic, upTo }, "acked by this device");
     }
-    if (arbiter.isAttended(session)) pending.drop({ userId: session.userId, topic, upTo, held: true }, "acked on another device");
+    if (arbiter.isAttended(session)) this.#droppedFor(reader);
     return true;
   }
 
@@ -240,13 +240,23 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
 
   #queued(rows: readonly NewOutboxRow[]): void {
     if (rows.length === 0) return;
-    const { journal, pending } = this.#parts;
+    const { arbiter, journal, pending } = this.#parts;
     for (const row of rows) {
       const entry: EntryName = { id: row.messageId, topic: row.topic, position: row.position };
       const who = { userId: row.userId, device: deviceName(row.deviceId) };
       journal.note(entry, who, row.held ? "push-held" : "push-queued", row.rule);
     }
     pending.added(rows);
+    // Whoever acked while the rows were being written did not find them yet.
+    for (const row of rows) {
+      const elsewhere = row.held ? arbiter.attendedElsewhere(row.userId, row.deviceId)?.reader(row.topic) : undefined;
+      if (elsewhere !== undefined && elsewhere.acked >= row.position.offset) this.#droppedFor(elsewhere);
+    }
+  }
+
+  /** This attended device is done with its topic up to here: no other device needs to buzz for that. */
+  #droppedFor({ session: { userId }, feed: { topic }, epoch, acked }: Reader): void {
+    this.#parts.pending.drop({ userId, topic, upTo: { epoch, offset: acked }, held: true }, "acked on another device");
   }
 
   /** Resolves when nothing is being written. */

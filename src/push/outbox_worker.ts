@@ -12,7 +12,6 @@ import type { Entry, History } from "../ports/transport.ts";
 import type { PushTarget, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
-import type { Arbiter } from "./arbiter.ts";
 import { compose } from "./compose.ts";
 import type { PendingPushes } from "./pending.ts";
 
@@ -23,7 +22,6 @@ export interface OutboxWorkerParts {
   records: UserRecords;
   roster: Roster;
   actor: SessionActor;
-  arbiter: Arbiter;
   pending: PendingPushes;
   providers: readonly PushProvider[];
   journal: Journal;
@@ -49,7 +47,7 @@ interface Parcel {
 }
 
 /** What the last look before sending found. */
-type Look = Parcel | { end: OutboxEnd; note: string } | { postponeTo: number; note: string };
+type Look = Parcel | { end: OutboxEnd; note: string };
 
 /** Takes pushes out of the outbox when they are due, looks once more whether they are needed, and asks the provider. */
 export class OutboxWorker {
@@ -147,7 +145,6 @@ export class OutboxWorker {
     await records.exclusively(row.userId, async () => {
       const look = await this.#look(row);
       if ("end" in look) return await this.#settle([row], look.end, look.note);
-      if ("postponeTo" in look) return await outbox.retry(row.id, look.postponeTo, look.note);
       if (row.coalesced) together = await this.#companions(row);
       parcel = look;
       sending = this.#send(look, 1 + together.length);
@@ -176,7 +173,7 @@ export class OutboxWorker {
 
   /** Is it still needed, and still this session's target? */
   async #look(row: OutboxRow): Promise<Look> {
-    const { arbiter, clock, history, providers, records, roster } = this.#parts;
+    const { clock, history, providers, records } = this.#parts;
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
     const record = await records.store.get(row.userId);
     const target = record && sessionOf(record, row.deviceId)?.targets.find(({ id }) => id === row.targetId);
@@ -193,18 +190,7 @@ export class OutboxWorker {
     if (entry?.offset !== row.position.offset || entry.epoch !== row.position.epoch) {
       return { end: "expired", note: "the log does not have it any more" };
     }
-    const elsewhere = arbiter.attendedElsewhere(row.userId, row.deviceId);
-    if (elsewhere !== undefined) {
-      const reader = elsewhere.reader(row.topic);
-      if (reader?.epoch === row.position.epoch && reader.acked >= row.position.offset) {
-        return { end: "dropped", note: "acked on another device" };
-      }
-    }
-    if (
-      row.held && elsewhere === undefined && roster.of(row.userId).some((other) => this.#hasAcked(other.reader(row.topic), row))
-    ) {
-      return { end: "dropped", note: "acked on another device" };
-    }
+    if (row.held && this.#ackedElsewhere(row)) return { end: "dropped", note: "acked on another device" };
     return { row, target, provider, entry };
   }
 
@@ -217,6 +203,16 @@ export class OutboxWorker {
     }
     const progress = session?.reader(row.topic) ?? sessionOf(record, row.deviceId)?.progress[row.topic];
     return !row.rule.startsWith("backgrounded") && this.#hasAcked(progress, row);
+  }
+
+  /** By another device that is in front: what a background handler acks nobody may have seen. */
+  #ackedElsewhere(row: OutboxRow): boolean {
+    const { actor, roster } = this.#parts;
+    return roster.of(row.userId).some((other) =>
+      other.deviceId !== row.deviceId &&
+      actor.stepper.describe(other.state).state !== "backgrounded" &&
+      this.#hasAcked(other.reader(row.topic), row)
+    );
   }
 
   #hasAcked(progress: { epoch: number; acked: number } | undefined, { position }: OutboxRow): boolean {

@@ -224,3 +224,26 @@ test("a push that is held beyond the message's life expires", async () => {
   expect(provider.sent).toEqual([]);
   expect(notes.at(-1)).toMatchObject({ kind: "expired", detail: "expired before it left" });
 });
+
+test("a phone in the background does not call back its own held push by acking, and neither does another one", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  await device("sara", { deviceId: "phone", token: "t", visible: false });
+  await device("sara", { deviceId: "tablet", visible: false });
+  const laptop = await device("sara", { deviceId: "laptop", attended: true, habit: "sees" });
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  laptop.leave();
+  await clock.advance(5_000);
+  expect(provider.tokens).toEqual(["t"]);
+});
+
+test("a held push is dropped at once also when the attended device acks before the push is written down", async () => {
+  const { engine, clock, provider, device, notes } = await createStage();
+  await device("sara", { deviceId: "phone", token: "t", visible: false });
+  await device("sara", { deviceId: "laptop", attended: true });
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  expect(notes.at(-1)).toMatchObject({ kind: "push-dropped", detail: "acked on another device" });
+  await clock.advance(60_000);
+  expect(provider.sent).toEqual([]);
+});

@@ -169,3 +169,25 @@ test("a server's publish to a user without devices waits; a client's is refused"
   expect(newcomer.contents).toEqual(["welcome"]);
   expect(await sara.publish("newcomer/default", "hi")).toMatchObject({ type: "ok" });
 });
+
+test("a subscription is answered before its first entry is written", async () => {
+  const { engine, clock, device } = await createStage();
+  for (const content of ["one", "two"]) await engine.publish({ to: "*", channel: "news", content });
+  const phone = await device("sara");
+  phone.send({ type: "subscribe", ref: 9, topic: "*/news", since: { epoch: 0, offset: 0 } });
+  await clock.settle();
+  expect(phone.frames.slice(1).map(({ type }) => type)).toEqual(["ok", "message", "message"]);
+});
+
+test("an ack of a subscription that was begun anew meanwhile is no breach of order", async () => {
+  const { engine, clock, device } = await createStage();
+  await engine.subscribe("sara", { to: "*", channel: "news" });
+  const phone = await device("sara", { habit: "sees" });
+  for (const content of ["one", "two"]) await engine.publish({ to: "*", channel: "news", content });
+  await clock.settle();
+  await engine.subscribe("sara", { to: "*", channel: "news", since: { epoch: 0, offset: 0 } });
+  phone.ack(phone.cursors);
+  await clock.settle();
+  expect(phone.closedWith).toBeUndefined();
+  expect(phone.contents).toEqual(["one", "two", "one", "two"]);
+});

@@ -1,0 +1,324 @@
+import { expect, test } from "vitest";
+import type { ErrorFrame } from "../../src/protocol/frames.ts";
+import { decodePayload } from "../../src/protocol/codec.ts";
+import { at, entry, quiet, World } from "./fake_server.ts";
+
+function accepted(frame: { ref: number; id: string; topic: string }, offset = 1) {
+  const { ref, id, topic } = frame;
+  return { type: "ok" as const, ref, value: { id, topic, epoch: 3, offset, durable: true, duplicate: false } };
+}
+
+function refused(ref: number, changes: Partial<ErrorFrame> = {}): ErrorFrame {
+  return { type: "error", ref, code: "forbidden", retryable: false, retryAfterMs: null, hint: "Not you.", ...changes };
+}
+
+test("publish sends the message and resolves with the engine's receipt", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const publish = client.publish({ to: "omid", channel: "work", content: "hi", data: { n: 1 }, urgency: "low", ttl: 60 });
+  await quiet();
+  const frame = world.socket.one("publish");
+  expect(frame).toMatchObject({ topic: "omid/work", options: { urgency: "low", ttl: 60 } });
+  expect(frame.id).toMatch(/^[A-Za-z0-9_-]{22}$/);
+  expect(decodePayload(frame.payload)).toEqual({ content: "hi", data: { n: 1 } });
+  await world.socket.say(accepted(frame));
+  expect(await publish).toEqual({
+    id: frame.id,
+    topic: "omid/work",
+    position: { epoch: 3, offset: 1 },
+    durable: true,
+    duplicate: false,
+  });
+  await client.close();
+});
+
+test("a publish made offline is kept, sent when connected, and sent again under the same id until it is answered", async () => {
+  const world = new World();
+  const client = world.connect();
+  const publish = client.publish({ to: "omid", content: "hi" });
+  await quiet();
+  await world.socket.welcome();
+  const { id } = world.socket.one("publish");
+  await world.again();
+  const again = world.socket.one("publish");
+  expect(again.id).toBe(id);
+  await world.socket.say(accepted(again));
+  expect((await publish).id).toBe(id);
+  await world.again();
+  expect(world.socket.take("publish")).toEqual([]);
+  await client.close();
+});
+
+test("publishes leave in the order they were made, 32 at a time", async () => {
+  const world = new World();
+  const client = world.connect();
+  const all = Promise.all(Array.from({ length: 100 }, (_, i) => client.publish({ to: "omid", id: `m${i}` })));
+  await quiet();
+  await world.socket.welcome();
+  const order: string[] = [];
+  for (let most = 0; order.length < 100;) {
+    const frames = world.socket.take("publish");
+    most += frames.length;
+    expect(most).toBeLessThanOrEqual(32);
+    most -= frames.length;
+    order.push(...frames.map(({ id }) => id));
+    await world.socket.say(...frames.map((frame) => accepted(frame)));
+  }
+  expect(order).toEqual(Array.from({ length: 100 }, (_, i) => `m${i}`));
+  await all;
+  await client.close();
+});
+
+test("the 1,001st request that waits is refused with too-many, the others stay", async () => {
+  const world = new World();
+  const client = world.connect();
+  const kept = Array.from({ length: 1_000 }, () => client.publish({ to: "omid" }));
+  const outcomes = Promise.allSettled(kept);
+  await expect(client.publish({ to: "omid" })).rejects.toMatchObject({ code: "too-many", retryable: true });
+  await client.close();
+  for (const outcome of await outcomes) expect(outcome).toMatchObject({ status: "rejected", reason: { code: "closed" } });
+});
+
+test("a refusal that can't succeed later rejects with the engine's code and hint", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const publish = client.publish({ to: "omid" });
+  await quiet();
+  await world.socket.say(refused(world.socket.one("publish").ref));
+  await expect(publish).rejects.toMatchObject({ name: "PeykError", code: "forbidden", retryable: false, hint: "Not you." });
+  await client.close();
+});
+
+test("a refusal that may succeed later is tried again after retryAfterMs and a growing backoff", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const publish = client.publish({ to: "omid", id: "one" });
+  await quiet();
+  for (const backoff of [125, 250, 500]) {
+    await world.socket.say(refused(world.socket.one("publish").ref, { code: "too-many", retryable: true, retryAfterMs: 4_000 }));
+    await world.time.pass(4_000 + backoff - 1);
+    expect(world.socket.take("publish")).toEqual([]);
+    await world.time.pass(1);
+  }
+  const frame = world.socket.one("publish");
+  expect(frame.id).toBe("one");
+  await world.socket.say(accepted(frame));
+  await publish;
+  await client.close();
+});
+
+test("a live publish is for now: refused offline, when the connection is lost, and when the engine puts it off", async () => {
+  const world = new World();
+  const client = world.connect();
+  await expect(client.publish({ to: "omid", live: true })).rejects.toMatchObject({ code: "unavailable", retryable: true });
+  await quiet();
+  await world.socket.welcome();
+  const first = client.publish({ to: "omid", live: true });
+  await quiet();
+  const { ref, id, topic, options } = world.socket.one("publish");
+  expect(options).toEqual({ live: true });
+  await world.socket.say({ type: "ok", ref, value: { id, topic, epoch: null, offset: null, durable: false, duplicate: false } });
+  expect(await first).toEqual({ id, topic, position: undefined, durable: false, duplicate: false });
+  const second = client.publish({ to: "omid", live: true });
+  await quiet();
+  const late = refused(world.socket.one("publish").ref, { code: "unavailable", retryable: true });
+  await Promise.all([expect(second).rejects.toMatchObject({ code: "unavailable" }), world.socket.say(late)]);
+  const third = client.publish({ to: "omid", live: true });
+  await quiet();
+  await Promise.all([expect(third).rejects.toMatchObject({ code: "unavailable" }), world.again()]);
+  expect(world.socket.take("publish")).toEqual([]);
+  await client.close();
+});
+
+test("what the engine would close the connection for is refused before it is sent", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const bad = { content: 5, ttl: "x", urgency: "soon", live: 1, notification: "n" };
+  for (const [key, value] of Object.entries(bad)) {
+    await expect(client.publish({ to: "omid", [key]: value } as never)).rejects.toMatchObject({ code: "bad-message" });
+  }
+  await expect(client.publish({ to: "omid", content: "\ud800" })).rejects.toMatchObject({ code: "bad-message" });
+  await expect(client.publish({ to: "omid", data: () => {} })).rejects.toMatchObject({ code: "bad-message" });
+  await expect(client.publish({ to: "a/b" })).rejects.toMatchObject({ code: "bad-name" });
+  await expect(client.publish({} as never)).rejects.toMatchObject({ code: "bad-name" });
+  await expect(client.publish({ to: "omid", id: "" })).rejects.toMatchObject({ code: "bad-name" });
+  await expect(client.publish({ to: "omid", content: "x".repeat(65_536) })).rejects.toMatchObject({ code: "too-large" });
+  await expect(client.subscribe({ to: "*", channel: "a/b" })).rejects.toMatchObject({ code: "bad-name" });
+  await expect(client.unsubscribe({ to: "*", channel: "" })).rejects.toMatchObject({ code: "bad-name" });
+  await expect(client.registerPush({ provider: "", token: "t" })).rejects.toMatchObject({ code: "bad-name" });
+  await expect(client.registerPush({ provider: "fcm", token: {} as never })).rejects.toMatchObject({ code: "bad-message" });
+  expect(world.socket.received).toEqual([]);
+  await client.close();
+});
+
+test("subscribe begins a topic where the engine says, also when this device had been further", async () => {
+  const world = new World();
+  const client = await world.connected([at("*/news", 9)]);
+  const got: (string | undefined)[] = [];
+  client.onMessage(({ content }) => void got.push(content));
+  await world.socket.say(entry(10, "*/news"));
+  let finish = () => {};
+  client.onMessage(() => new Promise<void>((resolve) => finish = resolve));
+  await world.socket.say(entry(11, "*/news"));
+  world.socket.take("ack");
+  const subscribe = client.subscribe({ to: "*", channel: "news", since: { epoch: 0, offset: 0 } });
+  await quiet();
+  const frame = world.socket.one("subscribe");
+  expect(frame).toMatchObject({ topic: "*/news", since: { epoch: 0, offset: 0 } });
+  await world.socket.say({ type: "ok", ref: frame.ref, value: { epoch: 7, offset: 8 } });
+  expect(await subscribe).toEqual({ epoch: 7, offset: 8 });
+  finish(); // Of the subscription that was: not an ack of what the new one still has to bring.
+  await world.time.pass(1_000);
+  expect(world.socket.take("ack").flatMap(({ cursors }) => cursors)).toEqual([]);
+  await world.socket.say(entry(9, "*/news"));
+  finish();
+  await quiet();
+  await world.socket.say(entry(10, "*/news"));
+  expect(got).toEqual(["10", "11", "9", "10"]);
+  await client.close();
+});
+
+test("a subscribe whose answer got lost is not made again when the engine has it: nothing since is skipped", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const subscribe = client.subscribe({ to: "*", channel: "news" });
+  const other = client.subscribe({ to: "*", channel: "sport" });
+  await quiet();
+  expect(world.socket.take("subscribe").map(({ topic, since }) => [topic, since])).toEqual([["*/news", null], ["*/sport", null]]);
+  await world.again([at("sara/default", 0), at("*/news", 4)]);
+  expect(await subscribe).toEqual({ epoch: 7, offset: 4 });
+  const again = world.socket.one("subscribe");
+  expect(again.topic).toBe("*/sport");
+  await world.socket.say({ type: "ok", ref: again.ref, value: { epoch: 1, offset: 2 } });
+  expect(await other).toEqual({ epoch: 1, offset: 2 });
+  await client.close();
+});
+
+test("a subscribe made offline is sent, though the user is subscribed already: it begins anew", async () => {
+  const world = new World();
+  const client = await world.connected([at("*/news", 4)]);
+  await world.socket.end(1006);
+  const subscribe = client.subscribe({ to: "*", channel: "news" });
+  await world.time.pass(1_000);
+  await world.socket.welcome([at("*/news", 4)]);
+  await world.socket.say({ type: "ok", ref: world.socket.one("subscribe").ref, value: { epoch: 7, offset: 9 } });
+  expect(await subscribe).toEqual({ epoch: 7, offset: 9 });
+  await client.close();
+});
+
+test("closing while a refused request waits for its next try leaves no timer behind", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const publish = client.publish({ to: "omid" });
+  await quiet();
+  await world.socket.say(refused(world.socket.one("publish").ref, { code: "unavailable", retryable: true }));
+  await Promise.all([expect(publish).rejects.toMatchObject({ code: "closed" }), client.close()]);
+  expect(world.time.pending).toBe(0);
+});
+
+test("after unsubscribe nothing of the topic is handled any more, and its cursor is forgotten", async () => {
+  const world = new World();
+  const client = await world.connected([at("sara/default", 0), at("*/news", 0)]);
+  const got: (string | undefined)[] = [];
+  let finish = () => {};
+  client.onMessage(({ content }) => {
+    got.push(content);
+    return new Promise<void>((resolve) => finish = resolve);
+  });
+  await world.socket.say(entry(1, "*/news"), entry(2, "*/news"));
+  const unsubscribe = client.unsubscribe({ to: "*", channel: "news" });
+  await quiet();
+  await world.socket.say({ type: "ok", ref: world.socket.one("unsubscribe").ref, value: null });
+  await unsubscribe;
+  finish();
+  await quiet();
+  await world.time.pass(1_000);
+  expect(got).toEqual(["1"]);
+  expect(world.socket.take("ack").flatMap(({ cursors }) => cursors)).toEqual([]);
+  await world.again([at("sara/default", 0)]);
+  expect(world.socket.one("hello").cursors.map(({ topic }) => topic)).toEqual(["sara/default"]);
+  await client.close();
+});
+
+test("subscribed and unsubscribed by another device take effect here", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const got: (string | undefined)[] = [];
+  client.onMessage(({ content }) => void got.push(content));
+  await world.socket.say({ type: "subscribed", topic: "*/news", epoch: 7, offset: 5 }, entry(6, "*/news"));
+  expect(got).toEqual(["6"]);
+  await world.socket.say({ type: "unsubscribed", topic: "*/news" });
+  await world.time.pass(1_000);
+  await world.again();
+  expect(world.socket.one("hello").cursors.map(({ topic }) => topic)).toEqual(["sara/default"]);
+  await client.close();
+});
+
+test("markRead, markDismissed, registerPush and unregisterPush say what they mean and resolve when accepted", async () => {
+  const world = new World();
+  const client = await world.connected();
+  let message: Parameters<typeof client.markRead>[0];
+  client.onMessage((given) => void (message = given));
+  await world.socket.say(entry(1));
+  const all = Promise.all([
+    client.markRead(message!),
+    client.markDismissed(message!),
+    client.registerPush({ provider: "webhook", token: "t" }),
+    client.unregisterPush("webhook"),
+  ]);
+  await quiet();
+  const marks = world.socket.take("mark");
+  const targets = world.socket.take("target");
+  expect(marks).toMatchObject([
+    { kind: "read", topic: "sara/default", id: "m-1", epoch: 7, offset: 1 },
+    { kind: "dismissed", topic: "sara/default", id: "m-1", epoch: 7, offset: 1 },
+  ]);
+  expect(targets).toMatchObject([{ provider: "webhook", token: "t" }, { provider: "webhook", token: null }]);
+  for (const { ref } of [...marks, ...targets]) await world.socket.say({ type: "ok", ref, value: null });
+  expect(await all).toEqual([undefined, undefined, undefined, undefined]);
+  await expect(client.markRead({ ...message!, position: undefined })).rejects.toMatchObject({ code: "bad-message" });
+  await client.close();
+});
+
+test("onReceipt tells what became of a message", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const receipts: unknown[] = [];
+  client.onReceipt((receipt) => void receipts.push(receipt));
+  await world.socket.say({ type: "receipt", kind: "delivered", topic: "omid/default", id: "i", epoch: 1, offset: 2, at: 3 });
+  expect(receipts).toEqual([
+    { kind: "delivered", topic: "omid/default", id: "i", position: { epoch: 1, offset: 2 }, at: 3 },
+  ]);
+  await client.close();
+});
+
+test("logout ends the client, and the next user of this device begins with no cursors", async () => {
+  const world = new World();
+  const client = await world.connected([at("*/news", 5)]);
+  let finish = () => {};
+  client.onMessage(() => new Promise<void>((resolve) => finish = resolve));
+  await world.socket.say(entry(6, "*/news"));
+  const logout = client.logout();
+  await quiet();
+  await world.socket.say({ type: "ok", ref: world.socket.one("logout").ref, value: null });
+  await logout;
+  finish();
+  await world.time.pass(100_000);
+  let status: unknown;
+  client.onStatus((now) => status = now);
+  expect(status).toEqual({ state: "closed", reason: "signedOut" });
+  expect([world.sockets.length, world.time.pending]).toEqual([1, 0]);
+  const next = world.connect();
+  await quiet();
+  await world.socket.open();
+  expect(world.socket.one("hello").cursors).toEqual([]);
+  await next.close();
+});
+
+test("an answer to nothing is ignored", async () => {
+  const world = new World();
+  const client = await world.connected();
+  await world.socket.say({ type: "ok", ref: 99, value: null }, refused(98));
+  expect(world.socket.closedWith).toBeUndefined();
+  await client.close();
+});
