@@ -121,6 +121,23 @@ export const transportCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "reports nothing up to its head to a subscription that is made while an entry is reported",
+    async run(stage) {
+      const late = createEar();
+      let subscribing: ReturnType<typeof stage.storage.transport.subscribe> | undefined;
+      await stage.storage.transport.subscribe(topic, {
+        entry: () => void (subscribing ??= stage.storage.transport.subscribe(topic, late)),
+        gap() {},
+      });
+      await publish(stage, topic, "one");
+      await stage.until(() => subscribing !== undefined, "the first entry reported");
+      const { head } = await subscribing!;
+      await publish(stage, topic, "two");
+      await stage.until(() => late.offsets.length > 0, "the second entry reported");
+      strictEqual(late.offsets.every((offset) => offset > head.offset), true);
+    },
+  },
+  {
     name: "reports in order also when a listener publishes while it is told",
     async run(stage) {
       const ear = createEar();

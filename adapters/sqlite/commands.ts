@@ -1,0 +1,74 @@
+import type { CancelMatch, NewOutboxRow, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
+import type { Topic } from "../../src/protocol/names.ts";
+import type { Failure } from "./failure.ts";
+
+/** What the calling thread asks the writing one to do. `now`: the caller's wall clock, milliseconds. */
+export type Command =
+  | { kind: "publish"; topic: Topic; bytes: Uint8Array; key: string; expiresAt: number; now: number }
+  | { kind: "swept"; topic: Topic; head: number; now: number }
+  | {
+    kind: "put";
+    userId: string;
+    /** The version that must be stored, 0 for none. */
+    version: number;
+    next: number;
+    seenAt: number;
+    /** What the user is looked up by, as JSON: `[kind, key][]`. */
+    keys: string;
+    record: string;
+    rows: readonly NewOutboxRow[];
+    now: number;
+  }
+  | { kind: "remove"; userId: string; version: number; now: number }
+  | { kind: "take"; id: string; now: number }
+  | { kind: "retry"; id: string; dueAt: number; note: string; now: number }
+  | { kind: "settle"; ids: readonly string[]; end: OutboxEnd; note: string; now: number }
+  | { kind: "cancel"; match: CancelMatch; note: string; now: number };
+
+/** What each command answers. */
+export interface Answers {
+  publish: { offset: number; duplicate: boolean };
+  swept: undefined;
+  /** Whether the version was still that one. */
+  put: boolean;
+  remove: boolean;
+  take: boolean;
+  retry: undefined;
+  settle: undefined;
+  cancel: OutboxRow[];
+}
+
+export type Answer = Answers[Command["kind"]];
+
+/** What the writing thread is started with. */
+export interface WriterOptions {
+  readonly path: string;
+  readonly maxEntries: number;
+  readonly idempotencyMs: number;
+  /** The epoch that a new file gets. */
+  readonly epoch: number;
+  readonly faults: WriterFaults;
+}
+
+/** What tests and benchmarks make worse. */
+export interface WriterFaults {
+  /** A slow disk: waits this long before each commit. */
+  readonly commitDelayMs?: number;
+  /** A full disk: the file may not grow beyond this many pages. */
+  readonly maxPages?: number;
+  /** A failing disk: this commit fails, the first is 1. */
+  readonly failCommit?: number;
+}
+
+/** From the calling thread: a batch, or the end. */
+export type Request = readonly Command[] | "close";
+
+/** From the writing thread. */
+export type Reply =
+  | { kind: "opened"; epoch: number }
+  | { kind: "refused"; failure: Failure }
+  /** One answer or failure per command, in order. `broken`: nothing more will be written. */
+  | { kind: "done"; outcomes: readonly Outcome[]; broken: Failure | undefined }
+  | { kind: "closed" };
+
+export type Outcome = { answer: Answer } | { failure: Failure };

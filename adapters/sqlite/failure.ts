@@ -1,0 +1,114 @@
+import { accessSync, constants, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { type ErrorCode, PeykError } from "../../src/protocol/errors.ts";
+
+/** An error as it travels between threads. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly retryable: boolean;
+  /** What sqlite or the system said. */
+  readonly detail: string;
+}
+
+const says: Partial<Record<ErrorCode, [message: string, hint: string]>> = {
+  "storage-locked": [
+    "the sqlite file is in use by another engine",
+    "One engine at a time may open a file. Stop the other one, or give this one a file of its own.",
+  ],
+  "storage-corrupt": [
+    "the sqlite file is damaged or not one of Peyk's",
+    "Name another file, or restore this one from a backup. Nothing in it was changed.",
+  ],
+  "storage-readonly": [
+    "the sqlite file or its folder can't be written",
+    "Give this process the right to write the file and to make files beside it.",
+  ],
+  "storage-version": [
+    "the sqlite file was written by a newer version of Peyk",
+    "Update Peyk, or name another file. Nothing in it was changed.",
+  ],
+  "storage-full": ["there is no room left for the sqlite file", "Make room on the disk. What was accepted is kept."],
+  "bad-config": [
+    "the path of the sqlite file leads nowhere",
+    "Name a file in a folder that exists; the file itself is made.",
+  ],
+  "unavailable": ["the sqlite file can't be used now", "See the cause. Reopen the storage when the disk is well again."],
+};
+
+/** What passes by itself or by somebody's hand. */
+const passing: ReadonlySet<ErrorCode> = new Set(["storage-locked", "storage-full", "unavailable"]);
+
+export function failure(code: ErrorCode, detail: string): Failure {
+  const [message, hint] = says[code]!;
+  return { code, message, hint, retryable: passing.has(code), detail };
+}
+
+export function toError({ code, message, hint, retryable, detail }: Failure): PeykError {
+  return new PeykError(code, message, { hint, retryable, ...detail === "" ? {} : { cause: new Error(detail) } });
+}
+
+/** What sqlite's primary result codes say (https://www.sqlite.org/rescode.html); those that are not here say too little. */
+const resultCodes: Readonly<Record<number, ErrorCode>> = {
+  5: "storage-locked", // SQLITE_BUSY
+  6: "storage-locked", // SQLITE_LOCKED
+  7: "unavailable", // SQLITE_NOMEM
+  8: "storage-readonly", // SQLITE_READONLY
+  10: "unavailable", // SQLITE_IOERR
+  11: "storage-corrupt", // SQLITE_CORRUPT
+  13: "storage-full", // SQLITE_FULL
+  14: "storage-readonly", // SQLITE_CANTOPEN, of the files beside ours: ours was opened before
+  19: "storage-corrupt", // SQLITE_CONSTRAINT: our statements break none on a sound file
+  26: "storage-corrupt", // SQLITE_NOTADB
+};
+
+const systemCodes: Readonly<Record<string, ErrorCode>> = {
+  EACCES: "storage-readonly",
+  EPERM: "storage-readonly",
+  EROFS: "storage-readonly",
+  ENOSPC: "storage-full",
+  EDQUOT: "storage-full",
+  ENOENT: "bad-config",
+  ENOTDIR: "bad-config",
+  EISDIR: "bad-config",
+  ENAMETOOLONG: "bad-config",
+};
+
+/**
+ * What went wrong, said in our codes: by sqlite's result code or the system's; where the runtime leaves it out (Deno does in the
+ * constructor and in `exec`), or it says too little, by looking at the file.
+ *
+ * @param otherwise the code when nothing tells
+ */
+export function classify(error: unknown, path: string, otherwise: ErrorCode): Failure {
+  if (isFailure(error)) return error;
+  const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
+  // Node's own codes, like ERR_SQLITE_ERROR, say nothing more than that it failed.
+  const system = code !== undefined && /^E[A-Z0-9]+$/.test(code) ? systemCodes[code] ?? "unavailable" : undefined;
+  const known = system ?? (errcode === undefined ? undefined : resultCodes[errcode & 0xff]);
+  return failure(known ?? probe(path) ?? otherwise, String(message ?? error));
+}
+
+/**
+ * What looking at the file tells. It must not be opened for that: closing it would drop the locks that sqlite holds on it for this
+ * whole process (https://www.sqlite.org/howtocorrupt.html section 2.2).
+ */
+function probe(path: string): ErrorCode | undefined {
+  try {
+    const folder = dirname(path);
+    accessSync(folder, constants.W_OK);
+    const { blocks, bavail } = statfsSync(folder);
+    if (blocks > 0 && bavail === 0) return "storage-full";
+    const file = statSync(path, { throwIfNoEntry: false });
+    if (file?.isFile() === false) return "bad-config";
+    if (file !== undefined) accessSync(path, constants.R_OK | constants.W_OK);
+  } catch (error) {
+    return systemCodes[(error as { code?: string }).code ?? ""];
+  }
+  return undefined;
+}
+
+function isFailure(value: unknown): value is Failure {
+  return typeof value === "object" && value !== null && "code" in value && "hint" in value && "detail" in value;
+}

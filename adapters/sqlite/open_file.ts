@@ -1,0 +1,144 @@
+import { realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { WriterFaults } from "./commands.ts";
+import { classify, failure } from "./failure.ts";
+import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+
+/** The opened file, for the one who writes it. */
+export interface OpenFile {
+  readonly db: DatabaseSync;
+  readonly path: string;
+  readonly epoch: number;
+  close(): void;
+}
+
+/** Where a path leads: two names of one file must not pass for two files. */
+export function realPath(path: string): string {
+  const whole = resolve(path);
+  try {
+    return realpathSync(whole);
+  } catch {
+    try {
+      return join(realpathSync(dirname(whole)), basename(whole));
+    } catch {
+      return whole; // opening it will say what is wrong
+    }
+  }
+}
+
+/**
+ * Locks, checks and prepares the file, making it when it is not there.
+ * @throws {Failure}
+ */
+export function openFile(path: string, newEpoch: number, { maxPages }: WriterFaults): OpenFile {
+  let lock: DatabaseSync | undefined;
+  let db: DatabaseSync | undefined;
+  try {
+    // A path that leads nowhere is told apart first: sqlite only says that it can't open it.
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() ?? statSync(dirname(path)).isDirectory()) lock = takeLock(path);
+    else throw failure("bad-config", "not a file");
+    db = new DatabaseSync(path);
+    check(db, path);
+    run(db, "PRAGMA busy_timeout = 5000");
+    run(db, "PRAGMA trusted_schema = OFF");
+    run(db, "PRAGMA cell_size_check = ON");
+    run(db, "PRAGMA journal_mode = WAL");
+    run(db, "PRAGMA synchronous = FULL");
+    // macOS only: fsync alone does not reach the disk there.
+    run(db, "PRAGMA fullfsync = ON");
+    run(db, "PRAGMA checkpoint_fullfsync = ON");
+    const epoch = prepare(db, newEpoch);
+    if (maxPages !== undefined) run(db, `PRAGMA max_page_count = ${Math.floor(maxPages)}`);
+    const opened = { db, lock };
+    return {
+      db,
+      path,
+      epoch,
+      close() {
+        opened.db.close();
+        opened.lock.close();
+      },
+    };
+  } catch (error) {
+    const found = classify(error, path, "storage-corrupt");
+    for (const opened of [db, lock]) {
+      try {
+        opened?.close();
+      } catch {
+        // what it was opened for already failed
+      }
+    }
+    throw found;
+  }
+}
+
+/** Holds a lock of the operating system, which ends with this process however it ends. */
+function takeLock(path: string): DatabaseSync {
+  let lock: DatabaseSync;
+  try {
+    lock = new DatabaseSync(`${path}-lock`);
+  } catch (error) {
+    throw classify(error, path, "storage-readonly");
+  }
+  try {
+    run(lock, "PRAGMA journal_mode = MEMORY");
+    run(lock, "BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/** Refuses, before anything is changed, what is not ours, comes from a newer version, or was cut short. */
+function check(db: DatabaseSync, path: string): void {
+  const value = (name: string) => Number(Object.values(db.prepare(`PRAGMA ${name}`).get()!)[0]);
+  const objects = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()!.n;
+  if (objects === 0) return;
+  if (value("application_id") !== APPLICATION_ID) throw failure("storage-corrupt", "another application's file");
+  const version = value("user_version");
+  if (version > SCHEMA_VERSION) throw failure("storage-version", `schema ${version}, this version knows ${SCHEMA_VERSION}`);
+  if (version < 1 || fingerprint(db) !== expectedFingerprint()) {
+    throw failure("storage-corrupt", "the tables are not as they were made");
+  }
+  // Small files are looked through whole; for large ones that would take longer than a start may.
+  if (statSync(path).size > 16 * 1024 * 1024) return;
+  const [first] = db.prepare("PRAGMA quick_check(1)").all();
+  if (first?.quick_check !== "ok") throw failure("storage-corrupt", String(first?.quick_check));
+}
+
+function fingerprint(db: DatabaseSync): string {
+  return JSON.stringify(db.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY name").all());
+}
+
+function expectedFingerprint(): string {
+  const db = new DatabaseSync(":memory:");
+  try {
+    db.exec(SCHEMA);
+    return fingerprint(db);
+  } finally {
+    db.close();
+  }
+}
+
+/** Makes the tables of a new file and brings an old one back from where its last process left it. Answers the epoch. */
+function prepare(db: DatabaseSync, newEpoch: number): number {
+  run(db, "BEGIN IMMEDIATE");
+  if (db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()!.n === 0) {
+    db.exec(SCHEMA);
+    db.prepare("INSERT INTO meta VALUES ('epoch', ?)").run(newEpoch);
+    run(db, `PRAGMA application_id = ${APPLICATION_ID}`);
+    run(db, `PRAGMA user_version = ${SCHEMA_VERSION}`);
+  }
+  run(db, "UPDATE push SET status = 'pending' WHERE status = 'sending'");
+  const row = db.prepare("SELECT value FROM meta WHERE name = 'epoch'").get();
+  run(db, "COMMIT");
+  if (row === undefined) throw failure("storage-corrupt", "no epoch");
+  return Number(row.value);
+}
+
+/** Like `exec` for one statement, but on Deno its errors carry sqlite's result code. */
+export function run(db: DatabaseSync, sql: string): void {
+  db.prepare(sql).all();
+}

@@ -1,0 +1,25 @@
+import type { OutboxRow } from "../../src/ports/outbox.ts";
+import type { Urgency } from "../../src/protocol/message.ts";
+
+/** A row of the table `push` as the port shows it. */
+export function readRow(row: Record<string, unknown>): OutboxRow {
+  return {
+    id: String(row.id),
+    userId: String(row.user),
+    deviceId: String(row.device),
+    targetId: String(row.target),
+    topic: String(row.topic),
+    position: { epoch: Number(row.epoch), offset: Number(row.position) },
+    messageId: String(row.message),
+    urgency: String(row.urgency) as Urgency,
+    dueAt: Number(row.due),
+    expiresAt: Number(row.expires),
+    held: row.held === 1,
+    coalesced: row.coalesced === 1,
+    rule: String(row.rule),
+    status: String(row.status) as OutboxRow["status"],
+    attempts: Number(row.attempts),
+    note: row.note === null ? undefined : String(row.note),
+    changedAt: Number(row.changed),
+  };
+}

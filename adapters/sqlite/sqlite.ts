@@ -1,0 +1,35 @@
+/**
+ * Keeps logs, users and pushes in one sqlite file, for an engine that runs as one process on Node (≥22.13) or Deno.
+ * @module
+ */
+import type { Retention, Storage } from "../../src/ports/storage.ts";
+import { sqliteWith } from "./sqlite_with.ts";
+
+/** How much a sqlite file keeps. */
+export interface SqliteOptions {
+  retention?: Retention;
+}
+
+/**
+ * A storage in the sqlite file at `path`, which is made when it is not there; beside it lie `-wal`, `-shm` and `-lock` files.
+ *
+ * Receipts say `durable: true`: the entry is synced (WAL, `synchronous=FULL`) before the publish resolves, and survives a crash
+ * of the process and a power loss, as far as the disk keeps its word. Writing and syncing happen on a thread of its own, many
+ * publishes at a time; a slow disk delays publishes, not the event loop. One engine at a time may have the file open; the lock
+ * ends with its process, however that ends.
+ *
+ * Opening throws a {@link PeykError}: `storage-locked` (another engine has the file), `storage-corrupt` (damaged, or no file of
+ * Peyk's; files up to 16 MiB are looked through whole), `storage-version` (from a newer version), `storage-readonly`,
+ * `storage-full`, `bad-config` (the folder is not there).
+ * A publish that can't be written rejects with `storage-full` or `unavailable`; after a failed sync nothing more is written until
+ * the storage is opened again, for nobody can know what the disk took.
+ *
+ * @throws {PeykError} `bad-config`
+ * @example
+ * ```ts
+ * const engine = await createEngine({ storage: sqlite("peyk.db"), insecure: true });
+ * ```
+ */
+export function sqlite(path: string, options: SqliteOptions = {}): Storage {
+  return sqliteWith(path, options.retention ?? {}, {});
+}

@@ -1,0 +1,62 @@
+import type { OpenStorage, Retention, Storage } from "../../src/ports/storage.ts";
+import { PeykError } from "../../src/protocol/errors.ts";
+import type { WriterFaults } from "./commands.ts";
+import { SqliteLogs } from "./logs.ts";
+import { realPath } from "./open_file.ts";
+import { SqliteOutbox } from "./outbox.ts";
+import { Reader } from "./reader.ts";
+import { SqliteUsers } from "./users.ts";
+import { SqliteWork } from "./work.ts";
+import { Writer } from "./writer.ts";
+
+/** Entries kept per topic unless `retention` says otherwise. */
+const MAX_ENTRIES = 10_000;
+/** How long an idempotency key is remembered unless `retention` says otherwise. */
+const IDEMPOTENCY_MS = 24 * 3600_000;
+
+/** `sqlite` on a disk that may be slow, full or failing: for tests and benchmarks. Not exported by the package. */
+export function sqliteWith(path: string, retention: Retention, faults: WriterFaults): Storage {
+  const { maxEntries = MAX_ENTRIES, idempotencyMs = IDEMPOTENCY_MS } = retention;
+  if (!Number.isSafeInteger(maxEntries) || maxEntries < 1 || !(idempotencyMs >= 0)) {
+    throw new PeykError("bad-config", "retention: maxEntries is a whole number from 1, idempotencyMs a number from 0", {
+      hint: "Leave a field out to get its default.",
+    });
+  }
+  if (path === "" || path.startsWith(":") || path.includes("\0")) {
+    throw new PeykError("bad-config", "sqlite: not the path of a file", {
+      hint: 'Name a file, like "peyk.db". To keep nothing use memory().',
+    });
+  }
+  return {
+    async open(context): Promise<OpenStorage> {
+      const file = realPath(path);
+      // Of this life of all logs. Within 32 bits: it travels with every entry, and msgpack takes 5 bytes for that instead of 9.
+      const newEpoch = 1 + Math.floor(context.random.fraction() * 0xffff_ffff);
+      const { writer, epoch } = await Writer.open({ path: file, maxEntries, idempotencyMs, epoch: newEpoch, faults });
+      let reader: Reader | undefined;
+      try {
+        const read = reader = new Reader(file);
+        return read.now(() => {
+          const work = new SqliteWork(context, epoch, writer, read);
+          const logs = new SqliteLogs(context, epoch, writer, read, work);
+          return {
+            transport: logs,
+            history: logs,
+            work,
+            users: new SqliteUsers(context, writer, read),
+            outbox: new SqliteOutbox(context, writer, read),
+            async close() {
+              await work.close();
+              read.close();
+              await writer.close();
+            },
+          };
+        });
+      } catch (error) {
+        reader?.close();
+        await writer.close();
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { Buffer } from "node:buffer";
+import type { StatementSync } from "node:sqlite";
+import type { NewOutboxRow } from "../../src/ports/outbox.ts";
+import type { StorageContext } from "../../src/ports/storage.ts";
+import type { Page, UserRecord, Users } from "../../src/ports/users.ts";
+import type { Topic } from "../../src/protocol/names.ts";
+import type { Reader } from "./reader.ts";
+import { Lookup } from "./schema.ts";
+import type { Writer } from "./writer.ts";
+
+/** Users in the file. */
+export class SqliteUsers implements Users {
+  readonly #context: StorageContext;
+  readonly #writer: Writer;
+  readonly #reader: Reader;
+  /** Nodes, and until when (monotonic) they live. Not in the file: who reopens it is alone with it. */
+  readonly #leases = new Map<string, number>();
+  readonly #user: StatementSync;
+  readonly #names: StatementSync;
+  readonly #unseen: StatementSync;
+  readonly #nextNode: StatementSync;
+
+  constructor(context: StorageContext, writer: Writer, reader: Reader) {
+    this.#context = context;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#user = reader.prepare("SELECT version, record FROM user WHERE name = ?");
+    this.#names = reader.prepare("SELECT user FROM lookup WHERE kind = ? AND key = ? AND user > ? ORDER BY user LIMIT ?");
+    // Few are unseen for long, so finding them costs less than going through all names.
+    this.#unseen = reader.prepare(
+      "SELECT name FROM user INDEXED BY user_seen WHERE seen < ? AND name > ? ORDER BY name LIMIT ?",
+    );
+    this.#nextNode = reader.prepare("SELECT key FROM lookup WHERE kind = ? AND key > ? ORDER BY key LIMIT 1");
+  }
+
+  get(userId: string): Promise<UserRecord | undefined> {
+    return this.#reader.run(() => {
+      const row = this.#user.get(userId);
+      if (row === undefined) return undefined;
+      return { ...JSON.parse(String(row.record)) as UserRecord, version: Number(row.version) };
+    });
+  }
+
+  async put(record: UserRecord, rows: readonly NewOutboxRow[] = []): Promise<number | undefined> {
+    const { userId, version, seenAt } = record;
+    // A user who was removed and comes back must not pass for the former one, so versions don't begin at 1.
+    const next = version === 0 ? 1 + Math.floor(this.#context.random.fraction() * 0xffff_ffff) : version + 1;
+    const keys = JSON.stringify(lookupKeys(record));
+    const text = JSON.stringify({ ...record, version: undefined });
+    const now = this.#context.clock.now();
+    const stored = await this.#writer.send({ kind: "put", userId, version, next, seenAt, keys, record: text, rows, now });
+    return stored ? next : undefined;
+  }
+
+  remove(userId: string, version: number): Promise<boolean> {
+    return this.#writer.send({ kind: "remove", userId, version, now: this.#context.clock.now() });
+  }
+
+  awayMembers(topic: Topic, page: Page): Promise<string[]> {
+    return this.#reader.run(() => this.#find(Lookup.away, topic, page));
+  }
+
+  holders(what: { deviceId: string } | { targetId: string }): Promise<string[]> {
+    const all: Page = { after: undefined, limit: -1 };
+    return this.#reader.run(() =>
+      "deviceId" in what ? this.#find(Lookup.deviceId, what.deviceId, all) : this.#find(Lookup.targetId, what.targetId, all)
+    );
+  }
+
+  unseenSince(before: number, { after, limit }: Page): Promise<string[]> {
+    return this.#reader.run(() => this.#unseen.all(before, after ?? "", limit).map(({ name }) => String(name)));
+  }
+
+  lease(node: string, ms: number): Promise<void> {
+    this.#leases.set(node, this.#context.clock.elapsed() + ms);
+    return Promise.resolve();
+  }
+
+  orphans(page: Page): Promise<string[]> {
+    return this.#reader.together(() => {
+      const now = this.#context.clock.elapsed();
+      const names = new Set<string>();
+      let node = "";
+      for (let row = this.#nextNode.get(Lookup.node, node); row; row = this.#nextNode.get(Lookup.node, node)) {
+        node = String(row.key);
+        if ((this.#leases.get(node) ?? -Infinity) > now) continue;
+        for (const name of this.#find(Lookup.node, node, page)) names.add(name);
+      }
+      if (names.size <= page.limit) return [...names];
+      return [...names].sort(byBytes).slice(0, page.limit);
+    });
+  }
+
+  #find(kind: number, key: string, { after, limit }: Page): string[] {
+    return this.#names.all(kind, key, after ?? "", limit).map(({ user }) => String(user));
+  }
+}
+
+/** What the file finds this user by, in an order that stays the same while the keys do. */
+function lookupKeys({ subscriptions, sessions }: UserRecord): [kind: number, key: string][] {
+  const keys = new Map<string, [number, string]>();
+  const add = (kind: number, key: string) => void keys.set(`${kind} ${key}`, [kind, key]);
+  if (sessions.some(({ node }) => node === null)) {
+    for (const topic of Object.keys(subscriptions)) add(Lookup.away, topic);
+  }
+  for (const { deviceId, targets, node } of sessions) {
+    add(Lookup.deviceId, deviceId);
+    for (const { id } of targets) add(Lookup.targetId, id);
+    if (node !== null) add(Lookup.node, node);
+  }
+  return [...keys.values()];
+}
+
+/** The order in which sqlite compares text: by its bytes. */
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}

@@ -1,0 +1,59 @@
+/** A process that uses a sqlite storage, for tests that kill it or look at how it ends. `child.ts <what> <path>`. */
+import { writeSync } from "node:fs";
+import { createManualClock } from "../../adapters/conformance/conformance.ts";
+import { newRow, user } from "../../adapters/conformance/records.ts";
+import { sqlite } from "../../adapters/sqlite/sqlite.ts";
+
+const [what, path] = process.argv.slice(2) as [string, string];
+const random = { id: () => crypto.randomUUID(), fraction: Math.random };
+const storage = await sqlite(path).open({ clock: createManualClock(), logger: console, random }).catch((error) => {
+  say(error.code);
+  process.exit(1);
+});
+
+if (what === "hold") {
+  say("opened");
+  setInterval(() => {}, 1_000);
+}
+if (what === "leave" || what === "close") {
+  await storage.transport.publish("sara/default", Uint8Array.of(1), { key: "key", expiresAt: 1e15 });
+  if (what === "close") await storage.close();
+  say("done");
+}
+if (what === "write") {
+  for (let publisher = 0; publisher < 16; publisher++) void publish(publisher);
+  void put();
+}
+
+/** Says of each entry that it was accepted, once it was. */
+async function publish(publisher: number): Promise<void> {
+  for (let index = 0;; index++) {
+    const key = `${publisher}-${index}`;
+    const { position } = await storage.transport.publish(`user-${publisher}/default`, new TextEncoder().encode(key), {
+      key,
+      expiresAt: 1e15,
+    });
+    say(`entry ${publisher} ${position!.epoch} ${position!.offset} ${key}`);
+  }
+}
+
+async function put(): Promise<void> {
+  let version = 0;
+  for (let index = 0;; index++) {
+    version = (await storage.users.put(user("sara", { version, seenAt: index }), [newRow(`row-${index}`, { messageId: "m" })]))!;
+    say(`row row-${index}`);
+  }
+}
+
+/** Writes a line before it returns, so that a kill can't come between. */
+function say(line: string): void {
+  while (true) {
+    try {
+      writeSync(1, `${line}\n`);
+      return;
+    } catch (error) {
+      // The pipe is full until the other side reads.
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
+    }
+  }
+}

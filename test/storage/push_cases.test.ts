@@ -1,0 +1,188 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, test } from "vitest";
+import { pushProviderCases, type PushService, type PushStage, runPushCase } from "../../adapters/conformance/conformance.ts";
+import type { PushProvider, PushResult } from "../../src/ports/push_provider.ts";
+
+const token = "a-token-that-nobody-else-has";
+const answers: Partial<Record<PushService, number>> = {
+  accepting: 201,
+  "target-gone": 410,
+  refusing: 400,
+  busy: 429,
+  failing: 500,
+};
+
+/** A provider as small as can be. */
+function createProvider(url: string): PushProvider {
+  return {
+    name: "plain",
+    async send(_token, notification, { signal }): Promise<PushResult> {
+      const body = JSON.stringify(notification);
+      if (body.length > 4_096) return { verdict: "rejected", reason: "too large" };
+      try {
+        const response = await fetch(url, { method: "POST", body, signal });
+        await response.body?.cancel();
+        if (response.ok) return { verdict: "sent" };
+        const reason = String(response.status);
+        if (response.status === 410) return { verdict: "gone", reason };
+        if (response.status === 400) return { verdict: "rejected", reason };
+        const after = Number(response.headers.get("retry-after"));
+        return { verdict: "retry", reason, ...after > 0 ? { afterMs: after * 1_000 } : {} };
+      } catch {
+        return { verdict: "retry", reason: "no answer" };
+      }
+    },
+  };
+}
+
+async function start(service: PushService, spoil: (provider: PushProvider) => PushProvider): Promise<PushStage> {
+  let requests = 0;
+  const server = createServer((_, response) => {
+    requests++;
+    const status = answers[service];
+    if (status !== undefined) response.writeHead(status, status === 429 ? { "retry-after": "7" } : {}).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const close = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  if (service === "unreachable") await close();
+  return {
+    provider: spoil(createProvider(url)),
+    token,
+    requests: () => requests,
+    close: service === "unreachable" ? () => Promise.resolve() : close,
+  };
+}
+
+describe("a push provider that keeps to the port", () => {
+  for (const one of pushProviderCases()) {
+    test(one.name, () => runPushCase(one, (service) => start(service, (provider) => provider)));
+  }
+});
+
+/** Each spoils a sound provider's verdict or way of asking. */
+const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider) => PushProvider]> = {
+  "throws instead of giving a verdict": [
+    "says retry when the service is not there",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        if (result.verdict === "retry") throw new Error(result.reason);
+        return result;
+      },
+    }),
+  ],
+  "tries again by itself": [
+    "says retry when the service failed",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "retry" ? await provider.send(...what) : result;
+      },
+    }),
+  ],
+  "takes a dead target for a bad notification": [
+    "says gone when the target is dead",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "gone" ? { ...result, verdict: "rejected" } : result;
+      },
+    }),
+  ],
+  "takes what was refused for sent": [
+    "says rejected when the service will never take it",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "rejected" ? { verdict: "sent" } : result;
+      },
+    }),
+  ],
+  "never says sent": [
+    "says sent when the service took it",
+    (provider) => ({ ...provider, send: () => Promise.resolve({ verdict: "retry", reason: "" }) }),
+  ],
+  "keeps to itself when to come again": [
+    "passes on when to come again",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const { afterMs: _, ...result } = await provider.send(...what) as PushResult & { afterMs?: number };
+        return result as PushResult;
+      },
+    }),
+  ],
+  "rejects when it is aborted": [
+    "gives up when it is told to, and says retry",
+    (provider) => ({
+      ...provider,
+      async send(token, notification, { signal }) {
+        const result = await provider.send(token, notification, { signal });
+        signal.throwIfAborted();
+        return result;
+      },
+    }),
+  ],
+  "does not heed the signal": [
+    "does not begin when it was told to give up before",
+    (provider) => ({
+      ...provider,
+      send: (token, notification) => provider.send(token, notification, { signal: new AbortController().signal }),
+    }),
+  ],
+  "sends whatever the size": [
+    "rejects what is too large without asking",
+    (provider) => ({
+      ...provider,
+      send: (token, notification, options) => provider.send(token, { ...notification, alert: {} }, options),
+    }),
+  ],
+  "can't send what shows nothing": [
+    "sends what shows nothing, and what stands for many",
+    (provider) => ({
+      ...provider,
+      send: (token, notification, options) =>
+        notification.alert
+          ? provider.send(token, notification, options)
+          : Promise.resolve({ verdict: "rejected", reason: "no alert" }),
+    }),
+  ],
+  "tells the token": [
+    "never tells a token",
+    (provider) => ({
+      ...provider,
+      async send(token, ...what) {
+        const result = await provider.send(token, ...what);
+        return result.verdict === "sent" ? { ...result, info: `to ${token}` } : result;
+      },
+    }),
+  ],
+  "finds fault with its own tokens": [
+    "has a plain name, takes its own tokens and says what is wrong with others",
+    (provider) => ({ ...provider, tokenFault: () => "no" }),
+  ],
+};
+
+describe("a push provider is caught that", () => {
+  for (const [defect, [caughtBy, spoil]] of Object.entries(defects)) {
+    test(defect, async () => {
+      const one = pushProviderCases().find(({ name }) => name === caughtBy)!;
+      await expect(runPushCase(one, (service) => start(service, spoil))).rejects.toThrow();
+    });
+  }
+});
+
+test("every push case catches somebody", () => {
+  const catching = new Set(Object.values(defects).map(([caughtBy]) => caughtBy));
+  expect(pushProviderCases().map(({ name }) => name).filter((name) => !catching.has(name))).toEqual([]);
+});
