@@ -1,0 +1,98 @@
+/** Who competes under which runtime. */
+export interface Contender {
+  peer: PeerName;
+  runtime: Runtime;
+  /** The second run of the same peer: what differs between the two is noise. */
+  again: boolean;
+}
+
+export const PEERS = ["peyk", "ws", "ws-batched", "bare", "socket.io"] as const;
+export type PeerName = (typeof PEERS)[number];
+export type Runtime = "node" | "deno";
+
+/** How a contender is named. */
+export function nameOf({ peer, runtime, again }: Contender): string {
+  return `${peer}${runtime === "deno" ? " (Deno)" : ""}${again ? ", again" : ""}`;
+}
+
+/** One size of payload in one size of burst. */
+export interface Load {
+  payloadBytes: number;
+  /** Messages published in one tick. */
+  burst: number;
+}
+
+/** How long and how hard everything is measured. */
+export interface Plan {
+  rounds: number;
+  /** The first contender runs a second time in each round. */
+  again: boolean;
+  subscribers: number;
+  loads: Load[];
+  /** Published as fast as it goes, before the first load: lets the just-in-time compilers settle. */
+  warmUpMs: number;
+  /** Published as fast as it goes, first part of each load: not counted in the figures, though its deliveries are verified. */
+  leadInMs: number;
+  /** The part that is counted. */
+  floodMs: number;
+  /** The part at a fixed rate, for latency. */
+  steadyMs: number;
+  /** Messages a second in the part at a fixed rate, whatever the burst. */
+  steadyRate: number;
+  /** In how many of the rounds memory is measured. */
+  idleRounds: number;
+  /** Connections that sit idle while memory is read. So many that what the process itself grows by hardly counts. */
+  idle: number;
+  /** Connections that are there when memory is read for the first time: the code has run once by then. */
+  idleBefore: number;
+}
+
+export const FULL: Plan = {
+  rounds: 7,
+  again: true,
+  subscribers: 1_000,
+  loads: [
+    { payloadBytes: 64, burst: 1 },
+    { payloadBytes: 64, burst: 16 },
+    { payloadBytes: 1024, burst: 1 },
+    { payloadBytes: 1024, burst: 16 },
+  ],
+  warmUpMs: 500,
+  leadInMs: 200,
+  floodMs: 1_000,
+  steadyMs: 1_200,
+  steadyRate: 40,
+  idleRounds: 3,
+  idle: 5_000,
+  idleBefore: 100,
+};
+
+export const QUICK: Plan = {
+  ...FULL,
+  rounds: 3,
+  loads: FULL.loads.filter((load) => load.payloadBytes === 64),
+  warmUpMs: 200,
+  leadInMs: 100,
+  floodMs: 250,
+  steadyMs: 300,
+  idleRounds: 1,
+  again: false,
+};
+
+/** The contenders in their standing order, and the first one once more if the plan says so. */
+export function lineUp(peers: readonly PeerName[], plan: Plan): Contender[] {
+  const contenders = PEERS.filter((peer) => peers.includes(peer)).flatMap((peer): Contender[] =>
+    peer === "peyk"
+      ? [{ peer, runtime: "node", again: false }, { peer, runtime: "deno", again: false }]
+      : [{ peer, runtime: "node", again: false }]
+  );
+  const second = plan.again ? contenders.slice(0, 1) : [];
+  return [...contenders, ...second.map((first) => ({ ...first, again: true }))];
+}
+
+/** The order of one round: rotated each time, and backwards every other time, so that nobody always follows the same one. */
+export function orderOf<T>(contenders: readonly T[], round: number): T[] {
+  const shift = round % contenders.length;
+  const rotated = [...contenders.slice(shift), ...contenders.slice(0, shift)];
+  return round % 2 === 0 ? rotated : rotated.reverse();
+}

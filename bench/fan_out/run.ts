@@ -1,0 +1,102 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { measureIdle, measureLoads } from "./measure.ts";
+import { FULL, lineUp, nameOf, orderOf, type PeerName, PEERS, type Plan, QUICK } from "./plan.ts";
+import { plot } from "./plot.ts";
+import { Progress } from "./progress.ts";
+import { type Results, rowsOf } from "./results.ts";
+import { surroundings } from "./surroundings.ts";
+import { tables } from "./table.ts";
+import { noteLines, targetLines } from "./targets.ts";
+
+// npm run bench [-- --quick --json FILE --svg FILE --peers a,b --rounds N]: what does it cost to bring a message to 1,000 sockets?
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    svg: { type: "string", default: join(import.meta.dirname, "../fan_out.svg") },
+    peers: { type: "string", default: PEERS.join(",") },
+    rounds: { type: "string" },
+  },
+});
+
+const plan = planOf(flags.quick ? QUICK : FULL, flags.rounds);
+const peers = peersOf(flags.peers);
+const around = surroundings();
+const results = await runRounds(plan, peers).catch((error: Error) => fail(error.message, 1));
+report();
+
+function planOf(plan: Plan, rounds: string | undefined): Plan {
+  if (rounds === undefined) return plan;
+  const count = Number(rounds);
+  if (!Number.isInteger(count) || count < 1) fail(`--rounds takes a whole number from 1, not "${rounds}".`);
+  return { ...plan, rounds: count };
+}
+
+function peersOf(list: string): PeerName[] {
+  const names = list.split(",");
+  const unknown = names.find((name) => !(PEERS as readonly string[]).includes(name));
+  if (unknown !== undefined) fail(`There is no peer "${unknown}". Peers are ${PEERS.join(", ")}.`);
+  return names as PeerName[];
+}
+
+function fail(reason: string, code = 2): never {
+  console.error(reason);
+  process.exit(code);
+}
+
+/** Everyone once per round, each time in another order; then the next round. */
+async function runRounds(plan: Plan, peers: readonly PeerName[]): Promise<Results[]> {
+  const contenders = lineUp(peers, plan);
+  const results = contenders.map((contender): Results => ({ contender, rounds: [], rss: [] }));
+  const idlers = contenders.filter(({ again }) => !again).length;
+  const progress = new Progress(plan.rounds * contenders.length + Math.min(plan.idleRounds, plan.rounds) * idlers);
+  // Where there is a file system in memory, the tally belongs there.
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "peyk-bench-"));
+  try {
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const { contender, rounds, rss } of orderOf(results, round)) {
+        progress.step(`round ${round + 1}, ${nameOf(contender)}`);
+        rounds.push(await measureLoads(contender, plan, folder));
+        if (round >= plan.idleRounds || contender.again) continue;
+        progress.step(`round ${round + 1}, ${nameOf(contender)}, idle`);
+        rss.push(await measureIdle(contender, plan, folder));
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+    progress.end();
+  }
+  return results;
+}
+
+function report(): void {
+  const deliveries = results.flatMap(({ rounds }) => rounds.flat()).reduce((sum, sample) => sum + sample.deliveries, 0);
+  console.log(`${tables(results, plan)}
+
+machine   ${around.machine}
+versions  ${around.versions}
+commit    ${around.commit}
+command   ${around.command}
+
+${plan.subscribers} subscribers, ${plan.rounds} rounds, medians; spread is least to most. ${
+    deliveries.toLocaleString("en")
+  } deliveries were counted, none is missing.
+Loopback charges the receiver's TCP work to the sender, the same for everybody. Method: bench/README.md.
+
+${[...targetLines(results, plan), "", ...noteLines(results, plan)].join("\n")}`);
+  const captions = [
+    around.machine,
+    around.versions,
+    `commit ${around.commit}, medians of ${plan.rounds} rounds; the thin line spans them`,
+  ];
+  writeFileSync(flags.svg, plot(results, plan, captions));
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(rowsOf(results, plan), null, 2)}\n`);
+  if (results.some(({ rounds }) => rounds.flat().some((sample) => sample.void))) {
+    console.log("\nIn void rounds the receiver was the bottleneck: their figures are left out.");
+  }
+}

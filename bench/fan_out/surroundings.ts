@@ -1,0 +1,53 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { cpus, loadavg, platform, release, totalmem } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+/** Where, with what and of what the figures are: printed with each table. */
+export interface Surroundings {
+  machine: string;
+  versions: string;
+  commit: string;
+  command: string;
+}
+
+export function surroundings(): Surroundings {
+  const cores = cpus();
+  const load = loadavg()[0]!.toFixed(2);
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return {
+    machine: `${cores.length} × ${
+      cores[0]?.model.trim()
+    }, ${memory} GiB, ${platform()} ${release()}, load average at start ${load}`,
+    versions: `node ${process.versions.node}, deno ${denoVersion()}, ws ${versionOf("node_modules/ws")}, ` +
+      `socket.io ${versionOf("node_modules/socket.io")}, peyk ${versionOf(".")}`,
+    commit: commit(),
+    command: ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
+  };
+}
+
+function versionOf(folder: string): string {
+  return JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8")).version;
+}
+
+function denoVersion(): string {
+  return /deno (\S+)/.exec(run("deno", "--version"))?.[1] ?? "absent";
+}
+
+function commit(): string {
+  const name = run("git", "-C", ROOT, "rev-parse", "--short", "HEAD").trim();
+  const changed = run("git", "-C", ROOT, "status", "--porcelain").trim() !== "";
+  return name === "" ? "unknown" : changed ? `${name} with uncommitted changes` : name;
+}
+
+/** What a command prints; nothing when it can't be run. */
+function run(command: string, ...args: string[]): string {
+  try {
+    return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  } catch {
+    return "";
+  }
+}
