@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { Child } from "./child.ts";
 import { now } from "./clock.ts";
 import type { PhaseOptions } from "./phase.ts";
@@ -81,7 +82,7 @@ async function open({ server, receiver }: Pair, from: number, to: number): Promi
 const NODE_FLAGS = ["--expose-gc", "--conditions=peyk-source", "--disable-warning=ExperimentalWarning"];
 
 function here(file: string): string {
-  return join(import.meta.dirname, file);
+  return fileURLToPath(new URL(file, import.meta.url));
 }
 
 function startServer({ peer, runtime }: Contender, tally: string): Child {

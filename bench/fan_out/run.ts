@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { measureIdle, measureLoads } from "./measure.ts";
 import { FULL, lineUp, nameOf, orderOf, type PeerName, PEERS, type Plan, QUICK } from "./plan.ts";
@@ -18,7 +19,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "string" },
-    svg: { type: "string", default: join(import.meta.dirname, "../fan_out.svg") },
+    svg: { type: "string", default: fileURLToPath(new URL("../fan_out.svg", import.meta.url)) },
     peers: { type: "string", default: PEERS.join(",") },
     rounds: { type: "string" },
   },

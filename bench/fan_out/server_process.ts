@@ -73,9 +73,10 @@ async function start(name: PeerName): Promise<Peer> {
 
 /** Resident memory once the garbage is out. */
 async function rss(): Promise<number> {
-  if (globalThis.gc === undefined) throw new Error("start with --expose-gc");
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) throw new Error("start with --expose-gc");
   for (let pass = 0; pass < 5; pass++) {
-    globalThis.gc();
+    gc();
     await sleep(20);
   }
   return process.memoryUsage().rss;

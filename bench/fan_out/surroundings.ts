@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { cpus, loadavg, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 
-const ROOT = join(import.meta.dirname, "../..");
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Where, with what and of what the figures are: printed with each table. */
 export interface Surroundings {

@@ -13,7 +13,7 @@ import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { withProgressOf } from "./progress.ts";
 import type { PushCancellation } from "./push_requests.ts";
-import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import { newUser, sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
 
@@ -46,6 +46,7 @@ export interface AttachParts {
 
 /** Where a device goes on in a topic. */
 interface Place {
+  readonly feed: Feed<Reader>;
   readonly progress: Progress;
   readonly recovered: boolean;
 }
@@ -66,73 +67,57 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, attended, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, clock, counters, node, records, roster } = this.#parts;
+    const { actor, catchUp, counters, records, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
       return outlet.close(CloseCode.replaced, "a newer connection has the session");
     }
-    const fresh = { value: false };
-    const record = await records.updateHeld(userId, (stored) => {
-      // What the devices that are here have acked since the store was last told.
-      const current = roster.of(userId).reduce(withProgressOf, stored);
-      const session = sessionOf(current, deviceId);
-      fresh.value = session === undefined;
-      const attached: SessionRecord = {
-        ...(session ?? { deviceId, targets: [], progress: {} }),
-        generation: (session?.generation ?? 0) + 1,
-        node,
-        changedAt: clock.now(),
-      };
-      return { record: { ...withSession(withOwnDefault(current), attached), seenAt: clock.now() } };
+    // First everything that can fail, then the record, then what can't: a session that the store calls ours is held here.
+    const known = this.#current(await records.store.get(userId) ?? newUser(userId));
+    const places = await this.#places(known, deviceId, cursors);
+    const record = await this.#write(userId, places, (stored) => {
+      const current = this.#current(stored);
+      return { ...withSession(current, this.#attached(sessionOf(current, deviceId), deviceId)), seenAt: this.#parts.clock.now() };
     });
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, deviceId, stored.generation, before?.state ?? actor.stepper.start);
-    const recovery: Recovery[] = [];
-    const topics = Object.keys(record.subscriptions);
-    // Feeds are open before their heads are looked at: nothing falls between. What need not wait is not awaited: at a thousand
-    // handshakes a second the promises alone would make the heap grow.
-    const feeds = topics.map((topic) => this.#parts.hub.open(topic));
-    session.readers = new Array<Reader>(feeds.length);
-    for (const [index, opened] of feeds.entries()) {
-      const feed = opened instanceof Promise ? await opened : opened;
-      const cursor = cursors.find(({ topic }) => topic === feed.topic);
-      const placed = this.#place(feed, progressOf(record, stored, feed.topic), cursor, fresh.value);
-      const place = placed instanceof Promise ? await placed : placed;
-      session.readers[index] = new Reader(session, feed, place.progress);
-      recovery.push({ topic: feed.topic, epoch: place.progress.epoch, offset: place.progress.acked, recovered: place.recovered });
-      if (!place.recovered) counters.gaps++;
-    }
     if (before !== undefined) this.dismantle(before, CloseCode.replaced, "a newer connection took the session");
-    this.#enlist(session, stored);
+    this.#enlist(session, stored, places);
     session.outlet = outlet;
     counters.attached++;
     actor.raise(session, visible ? SessionEvent["attach.visible"] : SessionEvent["attach.background"]);
     if (attended && visible) actor.raise(session, SessionEvent.attended);
-    ready(session, recovery);
+    ready(
+      session,
+      places.map(({ feed: { topic }, progress: { epoch, acked }, recovered }) => {
+        if (!recovered) counters.gaps++;
+        return { topic, epoch, offset: acked, recovered };
+      }),
+    );
     catchUp.resume(session);
   }
 
-  /** A session of a node that died, or of this one's last life: held as recent, so that it can come back or be decided for. */
+  /** A user's sessions of a node that died, or of this one's last life: held as recent, so that they can come back or be decided for. */
   async restore(userId: string): Promise<void> {
-    const { actor, clock, hub, node, records, roster } = this.#parts;
+    const { actor, node, records, roster } = this.#parts;
     await records.exclusively(userId, async () => {
-      const orphaned = (session: SessionRecord): boolean =>
-        session.node !== null && session.node !== node && roster.find(userId, session.deviceId) === undefined;
-      const record = await records.updateHeld(userId, (stored) => {
-        if (!stored.sessions.some(orphaned)) return undefined;
-        const sessions = stored.sessions.map((session) =>
-          orphaned(session) ? { ...session, node, changedAt: clock.now() } : session
-        );
-        return { record: { ...stored, sessions } };
-      });
-      for (const stored of record.sessions) {
-        if (stored.node !== node || roster.find(userId, stored.deviceId) !== undefined) continue;
-        const session = new Session(userId, stored.deviceId, stored.generation, actor.stepper.start);
-        for (const topic of Object.keys(record.subscriptions)) {
-          const feed = await hub.open(topic);
-          session.readers.push(new Reader(session, feed, progressOf(record, stored, topic)));
+      const known = await records.store.get(userId);
+      for (const { deviceId, node: former } of known?.sessions ?? []) {
+        if (former === null || former === node || roster.find(userId, deviceId) !== undefined) continue;
+        const places = await this.#places(known!, deviceId, []);
+        const record = await this.#write(userId, places, (current) => {
+          const orphan = sessionOf(current, deviceId);
+          return orphan?.node === former
+            ? withSession(current, { ...orphan, node, changedAt: this.#parts.clock.now() })
+            : current;
+        });
+        const stored = sessionOf(record, deviceId);
+        if (stored?.node !== node) {
+          this.#release(places);
+          continue;
         }
-        this.#enlist(session, stored);
+        const session = new Session(userId, deviceId, stored.generation, actor.stepper.start);
+        this.#enlist(session, stored, places);
         actor.raise(session, SessionEvent.orphaned);
       }
     });
@@ -153,18 +138,69 @@ export class Attachments {
     outlet?.close(code, reason);
   }
 
-  #enlist(session: Session, stored: SessionRecord): void {
+  #enlist(session: Session, stored: SessionRecord, places: readonly Place[]): void {
     const { actor, roster } = this.#parts;
     roster.add(session);
-    for (const reader of session.readers) {
-      reader.attachedAt = reader.feed.head.offset;
-      reader.feed.join(reader);
-    }
+    session.readers = places.map(({ feed, progress }) => {
+      const reader = new Reader(session, feed, progress);
+      reader.attachedAt = feed.head.offset;
+      feed.join(reader);
+      return reader;
+    });
     const hasTarget = stored.targets.some(({ disabled }) => disabled === undefined);
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 
-  /** Where a device goes on in a topic: at the furthest of what the store and the device know, if the log still has what follows. */
+  /** The record with what the devices that are here have acked since the store was last told. */
+  #current(stored: UserRecord): UserRecord {
+    return withOwnDefault(this.#parts.roster.of(stored.userId).reduce(withProgressOf, stored));
+  }
+
+  #attached(session: SessionRecord | undefined, deviceId: string): SessionRecord {
+    const { clock, node } = this.#parts;
+    const generation = (session?.generation ?? 0) + 1;
+    return { ...(session ?? { deviceId, targets: [], progress: {} }), generation, node, changedAt: clock.now() };
+  }
+
+  /** Writes the record; when that fails, the feeds are let go. */
+  async #write(userId: string, places: readonly Place[], change: (record: UserRecord) => UserRecord): Promise<UserRecord> {
+    try {
+      return await this.#parts.records.updateHeld(userId, (stored) => ({ record: change(stored) }));
+    } catch (error) {
+      this.#release(places);
+      throw error;
+    }
+  }
+
+  #release(places: readonly { feed: Feed<Reader> }[]): void {
+    for (const { feed } of places) this.#parts.hub.release(feed);
+  }
+
+  /** Opens a device's feeds and finds where it goes on in each. When one fails, none stays open. */
+  async #places(record: UserRecord, deviceId: string, cursors: readonly Cursor[]): Promise<Place[]> {
+    const topics = Object.keys(record.subscriptions);
+    const session = sessionOf(record, deviceId);
+    const claimed = new Map(cursors.map((cursor) => [cursor.topic, cursor]));
+    // Feeds are open before their heads are looked at: nothing falls between. What need not wait is not awaited: at a thousand
+    // handshakes a second the promises alone would make the heap grow.
+    const feeds = topics.map((topic) => this.#parts.hub.open(topic));
+    try {
+      const places: Place[] = [];
+      // All at once where one has to be waited for: a second failure would have nobody who hears it.
+      if (feeds.some((opened) => opened instanceof Promise)) await Promise.all(feeds);
+      for (const opened of feeds) {
+        const feed = opened instanceof Promise ? await opened : opened;
+        const placed = this.#place(feed, progressOf(record, session, feed.topic), claimed.get(feed.topic), session === undefined);
+        places.push(placed instanceof Promise ? await placed : placed);
+      }
+      return places;
+    } catch (error) {
+      for (const feed of await Promise.allSettled(feeds)) if (feed.status === "fulfilled") this.#release([{ feed: feed.value }]);
+      throw error;
+    }
+  }
+
+  /** At the furthest of what the store and the device know, if the log still has what follows. */
   #place(feed: Feed<Reader>, known: Progress, cursor: Cursor | undefined, fresh: boolean): Place | Promise<Place> {
     const { history } = this.#parts;
     const { epoch, offset: head } = feed.head;
@@ -175,6 +211,7 @@ export class Attachments {
     const at = (floor: number): Place => {
       const start = Math.max(acked, floor);
       return {
+        feed,
         progress: { epoch, acked: start, decided: Math.max(start, same ? known.decided : 0) },
         // A new device begins with what is there; an old one has missed something.
         recovered: related && (start === acked || (fresh && cursor === undefined)),
@@ -205,8 +242,8 @@ export class Attachments {
 }
 
 /** How far a stored session is in a topic, or where one without a past begins: at the user's furthest device, else where the subscription began. */
-export function progressOf(record: UserRecord, session: SessionRecord, topic: Topic): Progress {
-  const own = session.progress[topic];
+export function progressOf(record: UserRecord, session: SessionRecord | undefined, topic: Topic): Progress {
+  const own = session?.progress[topic];
   if (own !== undefined) return own;
   const start = record.subscriptions[topic] ?? { epoch: 0, offset: 0 };
   let furthest: Progress = { epoch: start.epoch, acked: start.offset, decided: start.offset };

@@ -35,7 +35,7 @@ export class SignOut {
   async register(session: Session, provider: string, token: string): Promise<void> {
     const { clock, providers, records } = this.#parts;
     const found = providers.find(({ name }) => name === provider);
-    if (found === undefined) throw new PeykError("no-provider", `no push provider "${provider}" here`);
+    if (found === undefined) throw new PeykError("no-provider", "no push provider of that name here");
     const fault = token.length === 0 || token.length > 4_096
       ? "empty, or longer than 4,096 characters"
       : found.tokenFault?.(token);

@@ -55,8 +55,9 @@ export class Subscriptions {
     try {
       return await records.exclusively(userId, async () => {
         const { head } = feed;
-        // The beginning is the same place in every life of the log.
-        const start: Position = since === undefined ? head : since.offset === 0 ? { epoch: head.epoch, offset: 0 } : since;
+        // The beginning is the same place in every life of the log, and nothing begins beyond the head: what comes would be skipped.
+        const known = since === undefined || since.offset === 0 || since.epoch === head.epoch;
+        const start: Position = known ? { epoch: head.epoch, offset: Math.min(since?.offset ?? Infinity, head.offset) } : since;
         // What is in the log already is there to be read, not to be pushed.
         const progress: Progress = { epoch: start.epoch, acked: start.offset, decided: head.offset };
         await records.updateHeld(userId, (record) => {

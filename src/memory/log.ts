@@ -106,7 +106,7 @@ export class TopicLog {
 
   subscribe(listener: TopicListener): { head: Position; close(): void } {
     const subscriber: Subscriber = { listener, since: this.#head };
-    this.#subscribers = [...this.#subscribers, subscriber];
+    this.#subscribers = this.#subscribers.length === 0 ? [subscriber] : [...this.#subscribers, subscriber];
     const close = (): void => {
       this.#subscribers = this.#subscribers.filter((other) => other !== subscriber);
     };

@@ -18,7 +18,7 @@ export interface Connection {
 export interface ConnectionEvents {
   /** One whole binary message. The bytes are the engine's to keep. */
   message(bytes: Uint8Array): void;
-  /** `bufferedAmount` fell to 0 again. */
+  /** `bufferedAmount` fell to 0 again. Owed only after a backlog had built up; some runtimes tell of one from 64 KiB on. */
   drained(): void;
   /** The socket is gone. `clean`: the other side said goodbye (a close frame with 1000 or 1001). */
   closed(clean: boolean): void;

@@ -44,7 +44,10 @@ export interface OutboxRow extends NewOutboxRow {
  * `take` a compare-and-set, MUST turn `sending` back into `pending` at open, and MAY forget expired settled rows.
  */
 export interface Outbox {
-  /** Pending rows by due time, `limit` at most, and when the next later one is due. */
+  /**
+   * Pending rows that are due, by due time, `limit` at most.
+   * @returns `nextDueAt`: of the first pending row that is not among `rows`; not after `now` when `limit` cut the page short
+   */
   due(now: number, limit: number): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }>;
   /** Pending coalesced rows of a target, whatever their due time. */
   coalescedOf(targetId: string): Promise<OutboxRow[]>;

@@ -27,7 +27,10 @@ export interface OpenStorage {
 
 /** A place to keep logs, users and pushes. Opened once, by the engine. */
 export interface Storage {
-  /** @throws {PeykError} `storage-locked`, `storage-corrupt`, `storage-readonly`, `storage-version`, `unavailable` */
+  /**
+   * @throws {PeykError} `storage-locked`, `storage-corrupt`, `storage-readonly`, `storage-version`, `storage-full`,
+   * `unavailable`, and `bad-config` when the place that was named can't be one (a folder that is not there)
+   */
   open(context: StorageContext): Promise<OpenStorage>;
 }
 

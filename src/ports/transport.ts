@@ -52,8 +52,8 @@ export interface TopicSubscription {
  *
  * An implementer MUST give every entry of a topic a strictly higher offset than the one before, MUST resolve `publish` only
  * when the entry is as safe as `durable` promises, MUST report to a publisher its own entries too, MUST NOT report an
- * entry before it is that safe (an entry that a crash takes back would reuse its offset), and MUST reject with a
- * PeykError: `unavailable` (retryable), `storage-full`, `closed`.
+ * entry before it is that safe (an entry that a crash takes back would reuse its offset), MUST NOT let a publish, or another
+ * listener, fail because a listener throws, and MUST reject with a PeykError: `unavailable` (retryable), `storage-full`, `closed`.
  */
 export interface Transport {
   /** Whether an accepted publish survives the crash that this storage is made for. */
@@ -70,7 +70,7 @@ export interface HistoryPage {
   entries: Entry[];
   /** How far this page reaches. Equals head.offset when there is no more to read. */
   through: number;
-  /** How many entries in (after, through] are not here because they expired. */
+  /** How many entries in (after, through] are not here because they expired. Those at or below `floor` are not counted. */
   expired: number;
   /** The log's last position. */
   head: Position;
@@ -82,7 +82,7 @@ export interface HistoryPage {
  * Reading a log. Optional beside Transport: without it nothing can be recovered.
  *
  * An implementer MUST count what expired and step over it, MUST NOT raise `floor` for expired entries, and MUST answer for
- * an unknown topic with an empty page whose head has offset 0.
+ * an unknown topic with an empty page whose head has offset 0 and the epoch that the topic's first entry will have.
  */
 export interface History {
   /** @param limit entries at most in the page */
@@ -99,8 +99,10 @@ export interface WorkItem {
  * Every log's new entries as durable work, at least once, shared among nodes. Optional beside Transport.
  *
  * An implementer MUST hand out a topic again (after a restart too) until the handler resolved for its head, MUST NOT run
- * the handler for one topic twice at a time, and MAY merge several entries of a topic into one item.
+ * the handler for one topic twice at a time, MUST NOT let a topic whose handler hangs or rejects hold up the others, and MAY
+ * merge several entries of a topic into one item.
  */
 export interface Work {
+  /** @returns what ends it: `close` begins no run any more, and waits for the handlers that are running */
   consume(handler: (item: WorkItem) => Promise<void>): Promise<{ close(): Promise<void> }>;
 }

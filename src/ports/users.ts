@@ -40,7 +40,10 @@ export interface SessionRecord {
 /** A person. The unit of consistency: what stands in here changes together. */
 export interface UserRecord {
   readonly userId: string;
-  /** 0: not stored yet. The store sets it on put. */
+  /**
+   * 0: not stored yet. The store sets it on put: a random number for a user it does not have, one more for one it has. So a
+   * user who was removed and made again is not mistaken for the former one.
+   */
   readonly version: number;
   /** When a device last attached. Milliseconds since 1970. */
   readonly seenAt: number;
@@ -59,7 +62,8 @@ export interface Page {
  * Keeps users.
  *
  * An implementer MUST treat records as values (never change one it was given or has handed out), MUST make `put` one atomic
- * step together with the outbox rows, MUST read its own writes, and MUST keep the three look-ups in step with `put`.
+ * step together with the outbox rows, MUST read its own writes, MUST NOT begin the versions of a user at a fixed number, and
+ * MUST keep the look-ups in step with `put`.
  */
 export interface Users {
   get(userId: string): Promise<UserRecord | undefined>;

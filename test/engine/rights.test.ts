@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { memory, PeykError, type Storage, type Transport } from "../../mod.ts";
 import { createStage } from "./stage.ts";
 
 test("after unsubscribe returns nothing of the topic is written or pushed", async () => {
@@ -190,4 +191,31 @@ test("an ack of a subscription that was begun anew meanwhile is no breach of ord
   await clock.settle();
   expect(phone.closedWith).toBeUndefined();
   expect(phone.contents).toEqual(["one", "two", "one", "two"]);
+});
+
+test("a return that fails half-way leaves the device away, so that it is pushed", async () => {
+  let failing = false;
+  const storage: Storage = {
+    async open(context) {
+      const opened = await memory().open(context);
+      const { transport } = opened;
+      const broken: Transport = {
+        durable: false,
+        publish: (...given) => transport.publish(...given),
+        signal: (...given) => transport.signal(...given),
+        subscribe: (...given) =>
+          failing ? Promise.reject(new PeykError("unavailable", "not now", { retryable: true })) : transport.subscribe(...given),
+      };
+      return { ...opened, transport: broken };
+    },
+  };
+  const { engine, clock, device, provider } = await createStage({ storage });
+  (await device("sara", { token: "t" })).leave();
+  await clock.settle();
+  failing = true;
+  expect((await device("sara")).closedWith).toBe(4005);
+  failing = false;
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(60_000);
+  expect(provider.tokens).toEqual(["t"]);
 });

@@ -122,16 +122,12 @@ test("whoever asks and asks but never reads the answers is closed with 4002 befo
   const { clock, open } = await createBench();
   const sara = await open("sara");
   sara.clogged = true;
-  const provider = "p".repeat(50_000);
-  for (let ref = 1; ref <= 200 && sara.closedWith === undefined; ref++) {
-    sara.send({ type: "target", ref, provider, token: null }, {
-      type: "subscribe",
-      ref,
-      topic: `*/${"x".repeat(10_000)}`,
-      since: null,
-    });
-    sara.send({ type: "target", ref, provider, token: "t" });
-    await clock.settle();
+  for (let beat = 0; beat < 10 && sara.closedWith === undefined; beat++) {
+    for (let message = 0; message < 45; message++) {
+      sara.send(...Array.from({ length: 200 }, (_, ref) => ({ type: "target" as const, ref, provider: "none", token: "t" })));
+      await clock.settle();
+    }
+    await clock.advance(25_000);
   }
   expect(sara.closedWith).toBe(4002);
   expect(sara.bufferedAmount).toBeLessThan(2.5 * 1024 * 1024);

@@ -6,7 +6,7 @@ import { Subscriber } from "./subscriber.ts";
 
 const TOPIC = "*/bench";
 /** Entries that make an ack due at once. Otherwise one leaves after a quiet spell, and then every so many milliseconds as the welcome says. */
-const ACK_ENTRIES = 64;
+const ACK_ENTRIES = 256;
 
 /** A run of message frames as it stood in one WebSocket message. */
 interface Run {
