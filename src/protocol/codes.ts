@@ -17,7 +17,7 @@ export const CloseCode = {
   heartbeat: 4004,
   /** The server failed; its fault, not the client's. */
   internal: 4005,
-  /** Too many connections or frames. */
+  /** Too many frames. */
   overloaded: 4006,
   /** No valid token. */
   unauthorized: 4100,
