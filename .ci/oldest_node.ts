@@ -1,5 +1,5 @@
 /**
- * Runs the embedding sample with the packed package on the oldest Node that `engines` promises.
+ * Runs the embedding sample and the storage's conformance cases with the packed package on the oldest Node that `engines` promises.
  * That Node comes as a package of its own into a temporary project, so nothing here depends on what is installed.
  */
 import { spawnSync } from "node:child_process";
@@ -24,12 +24,15 @@ try {
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
   run(folder, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", `./peyk-${version}.tgz`, `${runtime}@${oldest}`);
   cpSync("examples/embed_node.ts", join(folder, "embed.ts"));
+  cpSync(".ci/storage_cases.ts", join(folder, "storage_cases.ts"));
 
   const node = join(folder, "node_modules", runtime, "bin/node");
-  const told = run(folder, node, "--experimental-strip-types", "--disable-warning=ExperimentalWarning", "embed.ts");
+  const flags = ["--experimental-strip-types", "--disable-warning=ExperimentalWarning"];
+  const told = run(folder, node, ...flags, "embed.ts");
   console.log(`Node ${oldest}:\n${told}`);
   // What the engine logs is trouble: by default it tells of nothing else.
   if (!told.includes("sara got: Hello world") || told.includes("peyk:")) process.exitCode = 1;
+  console.log(run(folder, node, ...flags, "storage_cases.ts"));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -12,6 +12,7 @@ import { Receipts } from "./delivery/receipts.ts";
 import { UserRecords } from "./delivery/records.ts";
 import { Roster } from "./delivery/roster.ts";
 import { SignOut } from "./delivery/sign_out.ts";
+import { Tick } from "./delivery/tick.ts";
 import { Subscriptions } from "./delivery/subscriptions.ts";
 import { type Explanation, ExplanationBook, withOutbox } from "./explain.ts";
 import type { Authenticate, Authorize } from "./gateway/authorization.ts";
@@ -160,6 +161,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const records = new UserRecords(users);
   const roster = new Roster();
   const hub = new Hub(transport);
+  const tick = new Tick(clock);
   const receipts = new Receipts({ roster, emitter, journal, counters, clock });
   const publisher = new Publisher({ transport, receipts, journal, counters, clock, random });
 
@@ -176,7 +178,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
-  hub.connect(createFanOut({ actor, catchUp, pushes: decisions, journal, counters, clock }));
+  hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({ node, records, pushes: pending, history, hub, roster, actor, catchUp, counters, clock });
   const progress = new ProgressKeeper({
     actor,
@@ -213,9 +215,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       heartbeatMs,
       maxFrameBytes: limits.frameBytes,
       maxTopics: limits.topics,
+      ackTimeoutMs: policy.ackTimeoutMs,
       drainWindowMs: policy.drainWindowMs,
     },
-    ...{ attachments, departures, catchUp, requests, counters, clock, logger },
+    ...{ attachments, departures, catchUp, requests, counters, tick, clock, logger },
   });
 
   const housekeeping = new Housekeeping({ node, records, attachments, pending, outbox, counters, clock, logger });

@@ -78,18 +78,19 @@ export class Housekeeping {
   /** Sessions of nodes that are gone become recent here. */
   async #adopt(): Promise<void> {
     const { attachments, records } = this.#parts;
-    for (let after: string | undefined;;) {
+    let after: string | undefined;
+    do {
       const users = await records.store.orphans({ after, limit: PAGE });
       await Promise.all(users.map((userId) => attachments.restore(userId)));
-      if (users.length < PAGE || this.#closed) return;
-      after = users.at(-1);
-    }
+      after = users.length < PAGE || this.#closed ? undefined : users.at(-1);
+    } while (after !== undefined);
   }
 
   async #evict(): Promise<void> {
     const { clock, counters, records } = this.#parts;
     const before = clock.now() - FORGET_AFTER_MS;
-    for (let after: string | undefined;;) {
+    let after: string | undefined;
+    do {
       const users = await records.store.unseenSince(before, { after, limit: PAGE });
       for (const userId of users) {
         const record = await records.store.get(userId);
@@ -97,8 +98,7 @@ export class Housekeeping {
         if (record === undefined || record.sessions.some(({ node }) => node !== null)) continue;
         if (await records.store.remove(userId, record.version)) counters.usersEvicted++;
       }
-      if (users.length < PAGE || this.#closed) return;
-      after = users.at(-1);
-    }
+      after = users.length < PAGE || this.#closed ? undefined : users.at(-1);
+    } while (after !== undefined);
   }
 }

@@ -3,7 +3,7 @@ import type { Acceptor, Connection, ConnectionRequest } from "../../src/ports/co
 import { SUBPROTOCOL } from "../../src/protocol/frames.ts";
 
 /** How long a case waits for a socket, real milliseconds. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 30_000;
 const MAX_FRAME_BYTES = 65_536;
 
 /** A gateway that serves. */

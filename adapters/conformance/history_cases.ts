@@ -16,7 +16,7 @@ function offsets({ entries }: HistoryPage): number[] {
 /** What a History must do. */
 export const historyCases: readonly Omit<StorageCase, "port">[] = [
   {
-    name: "answers for an unknown topic with an empty page at offset 0",
+    name: "answers for an unknown topic with an empty page at offset 0, in the epoch of the entries to come",
     async run(stage) {
       const { entries, through, expired, head, floor } = await read(stage, 0, 10);
       deepStrictEqual({ entries, through, expired, offset: head.offset, floor }, {
@@ -27,6 +27,8 @@ export const historyCases: readonly Omit<StorageCase, "port">[] = [
         floor: 0,
       });
       strictEqual(Number.isSafeInteger(head.epoch), true);
+      await publishMany(stage, topic, 1);
+      strictEqual((await read(stage, 0, 10)).head.epoch, head.epoch);
     },
   },
   {

@@ -31,14 +31,14 @@ export interface Stage {
  *
  * @param storage makes a storage on a place that is empty, once per case. It is opened a second time, after a close, by cases of
  * durable storages.
- * @param options.patienceMs how long to wait, in real milliseconds, for what a storage does on its own. Default 10,000.
+ * @param options.patienceMs how long to wait, in real milliseconds, for what a storage does on its own. Default 30,000.
  * @returns "skipped" when the storage lacks the port or does not claim what the case is about
  * @throws what the storage did otherwise
  */
 export async function runCase(
   { port, durable, retention, run }: StorageCase,
   storage: (retention: Retention) => Storage | Promise<Storage>,
-  { patienceMs = 10_000 }: { patienceMs?: number } = {},
+  { patienceMs = 30_000 }: { patienceMs?: number } = {},
 ): Promise<"passed" | "skipped"> {
   const clock = createManualClock();
   const silent = { info() {}, warn() {}, error() {} };

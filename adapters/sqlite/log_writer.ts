@@ -33,13 +33,14 @@ export class LogWriter {
     this.#key = db.prepare("SELECT id, position, at FROM idempotency WHERE topic = ? AND key = ?");
     this.#forgetKey = db.prepare("DELETE FROM idempotency WHERE id = ?");
     this.#newKey = db.prepare("INSERT INTO idempotency (topic, key, position, at) VALUES (?, ?, ?, ?)");
-    this.#newEntry = db.prepare("INSERT INTO entry (topic, position, expires, bytes) VALUES (?, ?, ?, ?)");
+    // Node 22 binds bytes of length 0 as NULL.
+    this.#newEntry = db.prepare("INSERT INTO entry (topic, position, expires, bytes) VALUES (?, ?, ?, ifnull(?, x''))");
     this.#first = db.prepare("SELECT id, position, expires FROM entry WHERE topic = ? ORDER BY position LIMIT ?");
     this.#drop = db.prepare("DELETE FROM entry WHERE id = ?");
     this.#dropped = db.prepare("UPDATE topic SET kept = kept - 1 WHERE id = ?");
     this.#expired = db.prepare("SELECT id, topic FROM entry WHERE expires <= ? ORDER BY expires LIMIT ?");
     this.#oldKeys = db.prepare("SELECT id, at FROM idempotency ORDER BY id LIMIT ?");
-    this.#swept = db.prepare("UPDATE topic SET swept = max(swept, ?) WHERE name = ?");
+    this.#swept = db.prepare("UPDATE topic SET swept = ? WHERE name = ?");
   }
 
   publish({ topic: name, bytes, key, expiresAt, now }: Publish): Answers["publish"] {

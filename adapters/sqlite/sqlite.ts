@@ -24,6 +24,9 @@ export interface SqliteOptions {
  * A publish that can't be written rejects with `storage-full` or `unavailable`; after a failed sync nothing more is written until
  * the storage is opened again, for nobody can know what the disk took.
  *
+ * A file that is replaced by an older copy of itself gives offsets out again under the same epoch, which nobody can detect:
+ * devices that were further than the copy take the messages at those offsets for ones they have had.
+ *
  * @throws {PeykError} `bad-config`
  * @example
  * ```ts

@@ -45,7 +45,7 @@ export class CatchUp {
 
   /** The session's connection may have room again. */
   resume(session: Session): void {
-    if (!session.takes || session.unseen.count > MAX_UNSEEN / 2) return;
+    if (!session.takes(1) || session.unseen.count > MAX_UNSEEN / 2) return;
     for (const reader of session.readers) {
       if (reader.behind && !reader.reading && !this.#joins(reader)) void this.#follow(reader, session.outlet!);
     }
@@ -65,7 +65,7 @@ export class CatchUp {
     reader.reading = true;
     try {
       while (reader.session.outlet === outlet && reader.index >= 0) {
-        if (this.#joins(reader) || !reader.session.takes) return;
+        if (this.#joins(reader) || !reader.session.takes(1)) return;
         const after = reader.epoch === reader.feed.head.epoch ? reader.sent : 0;
         const page = await history!.read(reader.feed.topic, after, PAGE);
         if (reader.session.outlet !== outlet || reader.index < 0) return;
@@ -101,7 +101,7 @@ export class CatchUp {
       reader.sent = offset;
     };
     for (const raw of page.entries) {
-      if (!reader.session.takes) return;
+      if (!reader.session.takes(1)) return;
       advance(raw.previous);
       this.#send(reader, outlet, openEntry(raw));
     }

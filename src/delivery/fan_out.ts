@@ -1,4 +1,3 @@
-import { isPublic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Route } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
@@ -9,10 +8,12 @@ import type { Journal } from "./journal.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
 import type { PushRequests } from "./push_requests.ts";
 import type { Reader, Session } from "./session.ts";
-import type { Sending } from "./unseen.ts";
+import type { Tick } from "./tick.ts";
+import { type Volley, volleysOf } from "./volley.ts";
 
 /** What the fan-out works with. */
 export interface FanOutParts {
+  tick: Tick;
   actor: SessionActor;
   catchUp: CatchUp;
   pushes: PushRequests;
@@ -22,52 +23,110 @@ export interface FanOutParts {
 }
 
 /**
- * Brings an entry to everybody on this node who reads its topic: each session's machine decides, the frame is the same for
- * all. The loop is the hot path: per receiver one look-up, one write that only links, one push onto a window.
+ * Brings entries to everybody on this node who reads their topic, at the end of the tick in which they came: each session's
+ * machine decides, the bytes are the same for all. The loop over readers is the hot path, and what costs in it is memory that
+ * left the cache while the kernel wrote: so a receiver is passed once per tick, and written to in passing where that is possible.
  */
-export function createFanOut({ actor, catchUp, pushes, journal, counters, clock }: FanOutParts): FeedSink<Reader> {
+export function createFanOut(
+  { tick, actor, catchUp, pushes, journal, counters, clock }: FanOutParts,
+): FeedSink<Reader> {
   const { stepper } = actor;
 
-  function deliver(feed: Feed<Reader>, entry: OpenedEntry): void {
-    const { readers } = feed;
-    if (readers.length === 0) return;
-    const { event } = entry;
-    const { offset } = entry.position;
-    const sending: Sending = { entry, at: clock.elapsed() };
-    const listed = !isPublic(entry.topic);
-    if (offset !== 0) entry.account = journal.accepted(entry);
+  function arrive(feed: Feed<Reader>, entry: OpenedEntry): void {
+    if (feed.arrived.push(entry) === 1) tick.spread((alone) => spread(feed, alone));
+  }
+
+  function spread(feed: Feed<Reader>, alone: boolean): void {
+    const entries = feed.arrived;
+    feed.arrived = [];
+    if (feed.readers.length === 0) return;
+    for (const entry of entries) if (entry.position.offset !== 0) entry.account = journal.accepted(entry);
+    const volleys = volleysOf(entries, clock.elapsed());
+    for (const volley of volleys) fire(feed, volley, alone && volleys.length === 1);
+  }
+
+  /** @param direct nothing else leaves in this tick: bytes need not be gathered first */
+  function fire({ readers }: Feed<Reader>, volley: Volley, direct: boolean): void {
+    const { event, last, listed, previous, sendings } = volley;
+    const { length } = sendings;
+    const at = sendings[0]!.at;
     const tally: number[] = [];
     let toPush: Session[] | undefined;
-    let written = 0;
     for (let i = 0; i < readers.length; i++) {
       const reader = readers[i]!;
+      // Whoever joined after these came has them from the log, or never will.
+      if (last !== 0 && reader.attachedAt > previous) {
+        passEach(reader, volley, tally);
+        continue;
+      }
       const { session } = reader;
       const route = stepper.step(session.state, event).route!;
-      tally[route.index] = (tally[route.index] ?? 0) + 1;
-      if (listed) journal.routed(entry, session, stepper.describe(session.state).state, route);
-      if (route.socket === "deliver" && (!reader.behind || offset === 0)) {
-        if (session.takes) {
-          session.outlet!.write(entry.frame);
-          session.unseen.push(sending);
-          if (offset !== 0) reader.sent = offset;
-          actor.watch(session, sending.at);
-          written++;
-        } else if (offset !== 0) {
-          counters.diverted++;
-          journal.note(entry, session, "diverted");
-          catchUp.divert(reader);
-        }
-      }
+      tally[route.index] = (tally[route.index] ?? 0) + length;
+      if (listed) name(volley, session, route);
       if (route.push === "now" || route.push === "coalesced") (toPush ??= []).push(session);
+      if (route.socket === "none" || (reader.behind && last !== 0)) continue;
+      if ((last === 0 || reader.sent === previous) && session.takes(length)) {
+        if (direct) session.outlet!.send(volley.bytes);
+        else for (const { entry } of sendings) session.outlet!.write(entry.frame);
+        for (const sending of sendings) session.unseen.push(sending);
+        if (last !== 0) reader.sent = last;
+        actor.watch(session, at);
+        counters.delivered += length;
+      } else writeEach(reader, volley);
     }
-    counters.delivered += written;
-    if (!listed) count(tally, entry);
-    if (toPush !== undefined) pushes.pushNow(toPush, sending);
+    if (!listed) count(tally, volley);
+    if (toPush !== undefined) { for (const sending of sendings) pushes.pushNow(toPush, sending); }
   }
 
-  function count(tally: readonly number[], entry: OpenedEntry): void {
-    tally.forEach((devices, index) => journal.counted(entry, stepper.routes[index] as Route, devices));
+  /** For a reader that joined while these came: each of them was there before, or is new to it. */
+  function passEach(reader: Reader, volley: Volley, tally: number[]): void {
+    const { session } = reader;
+    for (const sending of volley.sendings) {
+      if (sending.entry.position.offset <= reader.attachedAt) continue;
+      const route = stepper.step(session.state, volley.event).route!;
+      tally[route.index] = (tally[route.index] ?? 0) + 1;
+      if (volley.listed) journal.routed(sending.entry, session, stepper.describe(session.state).state, route);
+      if (route.push === "now" || route.push === "coalesced") pushes.pushNow([session], sending);
+    }
+    if (!reader.behind && session.outlet !== undefined) writeEach(reader, volley);
   }
 
-  return { deliver, missed: (feed) => feed.readers.forEach((reader) => catchUp.divert(reader)) };
+  /** For a reader with less room than the volley takes, or one that has some of it from the log already. */
+  function writeEach(reader: Reader, volley: Volley): void {
+    const { session } = reader;
+    for (const sending of volley.sendings) {
+      const { entry } = sending;
+      const { offset } = entry.position;
+      if (offset !== 0 && offset <= reader.sent) continue;
+      if (offset !== 0 && (entry.previous > reader.sent || !session.takes(1))) {
+        counters.diverted++;
+        journal.note(entry, session, "diverted");
+        return catchUp.divert(reader);
+      }
+      if (!session.takes(1)) return;
+      session.outlet!.write(entry.frame);
+      session.unseen.push(sending);
+      if (offset !== 0) reader.sent = offset;
+      actor.watch(session, sending.at);
+      counters.delivered++;
+    }
+  }
+
+  function name({ sendings }: Volley, session: Session, route: Route): void {
+    const { state } = stepper.describe(session.state);
+    for (const { entry } of sendings) journal.routed(entry, session, state, route);
+  }
+
+  /** The tally counts entries times devices; every entry went the same ways. */
+  function count(tally: readonly number[], { sendings }: Volley): void {
+    tally.forEach((passes, index) => {
+      for (const { entry } of sendings) journal.counted(entry, stepper.routes[index]!, passes / sendings.length);
+    });
+  }
+
+  return {
+    arrive,
+    handOut: (feed) => spread(feed, false),
+    missed: (feed) => feed.readers.forEach((reader) => catchUp.divert(reader)),
+  };
 }

@@ -11,7 +11,10 @@ export interface FeedMember {
 
 /** What a feed does with what comes. */
 export interface FeedSink<Member extends FeedMember> {
-  deliver(feed: Feed<Member>, entry: OpenedEntry): void;
+  /** Of an entry, or of a live message, in order. */
+  arrive(feed: Feed<Member>, entry: OpenedEntry): void;
+  /** Hands out what arrived, now and not at the end of the tick. */
+  handOut(feed: Feed<Member>): void;
   /** The transport missed something, or the log is another one: all readers read on from the log. */
   missed(feed: Feed<Member>): void;
 }
@@ -25,6 +28,8 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   head: Position = { epoch: 0, offset: 0 };
   /** Dense, in no order that means anything: leaving swaps the last one in. */
   readers: Member[] = [];
+  /** What came in this tick and was not handed out yet. */
+  arrived: OpenedEntry[] = [];
   /** How many have opened it and not released it yet. */
   users = 0;
   /** While the transport has not answered yet. */
@@ -57,15 +62,20 @@ export class Feed<Member extends FeedMember> implements TopicListener {
     if (epoch !== entry.epoch && epoch !== 0) return this.gap();
     const opened = openEntry(entry);
     this.remember(opened);
-    this.#sink.deliver(this, opened);
+    this.#sink.arrive(this, opened);
   }
 
   signal(bytes: Uint8Array): void {
-    this.#sink.deliver(this, openLive(this.topic, bytes));
+    this.#sink.arrive(this, openLive(this.topic, bytes));
   }
 
   gap(): void {
     this.#sink.missed(this);
+  }
+
+  /** Somebody is about to leave: what came before that is still theirs. */
+  handOut(): void {
+    if (this.arrived.length > 0) this.#sink.handOut(this);
   }
 
   // Who reads it.

@@ -4,6 +4,8 @@ export interface Outlet {
   readonly order: number;
   /** Sends a frame, together with whatever else this tick brings. The same array for every receiver of a message. */
   write(frame: Uint8Array): void;
+  /** Sends whole frames now, behind what `write` gathered. The same array for every receiver. */
+  send(frames: Uint8Array): void;
   /** Hands over what `write` gathered, now. */
   flush(): void;
   /** Whether so much waits to be taken by the other side that entries should stay in the log. */

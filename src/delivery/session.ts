@@ -36,9 +36,9 @@ export class Session implements DeviceName {
     this.state = state;
   }
 
-  /** Whether one more entry may be written now. */
-  get takes(): boolean {
-    return this.outlet !== undefined && !this.outlet.full && this.unseen.count < MAX_UNSEEN;
+  /** Whether so many more entries may be written now. */
+  takes(count: number): boolean {
+    return this.outlet !== undefined && !this.outlet.full && this.unseen.count + count <= MAX_UNSEEN;
   }
 
   reader(topic: string): Reader | undefined {

@@ -71,6 +71,7 @@ export class SignOut {
       await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out");
       last?.();
       for (const session of [...roster.of(userId)].filter(matches)) {
+        for (const { feed } of session.readers) feed.handOut();
         // The machine's answer is "release": the connection is closed, the session is gone from memory.
         actor.raise(session, SessionEvent.signOut);
       }

@@ -122,6 +122,7 @@ export class Subscriptions {
   #leave(session: Session, topic: Topic): Reader | undefined {
     const reader = session.reader(topic);
     if (reader === undefined) return undefined;
+    reader.feed.handOut();
     session.readers.splice(session.readers.indexOf(reader), 1);
     reader.feed.leave(reader);
     this.#parts.hub.release(reader.feed);

@@ -1,4 +1,4 @@
-import type { Clock } from "../ports/clock.ts";
+import type { Tick } from "../delivery/tick.ts";
 
 /** The most that is merged into one WebSocket message, bytes. */
 export const MAX_BATCH_BYTES = 256 * 1024;
@@ -54,16 +54,16 @@ export interface Flushable {
 export class Flusher {
   /** Where every connection stands when nothing waits. */
   readonly empty: Batch = new Batch();
-  readonly #clock: Clock;
+  readonly #tick: Tick;
   #waiting: Flushable[] = [];
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(tick: Tick) {
+    this.#tick = tick;
   }
 
   /** This connection has its first frame of the tick. */
   enlist(connection: Flushable): void {
-    if (this.#waiting.push(connection) === 1) this.#clock.defer(() => this.#flush());
+    if (this.#waiting.push(connection) === 1) this.#tick.write(() => this.#flush());
   }
 
   isFull(batch: Batch): boolean {

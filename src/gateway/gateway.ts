@@ -10,6 +10,7 @@ import type { CatchUp } from "../delivery/catch_up.ts";
 import type { Counters } from "../delivery/counters.ts";
 import type { Departures } from "../delivery/leave.ts";
 import type { Session } from "../delivery/session.ts";
+import type { Tick } from "../delivery/tick.ts";
 import type { Authenticate, Identity } from "./authorization.ts";
 import { Expiries } from "./expiries.ts";
 import { Flusher } from "./flusher.ts";
@@ -24,18 +25,24 @@ export interface GatewayParts {
   heartbeatMs: number;
   maxFrameBytes: number;
   maxTopics: number;
+  ackTimeoutMs: number;
   drainWindowMs: number;
   attachments: Attachments;
   departures: Departures;
   catchUp: CatchUp;
   requests: Requests;
   counters: Counters;
+  tick: Tick;
   clock: Clock;
   logger: Logger;
 }
 
-/** The longest that a client holds an ack back. */
-const ACK_MS = 250;
+/**
+ * The longest that a client holds an ack back while messages keep coming; after a quiet spell it acks at once. An ack costs the
+ * server a read, as much as several deliveries, so they are rare; but a message must be known as seen long before it is overdue.
+ */
+const MAX_ACK_MS = 500;
+const ACKS_PER_TIMEOUT = 6;
 /** Frames a second from one connection, on average over a heartbeat. An honest client comes nowhere near. */
 const FRAMES_PER_SECOND = 400;
 /** What may come in one heartbeat however short it is: a client's queue, after it was offline. */
@@ -66,7 +73,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.authenticate = parts.authenticate;
     this.maxFrameBytes = parts.maxFrameBytes;
     this.maxFramesPerBeat = Math.max(LEAST_FRAMES_PER_BEAT, FRAMES_PER_SECOND * parts.heartbeatMs / 1_000);
-    this.flusher = new Flusher(parts.clock);
+    this.flusher = new Flusher(parts.tick);
     this.heartbeat = new Heartbeat(parts.clock, parts.heartbeatMs);
     this.#expiries = new Expiries(parts.clock);
   }
@@ -93,14 +100,14 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     if (!link.isOpen) return this.#leave(link, session);
     this.#endHandshake(link);
     link.session = session;
-    const { heartbeatMs, maxFrameBytes, maxTopics } = this.#parts;
+    const { ackTimeoutMs, heartbeatMs, maxFrameBytes, maxTopics } = this.#parts;
     link.write(encodeServerFrame({
       type: "welcome",
       version: VERSION,
       userId: identity.userId,
       time: this.clock.now(),
       heartbeatMs,
-      ackMs: ACK_MS,
+      ackMs: Math.ceil(Math.min(MAX_ACK_MS, ackTimeoutMs / ACKS_PER_TIMEOUT)),
       limits: { frameBytes: maxFrameBytes, topics: maxTopics },
       recovery,
     }));

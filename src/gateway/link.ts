@@ -102,6 +102,11 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     if (flusher.isFull(this.#batch)) this.#send();
   }
 
+  send(frames: Uint8Array): void {
+    this.flush();
+    if (this.isOpen) this.#hand(frames);
+  }
+
   flush(): void {
     if (this.#batch !== this.#host.flusher.empty) this.#send();
   }
@@ -109,6 +114,10 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   #send(): void {
     const bytes = this.#batch.bytes();
     this.#batch = this.#host.flusher.empty;
+    this.#hand(bytes);
+  }
+
+  #hand(bytes: Uint8Array): void {
     this.#connection.send(bytes);
     const { bufferedAmount } = this.#connection;
     this.full = bufferedAmount > MAX_BUFFERED_BYTES - MAX_BATCH_BYTES;

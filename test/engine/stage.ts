@@ -95,11 +95,11 @@ export class Device {
     this.deviceId = deviceId;
     this.#clock = clock;
     this.habit = options.habit ?? "acks";
-    const device = this;
+    const bufferedAmount = (): number => this.bufferedAmount;
     this.#events = engine.accept({
       send: (bytes) => this.#receive(bytes),
       get bufferedAmount() {
-        return device.bufferedAmount;
+        return bufferedAmount();
       },
       close: (code) => {
         this.closedWith ??= code;

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/conformance.ts";
 import { newRow, session, user } from "../../adapters/conformance/records.ts";
 import { Batches } from "../../adapters/sqlite/batches.ts";
@@ -14,7 +14,6 @@ import { startChild } from "./process.ts";
 
 const { path: folder, remove } = createFolder();
 afterAll(remove);
-vi.setConfig({ testTimeout: 60_000 });
 const silent = { info() {}, warn() {}, error() {} };
 const random = { id: () => crypto.randomUUID(), fraction: Math.random };
 const clear: ReadonlySet<ErrorCode> = new Set([
@@ -50,7 +49,7 @@ beforeAll(async () => {
   child.process.kill("SIGKILL");
   await child.ended;
   killed = { db: new Uint8Array(readFileSync(path)), wal: new Uint8Array(readFileSync(`${path}-wal`)) };
-}, 60_000);
+});
 
 function open(path: string): Promise<OpenStorage> {
   return sqlite(path).open({ clock: createManualClock(), logger: silent, random });

@@ -1,8 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { runCase, storageCases } from "../../adapters/conformance/conformance.ts";
 import { memory } from "../../src/memory/memory.ts";
-import { brokenStorages } from "./broken_storages.ts";
+import { brokenHistories } from "./broken_histories.ts";
+import { brokenOutboxes } from "./broken_outboxes.ts";
+import { brokenTransports } from "./broken_transports.ts";
+import { brokenUsers } from "./broken_users.ts";
+import { brokenWorks } from "./broken_works.ts";
 
+const brokenStorages = [...brokenTransports, ...brokenHistories, ...brokenWorks, ...brokenUsers, ...brokenOutboxes];
 const cases = new Map(storageCases().map((one) => [`${one.port} ${one.name}`, one]));
 
 describe("a storage is caught that", () => {

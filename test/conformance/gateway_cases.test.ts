@@ -43,7 +43,7 @@ async function serve(
       closed: (clean) => events.closed(clean),
     };
     const spoiled = { connection: real, events: forward, ...spoil(real, socket, forward) };
-    const headers = new Headers(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
+    const headers = new Headers(request.headers as Record<string, string>);
     const events = acceptor.accept(spoiled.connection, {
       url: request.url!,
       headers,

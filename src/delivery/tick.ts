@@ -1,0 +1,46 @@
+import type { Clock } from "../ports/clock.ts";
+
+/**
+ * The end of a tick of the event loop: first feeds hand out what arrived in it, then connections write what was gathered. So a
+ * burst passes each receiver once, however many messages it has.
+ */
+export class Tick {
+  readonly #clock: Clock;
+  #spreads: ((alone: boolean) => void)[] = [];
+  #writes: (() => void)[] = [];
+  #asked = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Runs at the end of the tick; `alone` says that no other feed has anything to hand out. */
+  spread(task: (alone: boolean) => void): void {
+    this.#spreads.push(task);
+    this.#ask();
+  }
+
+  /** Runs after that. */
+  write(task: () => void): void {
+    this.#writes.push(task);
+    this.#ask();
+  }
+
+  #ask(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    this.#clock.defer(() => this.#end());
+  }
+
+  #end(): void {
+    const spreads = this.#spreads;
+    this.#spreads = [];
+    for (const spread of spreads) spread(spreads.length === 1);
+    const writes = this.#writes;
+    this.#writes = [];
+    // What is asked for from here on belongs to the next tick.
+    this.#asked = this.#spreads.length > 0;
+    for (const write of writes) write();
+    if (this.#asked) this.#clock.defer(() => this.#end());
+  }
+}

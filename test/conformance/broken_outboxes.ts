@@ -1,0 +1,125 @@
+import type { NewOutboxRow, OutboxRow } from "../../src/ports/outbox.ts";
+import type { OpenStorage } from "../../src/ports/storage.ts";
+import { type BrokenStorage, over } from "./broken_storage.ts";
+
+export const brokenOutboxes: readonly BrokenStorage[] = [
+  {
+    defect: "keeps rows in part",
+    caughtBy: ["outbox gives back a row as it was added, pending"],
+    spoil: (storage) => withRows(storage, (rows) => rows.map((row) => ({ ...row, held: false }))),
+  },
+  {
+    defect: "lists due rows in the order of their ids",
+    caughtBy: ["outbox lists pending rows by due time and says when the next is due"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async due(now, limit) {
+          const { rows, nextDueAt } = await storage.outbox.due(now, 1_000);
+          return { rows: rows.sort((a, b) => a.id < b.id ? 1 : -1).slice(0, limit), nextDueAt };
+        },
+      }),
+    }),
+  },
+  {
+    defect: "does not say when the next row is due",
+    caughtBy: ["outbox lists pending rows by due time and says when the next is due"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { due: async (...what) => ({ ...await storage.outbox.due(...what), nextDueAt: undefined }) }),
+    }),
+  },
+  {
+    defect: "forgets a row when it is settled",
+    caughtBy: ["outbox leaves rows it knows as they are", "outbox remembers a settled row until it expires"],
+    spoil(storage) {
+      const settled = new Set<string>();
+      const { users } = withRows(
+        storage,
+        (rows) => rows.map((row) => settled.has(row.id) ? { ...row, id: `${row.id} again` } : row),
+      );
+      const outbox = over(storage.outbox, {
+        settle(ids, ...rest) {
+          for (const id of ids) settled.add(id);
+          return storage.outbox.settle(ids, ...rest);
+        },
+      });
+      return { ...storage, users, outbox };
+    },
+  },
+  {
+    defect: "lets everybody take a row",
+    caughtBy: ["outbox lets one of several takes win"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { take: async (id) => (await storage.outbox.take(id)) || id !== "unknown" }),
+    }),
+  },
+  {
+    defect: "loses a row that is to be tried again",
+    caughtBy: ["outbox brings a retried row back at its time, its tries counted"],
+    spoil: (storage) => ({ ...storage, outbox: over(storage.outbox, { retry: () => Promise.resolve() }) }),
+  },
+  {
+    defect: "does not end rows that are being sent",
+    caughtBy: ["outbox ends rows that are pending or sending, once"],
+    spoil(storage) {
+      const sending = new Set<string>();
+      const outbox = over(storage.outbox, {
+        take(id) {
+          sending.add(id);
+          return storage.outbox.take(id);
+        },
+        settle: (ids, ...rest) => storage.outbox.settle(ids.filter((id) => !sending.has(id)), ...rest),
+      });
+      return { ...storage, outbox };
+    },
+  },
+  {
+    defect: "hides pending rows that expired",
+    caughtBy: ["outbox keeps a pending row past its expiry, for the engine to end"],
+    spoil: (storage, { clock }) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async due(...what) {
+          const { rows, nextDueAt } = await storage.outbox.due(...what);
+          return { rows: rows.filter(({ expiresAt }) => expiresAt > clock.now()), nextDueAt };
+        },
+      }),
+    }),
+  },
+  {
+    defect: "drops all of a user's rows whatever is named",
+    caughtBy: ["outbox drops the pending rows that match, and only those"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { cancel: ({ userId }, note) => storage.outbox.cancel({ userId }, note) }),
+    }),
+  },
+  {
+    defect: "takes every row of a target for coalesced",
+    caughtBy: ["outbox lists the pending coalesced rows of a target, whenever they are due"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        coalescedOf: async (targetId) =>
+          (await storage.outbox.due(Infinity, 1_000)).rows.filter((row: OutboxRow) => row.targetId === targetId),
+      }),
+    }),
+  },
+  {
+    defect: "knows only the pending rows of a message",
+    caughtBy: ["outbox knows every row of a message, however it ended"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        ofMessage: async (messageId) => (await storage.outbox.ofMessage(messageId)).filter(({ status }) => status === "pending"),
+      }),
+    }),
+  },
+];
+
+function withRows(storage: OpenStorage, change: (rows: readonly NewOutboxRow[]) => readonly NewOutboxRow[]): OpenStorage {
+  const { users } = storage;
+  return { ...storage, users: over(users, { put: (record, rows = []) => users.put(record, change(rows)) }) };
+}

@@ -1,0 +1,41 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, test } from "vitest";
+import { pushProviderCases, type PushService, type PushStage, runPushCase } from "../../adapters/conformance/conformance.ts";
+import { webhook } from "../../adapters/webhook.ts";
+
+/** What a receiver says that behaves that way; nothing at all where there is no answer. */
+const answers: Partial<Record<PushService, [status: number, headers?: Record<string, string>]>> = {
+  accepting: [202],
+  "target-gone": [410],
+  refusing: [422],
+  busy: [429, { "retry-after": "7" }],
+  failing: [503],
+};
+
+async function start(service: PushService): Promise<PushStage> {
+  let requests = 0;
+  const server = createServer((_, response) => {
+    requests++;
+    const answer = answers[service];
+    if (answer !== undefined) response.writeHead(...answer).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  if (service === "unreachable") await close();
+  return {
+    provider: webhook({ url: `http://127.0.0.1:${port}/`, secret: "a secret of enough length", allowLoopback: true }),
+    token: "a-token-that-nobody-else-has",
+    requests: () => requests,
+    close: service === "unreachable" ? () => Promise.resolve() : close,
+  };
+}
+
+describe("the webhook provider", () => {
+  for (const one of pushProviderCases()) test(one.name, () => runPushCase(one, start));
+});
