@@ -60,7 +60,7 @@ export const FULL: Plan = {
     { payloadBytes: 1024, burst: 1 },
     { payloadBytes: 1024, burst: 16 },
   ],
-  warmUpMs: 500,
+  warmUpMs: 1_500,
   leadInMs: 200,
   floodMs: 1_000,
   steadyMs: 1_200,
