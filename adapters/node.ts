@@ -79,6 +79,8 @@ class GatewaySocket extends WebSocket {
 
   // ws closes by itself when what it reads is no WebSocket. Clients are to get a code that tells them whether to come back.
   override close(code?: number, reason?: string | Buffer): void {
+    // Also when the other side says goodbye: ws answers with this.
+    this.connection?.leave();
     super.close(code === undefined ? code : ownCodes[code] ?? code, reason);
   }
 }
@@ -99,6 +101,8 @@ class NodeConnection implements Connection {
   readonly #socket: Duplex;
   readonly #framer: Framer;
   #leaving = false;
+  /** As ws has it in `readyState`, but beside what a send touches anyway: with many connections that look costs. */
+  #open = true;
 
   constructor(ws: GatewaySocket, socket: Duplex, framer: Framer) {
     this.#ws = ws;
@@ -111,9 +115,14 @@ class NodeConnection implements Connection {
   }
 
   send(bytes: Uint8Array): void {
-    if (this.#ws.readyState !== WebSocket.OPEN) return;
+    if (!this.#open) return;
     // One write for the whole frame: the pongs and close frames that ws writes fall between frames, never into one.
     this.#socket.write(this.#framer.frame(bytes));
+  }
+
+  /** Nothing is sent from here on. */
+  leave(): void {
+    this.#open = false;
   }
 
   get bufferedAmount(): number {
@@ -141,7 +150,9 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
 }
 
 function onClose(this: WebSocket, code: number): void {
-  (this as GatewaySocket).connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
+  const { connection } = this as GatewaySocket;
+  connection.leave();
+  connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
 }
 
 /** The page was left or the app ended (RFC 6455 section 7.4.1). */

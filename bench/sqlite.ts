@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers";
 import { sqlite } from "../adapters/sqlite/sqlite.ts";
 import { sqliteWith } from "../adapters/sqlite/sqlite_with.ts";
+import { createEngine, type Engine } from "../mod.ts";
 import type { Clock } from "../src/ports/clock.ts";
+import type { PushProvider } from "../src/ports/push_provider.ts";
 import type { OpenStorage, Storage } from "../src/ports/storage.ts";
 import type { UserRecord } from "../src/ports/users.ts";
 
@@ -102,6 +104,32 @@ async function userPuts(storages: readonly [OpenStorage, number][], rounds: numb
   return took.map((values) => percentile(values, 0.5));
 }
 
+/** A private publish to somebody who is away, up to its receipt and up to the push: log, sweep, decision, outbox. Alternating. */
+async function privatePublishes(engines: readonly [Engine, number][], rounds: number): Promise<{ receipt: number; push: number }[]> {
+  const took = engines.map(() => ({ receipt: [] as number[], push: [] as number[] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, [engine, count]] of engines.entries()) {
+      const { userId } = away(Math.floor(Math.random() * count));
+      const started = performance.now();
+      const pushed = new Promise<void>((resolve) => asked = resolve);
+      await engine.publish({ to: userId, content: "hi" });
+      took[index]!.receipt.push(performance.now() - started);
+      await pushed;
+      took[index]!.push.push(performance.now() - started);
+    }
+  }
+  return took.map(({ receipt, push }) => ({ receipt: percentile(receipt, 0.5), push: percentile(push, 0.5) }));
+}
+
+let asked = (): void => {};
+const provider: PushProvider = {
+  name: "webhook",
+  send() {
+    asked();
+    return Promise.resolve({ verdict: "sent" });
+  },
+};
+
 const table: { measured: string; value: string; target: string }[] = [];
 const row = (measured: string, value: string, target = "") => void table.push({ measured, value, target });
 
@@ -133,6 +161,19 @@ try {
   row("  ratio", (ofMany / ofFew).toFixed(2), "≤ 1.2");
   await few.close();
   await many.close();
+
+  const engines: [Engine, number][] = [];
+  for (const [name, count] of [["thousand.db", 1_000], ["million.db", 1_000_000]] as const) {
+    engines.push([await createEngine({ insecure: true, storage: sqlite(join(folder, name)), push: [provider] }), count]);
+  }
+  await privatePublishes(engines, 100);
+  const [toFew, toMany] = await privatePublishes(engines, quick ? 500 : 2_000);
+  row("publish to one of 1,000 away users, p50 ms: receipt / push", `${toFew!.receipt.toFixed(3)} / ${toFew!.push.toFixed(3)}`);
+  row("publish to one of 1,000,000 away users, p50 ms: receipt / push", `${toMany!.receipt.toFixed(3)} / ${toMany!.push.toFixed(3)}`);
+  const ratios = [toMany!.receipt / toFew!.receipt, toMany!.push / toFew!.push];
+  row("  ratio: receipt / push", ratios.map((ratio) => ratio.toFixed(2)).join(" / "), "≤ 1.2");
+  row("  sessions that the engines hold in memory", engines.map(([engine]) => engine.counters().sessions).join(" / "), "0");
+  for (const [engine] of engines) await engine.close();
 } finally {
   rmSync(folder, { recursive: true });
 }

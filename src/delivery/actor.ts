@@ -55,7 +55,7 @@ export class SessionActor {
 
   /** Something was just sent: watches that it is seen in time. One timer per session, for whatever is due first. */
   watch(session: Session, at: number): void {
-    if (session.unseen.count === 1) session.progressAt = at;
+    if (session.unseen.count === 1) session.progressAt = Math.floor(at);
     // After something was late the timer waits for the stall, which may be far.
     if (session.overdueTimer === undefined || session.overdueAt > at + this.#ackTimeoutMs) {
       this.#setOverdue(session, this.#ackTimeoutMs);
@@ -64,7 +64,7 @@ export class SessionActor {
 
   /** The client confirmed something. */
   confirmed(session: Session): void {
-    session.progressAt = this.#clock.elapsed();
+    session.progressAt = Math.floor(this.#clock.elapsed());
     const oldest = session.unseen.oldest;
     if (oldest !== undefined && oldest.at + this.#ackTimeoutMs <= this.#clock.elapsed()) return;
     if (this.stepper.describe(session.state).state === "connected.suspect") this.raise(session, Event.seen);
@@ -79,7 +79,7 @@ export class SessionActor {
 
   #setOverdue(session: Session, ms: number): void {
     if (session.overdueTimer !== undefined) this.#clock.clearTimeout(session.overdueTimer);
-    session.overdueAt = this.#clock.elapsed() + ms;
+    session.overdueAt = Math.floor(this.#clock.elapsed() + ms);
     session.overdueTimer = this.#clock.setTimeout(() => {
       session.overdueTimer = undefined;
       this.#checkOverdue(session);

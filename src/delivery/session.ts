@@ -9,24 +9,25 @@ import { MAX_UNSEEN, type Sending, Unseen } from "./unseen.ts";
 
 /** A session that this node holds: connected, backgrounded or recent. Away sessions are records in the store only. */
 export class Session implements DeviceName {
+  // What the fan-out touches stands first: it shares a line of the cache.
+  state: StateId;
+  /** The connection, while there is one. */
+  outlet: Outlet | undefined = undefined;
+  unseen: Unseen = new Unseen();
+  overdueTimer: Timer | undefined = undefined;
+  /** When that one fires. Whole monotonic milliseconds: whole numbers need no box. */
+  overdueAt = 0;
+  /** When the client last confirmed something, or began to owe it. Whole monotonic milliseconds. */
+  progressAt = 0;
+  /** Of what is unseen: what the engine has queued a push for. Absent most of the time. */
+  pushed: Set<Sending> | undefined = undefined;
   readonly userId: string;
   readonly deviceId: string;
   readonly device: string;
   generation: number;
-  state: StateId;
-  /** The connection, while there is one. */
-  outlet: Outlet | undefined = undefined;
   /** One per subscribed topic. */
   readers: Reader[] = [];
-  unseen: Unseen = new Unseen();
-  /** Of what is unseen: what the engine has queued a push for. Absent most of the time. */
-  pushed: Set<Sending> | undefined = undefined;
-  /** When the client last confirmed something, or began to owe it. Monotonic milliseconds. */
-  progressAt = 0;
   graceTimer: Timer | undefined = undefined;
-  overdueTimer: Timer | undefined = undefined;
-  /** When that one fires. Monotonic milliseconds. */
-  overdueAt = 0;
 
   constructor(userId: string, deviceId: string, generation: number, state: StateId) {
     this.userId = userId;
@@ -49,25 +50,26 @@ export class Session implements DeviceName {
 
 /** One session's place in one topic. */
 export class Reader {
+  // As above.
   readonly session: Session;
-  readonly feed: Feed<Reader>;
-  /** Its place in the feed's list. */
-  index = -1;
-  epoch: number;
+  /** The log's head when this connection joined: entries after it were routed as they came. */
+  attachedAt = 0;
   /** Written to the current connection up to here. */
   sent: number;
+  /** Entries come from the log, not from the live feed: catching up, or the connection is slow. */
+  behind = true;
+  /** Its place in the feed's list. */
+  index = -1;
+  readonly feed: Feed<Reader>;
+  epoch: number;
   /** The app's handler is done up to here. */
   acked: number;
   /** How far a former subscription of this connection had been written: acks up to there may still come. */
   sentBefore = 0;
   /** The last entry that the app's handler gave up on. */
   failed = 0;
-  /** The log's head when this connection joined: entries after it were routed as they came. */
-  attachedAt = 0;
   /** What was decided before this connection: entries up to here are not pushed again. */
   decided: number;
-  /** Entries come from the log, not from the live feed: catching up, or the connection is slow. */
-  behind = true;
   /** Somebody is reading the log for it right now. */
   reading = false;
 

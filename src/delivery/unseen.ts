@@ -12,24 +12,26 @@ export const MAX_UNSEEN = 1_000;
 
 /**
  * The window of what one connection was sent and has not confirmed, counted as XEP-0198 counts stanzas.
- * A queue over an array with a moving head: pushing is one store, and an idle connection keeps no array at all.
+ * A queue over an array that is used again and again: what was confirmed leaves its place, and when all was, the places are
+ * filled anew. An idle connection that never had many keeps a small array; one that had many lets it go.
  */
 export class Unseen {
-  #queue: Sending[] = [];
+  #queue: (Sending | undefined)[] = [];
   #head = 0;
+  #tail = 0;
   /** Frames confirmed so far. */
   #seen = 0;
 
   get count(): number {
-    return this.#queue.length - this.#head;
+    return this.#tail - this.#head;
   }
 
   get oldest(): Sending | undefined {
-    return this.#queue[this.#head];
+    return this.#head < this.#tail ? this.#queue[this.#head] : undefined;
   }
 
   push(sending: Sending): void {
-    this.#queue.push(sending);
+    this.#queue[this.#tail++] = sending;
   }
 
   /**
@@ -41,12 +43,17 @@ export class Unseen {
     const count = total - this.#seen;
     if (count < 0 || count > this.count) return undefined;
     this.#seen = total;
-    for (const end = this.#head + count; this.#head < end; this.#head++) each(this.#queue[this.#head]!);
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head >= 256) {
-      this.#queue = this.#queue.slice(this.#head);
+    for (const end = this.#head + count; this.#head < end; this.#head++) {
+      each(this.#queue[this.#head]!);
+      this.#queue[this.#head] = undefined;
+    }
+    if (this.#head === this.#tail) {
+      if (this.#queue.length > MAX_IDLE_PLACES) this.#queue = [];
+      this.#head = this.#tail = 0;
+    } else if (this.#head >= MAX_UNSEEN) {
+      // Never empty for long: without this the array would grow for ever.
+      this.#queue = this.#queue.slice(this.#head, this.#tail);
+      this.#tail -= this.#head;
       this.#head = 0;
     }
     return count;
@@ -54,6 +61,9 @@ export class Unseen {
 
   /** What is unseen, oldest first. */
   *[Symbol.iterator](): Generator<Sending> {
-    for (let i = this.#head; i < this.#queue.length; i++) yield this.#queue[i]!;
+    for (let i = this.#head; i < this.#tail; i++) yield this.#queue[i]!;
   }
 }
+
+/** Places that a connection with nothing unseen may keep. */
+const MAX_IDLE_PLACES = 64;

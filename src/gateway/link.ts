@@ -35,16 +35,17 @@ const MAX_SILENT_BEATS = 2;
 
 /** A connection as the engine sees it: bytes in, frames out; frames in, merged bytes out. */
 export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
-  readonly order: number;
+  // What the fan-out touches stands first.
   readonly #connection: Connection;
   readonly #host: LinkHost;
   #batch: Batch;
-  #silentBeats = 0;
-  #frames = 0;
   /** How it ended: with a goodbye from the other side, or otherwise. Undefined while it is open. */
   ended: "clean" | "lost" | undefined = undefined;
   /** Looked at once per batch, not per frame: asking a socket costs more than writing down the answer. */
   full = false;
+  readonly order: number;
+  #silentBeats = 0;
+  #frames = 0;
   /** Whose connection it is, once it has said so. */
   session: Session | undefined = undefined;
   /** Requests that wait for their answer. */
