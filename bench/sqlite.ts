@@ -105,7 +105,10 @@ async function userPuts(storages: readonly [OpenStorage, number][], rounds: numb
 }
 
 /** A private publish to somebody who is away, up to its receipt and up to the push: log, sweep, decision, outbox. Alternating. */
-async function privatePublishes(engines: readonly [Engine, number][], rounds: number): Promise<{ receipt: number; push: number }[]> {
+async function privatePublishes(
+  engines: readonly [Engine, number][],
+  rounds: number,
+): Promise<{ receipt: number; push: number }[]> {
   const took = engines.map(() => ({ receipt: [] as number[], push: [] as number[] }));
   for (let round = 0; round < rounds; round++) {
     for (const [index, [engine, count]] of engines.entries()) {
@@ -169,7 +172,10 @@ try {
   await privatePublishes(engines, 100);
   const [toFew, toMany] = await privatePublishes(engines, quick ? 500 : 2_000);
   row("publish to one of 1,000 away users, p50 ms: receipt / push", `${toFew!.receipt.toFixed(3)} / ${toFew!.push.toFixed(3)}`);
-  row("publish to one of 1,000,000 away users, p50 ms: receipt / push", `${toMany!.receipt.toFixed(3)} / ${toMany!.push.toFixed(3)}`);
+  row(
+    "publish to one of 1,000,000 away users, p50 ms: receipt / push",
+    `${toMany!.receipt.toFixed(3)} / ${toMany!.push.toFixed(3)}`,
+  );
   const ratios = [toMany!.receipt / toFew!.receipt, toMany!.push / toFew!.push];
   row("  ratio: receipt / push", ratios.map((ratio) => ratio.toFixed(2)).join(" / "), "≤ 1.2");
   row("  sessions that the engines hold in memory", engines.map(([engine]) => engine.counters().sessions).join(" / "), "0");
