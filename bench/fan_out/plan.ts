@@ -74,7 +74,7 @@ export const QUICK: Plan = {
   ...FULL,
   rounds: 3,
   loads: FULL.loads.filter((load) => load.payloadBytes === 64),
-  warmUpMs: 200,
+  warmUpMs: 100,
   leadInMs: 100,
   floodMs: 200,
   // Too few for a figure that holds: see above.
