@@ -79,8 +79,6 @@ class GatewaySocket extends WebSocket {
 
   // ws closes by itself when what it reads is no WebSocket. Clients are to get a code that tells them whether to come back.
   override close(code?: number, reason?: string | Buffer): void {
-    // Also when the other side says goodbye: ws answers with this.
-    this.connection?.leave();
     super.close(code === undefined ? code : ownCodes[code] ?? code, reason);
   }
 }
@@ -101,8 +99,6 @@ class NodeConnection implements Connection {
   readonly #socket: Duplex;
   readonly #framer: Framer;
   #leaving = false;
-  /** As ws has it in `readyState`, but beside what a send touches anyway: with many connections that look costs. */
-  #open = true;
 
   constructor(ws: GatewaySocket, socket: Duplex, framer: Framer) {
     this.#ws = ws;
@@ -115,14 +111,9 @@ class NodeConnection implements Connection {
   }
 
   send(bytes: Uint8Array): void {
-    if (!this.#open) return;
+    if (this.#ws.readyState !== WebSocket.OPEN) return;
     // One write for the whole frame: the pongs and close frames that ws writes fall between frames, never into one.
     this.#socket.write(this.#framer.frame(bytes));
-  }
-
-  /** Nothing is sent from here on. */
-  leave(): void {
-    this.#open = false;
   }
 
   get bufferedAmount(): number {
@@ -150,9 +141,7 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
 }
 
 function onClose(this: WebSocket, code: number): void {
-  const { connection } = this as GatewaySocket;
-  connection.leave();
-  connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
+  (this as GatewaySocket).connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
 }
 
 /** The page was left or the app ended (RFC 6455 section 7.4.1). */
