@@ -56,12 +56,12 @@ export function createFanOut(
       const reader = readers[i]!;
       // Whoever joined after these came has them from the log, or never will.
       if (last !== 0 && reader.attachedAt > previous) {
-        passEach(reader, volley, tally);
+        passEach(reader, volley);
         continue;
       }
       const { session } = reader;
       const route = stepper.step(session.state, event).route!;
-      tally[route.index] = (tally[route.index] ?? 0) + length;
+      tally[route.index] = (tally[route.index] ?? 0) + 1;
       if (listed) name(volley, session, route);
       if (route.push === "now" || route.push === "coalesced") (toPush ??= []).push(session);
       if (route.socket === "none" || (reader.behind && last !== 0)) continue;
@@ -79,13 +79,13 @@ export function createFanOut(
   }
 
   /** For a reader that joined while these came: each of them was there before, or is new to it. */
-  function passEach(reader: Reader, volley: Volley, tally: number[]): void {
+  function passEach(reader: Reader, volley: Volley): void {
     const { session } = reader;
     for (const sending of volley.sendings) {
       if (sending.entry.position.offset <= reader.attachedAt) continue;
       const route = stepper.step(session.state, volley.event).route!;
-      tally[route.index] = (tally[route.index] ?? 0) + 1;
       if (volley.listed) journal.routed(sending.entry, session, stepper.describe(session.state).state, route);
+      else journal.counted(sending.entry, route, 1);
       if (route.push === "now" || route.push === "coalesced") pushes.pushNow([session], sending);
     }
     if (!reader.behind && session.outlet !== undefined) writeEach(reader, volley);
@@ -117,10 +117,10 @@ export function createFanOut(
     for (const { entry } of sendings) journal.routed(entry, session, state, route);
   }
 
-  /** The tally counts entries times devices; every entry went the same ways. */
+  /** Every entry of the volley went the same ways. */
   function count(tally: readonly number[], { sendings }: Volley): void {
-    tally.forEach((passes, index) => {
-      for (const { entry } of sendings) journal.counted(entry, stepper.routes[index]!, passes / sendings.length);
+    tally.forEach((devices, index) => {
+      for (const { entry } of sendings) journal.counted(entry, stepper.routes[index]!, devices);
     });
   }
 

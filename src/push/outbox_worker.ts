@@ -127,7 +127,8 @@ export class OutboxWorker {
   }
 
   #launch(row: OutboxRow): void {
-    const flight = this.#fly(row).catch((error: unknown) => this.#parts.logger.error("a push could not be settled", { error }));
+    const taken = [row];
+    const flight = this.#fly(row, taken).catch((error: unknown) => this.#putBack(taken, error));
     this.#flights.add(flight);
     void flight.finally(() => {
       this.#flights.delete(flight);
@@ -136,22 +137,32 @@ export class OutboxWorker {
     });
   }
 
-  async #fly(row: OutboxRow): Promise<void> {
+  /** What became of these could not be written down: rather asked twice, under the same id, than left under way for ever. */
+  async #putBack(rows: readonly OutboxRow[], error: unknown): Promise<void> {
+    const { clock, logger, outbox } = this.#parts;
+    logger.error("a push could not be settled, it is tried again", { error });
+    try {
+      for (const { id } of rows) await outbox.retry(id, clock.now() + LAST_BACKOFF_MS, "its outcome could not be written down");
+    } catch {
+      // Opening the outbox again does the same.
+    }
+  }
+
+  /** @param rows what was taken for this push: the row, and what leaves together with it */
+  async #fly(row: OutboxRow, rows: OutboxRow[]): Promise<void> {
     const { clock, outbox, records } = this.#parts;
     let sending: Promise<PushResult> | undefined;
-    let together: OutboxRow[] = [];
     let parcel: Parcel | undefined;
     // Inside the user's exclusive section up to the request: after a revoke or unsubscribe returned, none begins.
     await records.exclusively(row.userId, async () => {
       const look = await this.#look(row);
       if ("end" in look) return await this.#settle([row], look.end, look.note);
-      if (row.coalesced) together = await this.#companions(row);
+      if (row.coalesced) await this.#join(row, rows);
       parcel = look;
-      sending = this.#send(look, 1 + together.length);
+      sending = this.#send(look, rows.length);
     });
     if (sending === undefined || parcel === undefined) return;
     const result = await sending;
-    const rows = [row, ...together];
     switch (result.verdict) {
       case "sent":
         return await this.#settle(rows, "sent", result.info ?? parcel.provider.name);
@@ -219,17 +230,18 @@ export class OutboxWorker {
     return progress?.epoch === position.epoch && progress.acked >= position.offset;
   }
 
-  /** The other rows that leave with a coalesced one. */
-  async #companions(row: OutboxRow): Promise<OutboxRow[]> {
+  /** Adds the other rows that leave with a coalesced one. */
+  async #join(row: OutboxRow, rows: OutboxRow[]): Promise<void> {
     const { outbox } = this.#parts;
-    const companions: OutboxRow[] = [];
     for (const other of await outbox.coalescedOf(row.targetId)) {
       if (other.userId !== row.userId || !await outbox.take(other.id)) continue;
+      const taken = { ...other, attempts: other.attempts + 1 };
+      rows.push(taken);
       const look = await this.#look(other);
-      if ("end" in look) await this.#settle([other], look.end, look.note);
-      else companions.push({ ...other, attempts: other.attempts + 1 });
+      if (!("end" in look)) continue;
+      await this.#settle([other], look.end, look.note);
+      rows.splice(rows.indexOf(taken), 1);
     }
-    return companions;
   }
 
   async #send({ row, target, provider, entry }: Parcel, waiting: number): Promise<PushResult> {

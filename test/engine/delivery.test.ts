@@ -224,3 +224,17 @@ test("progress of a former attachment is not written over a newer one's", () => 
   session.generation = 2;
   expect(withProgressOf(record, session)).not.toBe(record);
 });
+
+test("whoever joins in the middle of a burst gets and counts for what came after that, and for nothing else", async () => {
+  const { engine, clock, device } = await createStage();
+  await engine.subscribe("early", { to: "*", channel: "news" });
+  const [early, late] = [await device("early"), await device("late")];
+  const publish = (content: string) => engine.publish({ to: "*", channel: "news", content });
+  const [first] = [await publish("1"), await publish("2"), await publish("3")];
+  await engine.subscribe("late", { to: "*", channel: "news" });
+  const [, last] = [await publish("4"), await publish("5")];
+  await clock.settle();
+  expect([early.contents, late.contents]).toEqual([["1", "2", "3", "4", "5"], ["4", "5"]]);
+  expect((await engine.explain(first!.id))?.counts).toEqual({ "connected.live/alert/no-target": 1 });
+  expect((await engine.explain(last!.id))?.counts).toEqual({ "connected.live/alert/no-target": 2 });
+});

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
-import { createEngine, memory, type OpenStorage, type Storage } from "../../mod.ts";
+import { createEngine, memory, type OpenStorage, PeykError, type Storage } from "../../mod.ts";
 import { createStage, FakeProvider, seededRandom } from "./stage.ts";
 
 /** A storage that outlives the engine, as a file does. */
@@ -213,3 +213,40 @@ test("two engines run side by side in one process without knowing of each other"
   const push = [new FakeProvider(), new FakeProvider()];
   await expect(createEngine({ insecure: true, push })).rejects.toMatchObject({ code: "bad-config" });
 });
+
+test("a push whose outcome could not be written down is tried again, not left under way", async () => {
+  let failing = false;
+  const storage: Storage = {
+    async open(context) {
+      const opened = await memory().open(context);
+      const settle: typeof opened.outbox.settle = (...given) =>
+        failing ? Promise.reject(new PeykError("unavailable", "not now", { retryable: true })) : opened.outbox.settle(...given);
+      return { ...opened, outbox: { ...bound(opened.outbox), settle } };
+    },
+  };
+  const { engine, clock, device, provider, story } = await createStage({ storage });
+  (await device("sara", { token: "t" })).leave();
+  await clock.settle();
+  failing = true;
+  const { id } = await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  expect(provider.sent).toHaveLength(1);
+  failing = false;
+  await clock.advance(60_000);
+  expect(provider.sent.map(({ notification }) => notification.collapseId)).toEqual(
+    Array(2).fill(provider.sent[0]!.notification.collapseId),
+  );
+  expect((await story(id)).at(-1)).toBe("push-sent");
+});
+
+/** The methods of an outbox without `settle`, which the test replaces. */
+function bound(outbox: OpenStorage["outbox"]): Omit<OpenStorage["outbox"], "settle"> {
+  return {
+    due: (...given) => outbox.due(...given),
+    coalescedOf: (...given) => outbox.coalescedOf(...given),
+    take: (...given) => outbox.take(...given),
+    retry: (...given) => outbox.retry(...given),
+    cancel: (...given) => outbox.cancel(...given),
+    ofMessage: (...given) => outbox.ofMessage(...given),
+  };
+}
