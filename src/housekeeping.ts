@@ -80,9 +80,9 @@ export class Housekeeping {
     const { attachments, records } = this.#parts;
     let after: string | undefined;
     do {
-      const users = await records.store.orphans({ after, limit: PAGE });
-      await Promise.all(users.map((userId) => attachments.restore(userId)));
-      after = users.length < PAGE || this.#closed ? undefined : users.at(-1);
+      const { names, next } = await records.store.orphans({ after, limit: PAGE });
+      await Promise.all(names.map((userId) => attachments.restore(userId)));
+      after = this.#closed ? undefined : next;
     } while (after !== undefined);
   }
 
@@ -91,14 +91,14 @@ export class Housekeeping {
     const before = clock.now() - FORGET_AFTER_MS;
     let after: string | undefined;
     do {
-      const users = await records.store.unseenSince(before, { after, limit: PAGE });
-      for (const userId of users) {
+      const { names, next } = await records.store.unseenSince(before, { after, limit: PAGE });
+      for (const userId of names) {
         const record = await records.store.get(userId);
         // Somebody who is connected for that long is not gone.
         if (record === undefined || record.sessions.some(({ node }) => node !== null)) continue;
         if (await records.store.remove(userId, record.version)) counters.usersEvicted++;
       }
-      after = users.length < PAGE || this.#closed ? undefined : users.at(-1);
+      after = this.#closed ? undefined : next;
     } while (after !== undefined);
   }
 }

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { StatementSync } from "node:sqlite";
 import type { NewOutboxRow } from "../../src/ports/outbox.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
-import type { Page, UserRecord, Users } from "../../src/ports/users.ts";
+import type { NamesPage, Page, UserRecord, Users } from "../../src/ports/users.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Reader } from "./reader.ts";
 import { Lookup } from "./schema.ts";
@@ -56,8 +56,8 @@ export class SqliteUsers implements Users {
     return this.#writer.send({ kind: "remove", userId, version, now: this.#context.clock.now() });
   }
 
-  awayMembers(topic: Topic, page: Page): Promise<string[]> {
-    return this.#reader.run(() => this.#find(Lookup.away, topic, page));
+  awayMembers(topic: Topic, page: Page): Promise<NamesPage> {
+    return this.#reader.run(() => toPage(this.#find(Lookup.away, topic, page), page));
   }
 
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]> {
@@ -67,8 +67,11 @@ export class SqliteUsers implements Users {
     );
   }
 
-  unseenSince(before: number, { after, limit }: Page): Promise<string[]> {
-    return this.#reader.run(() => this.#unseen.all(before, after ?? "", limit).map(({ name }) => String(name)));
+  unseenSince(before: number, page: Page): Promise<NamesPage> {
+    return this.#reader.run(() => {
+      const rows = this.#unseen.all(before, page.after ?? "", page.limit);
+      return toPage(rows.map(({ name }) => String(name)), page);
+    });
   }
 
   lease(node: string, ms: number): Promise<void> {
@@ -76,24 +79,35 @@ export class SqliteUsers implements Users {
     return Promise.resolve();
   }
 
-  orphans(page: Page): Promise<string[]> {
+  liveNodes(): Promise<string[]> {
+    return Promise.resolve([...this.#leases.keys()].filter((node) => this.#lives(node)));
+  }
+
+  orphans(page: Page): Promise<NamesPage> {
     return this.#reader.together(() => {
-      const now = this.#context.clock.elapsed();
       const names = new Set<string>();
       let node = "";
       for (let row = this.#nextNode.get(Lookup.node, node); row; row = this.#nextNode.get(Lookup.node, node)) {
         node = String(row.key);
-        if ((this.#leases.get(node) ?? -Infinity) > now) continue;
+        if (this.#lives(node)) continue;
         for (const name of this.#find(Lookup.node, node, page)) names.add(name);
       }
-      if (names.size <= page.limit) return [...names];
-      return [...names].sort(byBytes).slice(0, page.limit);
+      return toPage([...names].sort(byBytes).slice(0, page.limit), page);
     });
+  }
+
+  #lives(node: string): boolean {
+    return (this.#leases.get(node) ?? -Infinity) > this.#context.clock.elapsed();
   }
 
   #find(kind: number, key: string, { after, limit }: Page): string[] {
     return this.#names.all(kind, key, after ?? "", limit).map(({ user }) => String(user));
   }
+}
+
+/** The names themselves are where the next page begins. */
+function toPage(names: string[], { limit }: Page): NamesPage {
+  return { names, next: names.length < limit ? undefined : names.at(-1) };
 }
 
 /** What the file finds this user by, in an order that stays the same while the keys do. */

@@ -34,8 +34,8 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   users = 0;
   /** While the transport has not answered yet. */
   opening: Promise<void> | undefined = undefined;
-  /** Entries by offset, the most recent ones. */
-  #recent: Map<number, OpenedEntry> | undefined;
+  /** The most recent entries, in order of their offsets. */
+  #recent: OpenedEntry[] | undefined;
   #subscription: TopicSubscription | undefined;
 
   readonly #sink: FeedSink<Member>;
@@ -99,27 +99,50 @@ export class Feed<Member extends FeedMember> implements TopicListener {
 
   /** Keeps an entry at hand for the receipts that will name its offset. */
   remember(entry: OpenedEntry): void {
-    const recent = this.#recent ??= new Map();
-    recent.set(entry.position.offset, entry);
-    if (recent.size > REMEMBERED) { for (const oldest of recent.keys()) return void recent.delete(oldest); }
+    const recent = this.#recent ??= [];
+    const { offset } = entry.position;
+    const last = recent.at(-1);
+    if (last === undefined || last.position.offset < offset) recent.push(entry);
+    else {
+      // Whoever catches up brings older ones, and some twice.
+      const at = placeOf(offset, recent);
+      if (recent[at]!.position.offset !== offset) recent.splice(at, 0, entry);
+    }
+    if (recent.length >= 2 * REMEMBERED) this.#recent = recent.slice(-REMEMBERED);
   }
 
   /**
    * Calls back with the remembered entries in (from, to], in order.
-   * @returns how many offsets in there are not remembered
+   * @returns whether these are all there were
    */
-  between(from: number, to: number, each: (entry: OpenedEntry) => void): number {
-    const oldest = Math.max(from + 1, to - REMEMBERED + 1);
-    let missing = oldest - from - 1;
-    for (let offset = oldest; offset <= to; offset++) {
-      const entry = this.#recent?.get(offset);
-      if (entry === undefined) missing++;
-      else each(entry);
+  between(from: number, to: number, each: (entry: OpenedEntry) => void): boolean {
+    let reached = from;
+    let whole = true;
+    const recent = this.#recent ?? [];
+    for (let at = placeOf(from + 1, recent); at < recent.length; at++) {
+      const entry = recent[at]!;
+      if (entry.position.offset > to) break;
+      if (entry.previous > reached) whole = false;
+      reached = entry.position.offset;
+      each(entry);
     }
-    return missing;
+    return whole && reached === to;
   }
 
   recall(offset: number): OpenedEntry | undefined {
-    return this.#recent?.get(offset);
+    const entry = this.#recent?.[placeOf(offset, this.#recent)];
+    return entry?.position.offset === offset ? entry : undefined;
   }
+}
+
+/** Where the first entry at or after this offset stands. */
+function placeOf(offset: number, entries: readonly OpenedEntry[]): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (entries[middle]!.position.offset < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

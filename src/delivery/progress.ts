@@ -37,6 +37,9 @@ export interface ProgressParts {
 /** The longest that the store may lag behind what was acked. */
 const WRITE_BEHIND_MS = 1_000;
 
+/** Entries of one ack that are named from the log. */
+const MOST_NAMED = 1_000;
+
 /** Takes in what clients confirm, and writes it behind. */
 export class ProgressKeeper {
   readonly #parts: ProgressParts;
@@ -97,9 +100,9 @@ export class ProgressKeeper {
   #report(reader: Reader, from: number, to: number, each: (entry: ReturnType<typeof openEntry>) => void): void {
     const { history, logger } = this.#parts;
     const { feed } = reader;
-    const missing = feed.between(from, to, each);
-    if (missing === 0 || history === undefined || isPublic(feed.topic)) return;
-    history.read(feed.topic, from, Math.min(missing, 1_000)).then((page) => {
+    const whole = feed.between(from, to, each);
+    if (whole || history === undefined || isPublic(feed.topic)) return;
+    history.read(feed.topic, from, MOST_NAMED).then((page) => {
       for (const raw of page.entries) {
         if (raw.offset <= to && feed.recall(raw.offset) === undefined) each(openEntry(raw));
       }

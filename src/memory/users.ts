@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { Random } from "../ports/random.ts";
-import type { Page, UserRecord, Users } from "../ports/users.ts";
+import type { NamesPage, Page, UserRecord, Users } from "../ports/users.ts";
 import type { Topic } from "../protocol/names.ts";
 import { Multimap } from "./multimap.ts";
 import type { MemoryOutbox } from "./outbox.ts";
@@ -51,8 +51,8 @@ export class MemoryUsers implements Users {
     return Promise.resolve(true);
   }
 
-  awayMembers(topic: Topic, page: Page): Promise<string[]> {
-    return Promise.resolve(take(this.#awayIn.get(topic), page));
+  awayMembers(topic: Topic, page: Page): Promise<NamesPage> {
+    return Promise.resolve(toPage(take(this.#awayIn.get(topic), page), page));
   }
 
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]> {
@@ -61,13 +61,13 @@ export class MemoryUsers implements Users {
     ]);
   }
 
-  unseenSince(before: number, { after, limit }: Page): Promise<string[]> {
+  unseenSince(before: number, page: Page): Promise<NamesPage> {
     const names: string[] = [];
-    for (const name of this.#names.after(after)) {
-      if (names.length >= limit) break;
+    for (const name of this.#names.after(page.after)) {
+      if (names.length >= page.limit) break;
       if (this.#records.get(name)!.seenAt < before) names.push(name);
     }
-    return Promise.resolve(names);
+    return Promise.resolve(toPage(names, page));
   }
 
   lease(node: string, ms: number): Promise<void> {
@@ -75,14 +75,21 @@ export class MemoryUsers implements Users {
     return Promise.resolve();
   }
 
-  orphans(page: Page): Promise<string[]> {
-    const now = this.#clock.elapsed();
+  liveNodes(): Promise<string[]> {
+    return Promise.resolve([...this.#leases.keys()].filter((node) => this.#lives(node)));
+  }
+
+  orphans(page: Page): Promise<NamesPage> {
     const names = new Set<string>();
     for (const [node, users] of this.#onNode) {
-      if ((this.#leases.get(node) ?? -Infinity) > now) continue;
+      if (this.#lives(node)) continue;
       for (const name of take(users, page)) names.add(name);
     }
-    return Promise.resolve([...names].sort(byName).slice(0, page.limit));
+    return Promise.resolve(toPage([...names].sort(byName).slice(0, page.limit), page));
+  }
+
+  #lives(node: string): boolean {
+    return (this.#leases.get(node) ?? -Infinity) > this.#clock.elapsed();
   }
 
   #reindex(userId: string, before: UserRecord | undefined, after: UserRecord | undefined): void {
@@ -151,6 +158,11 @@ function remove(lists: Map<string, SortedList<string>>, key: string, name: strin
   const list = lists.get(key);
   list?.delete(name);
   if (list?.isEmpty) lists.delete(key);
+}
+
+/** The names themselves are where the next page begins. */
+function toPage(names: string[], { limit }: Page): NamesPage {
+  return { names, next: names.length < limit ? undefined : names.at(-1) };
 }
 
 function take(names: SortedList<string> | undefined, { after, limit }: Page): string[] {

@@ -23,6 +23,9 @@ export interface NewOutboxRow {
   readonly rule: string;
 }
 
+/** A push that was taken and not settled for this long, milliseconds, was taken by somebody who is gone. */
+export const SENDING_MS = 120_000;
+
 /** How a row can end. */
 export type OutboxEnd = "sent" | "gone" | "rejected" | "expired" | "dropped";
 
@@ -41,7 +44,8 @@ export interface OutboxRow extends NewOutboxRow {
  * The durable queue of pushes. Rows enter through `Users.put`, in one step with the decision.
  *
  * An implementer MUST keep a settled row at least until it expires (its id is what prevents a second push), MUST make
- * `take` a compare-and-set, MUST turn `sending` back into `pending` at open, and MAY forget expired settled rows.
+ * `take` a compare-and-set, MUST turn `sending` back into `pending` once whoever took it can't be asking any more (at open, when
+ * one process at a time is admitted; else `SENDING_MS` after it was taken), and MAY forget expired settled rows.
  */
 export interface Outbox {
   /**

@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Peers } from "./peers.ts";
 import type { Random } from "./random.ts";
 import type { History, Transport, Work } from "./transport.ts";
 import type { Users } from "./users.ts";
@@ -21,6 +22,8 @@ export interface OpenStorage {
   readonly work?: Work;
   readonly users: Users;
   readonly outbox: Outbox;
+  /** The other nodes on this storage. Absent: one engine at a time uses it. */
+  readonly peers?: Peers;
   /** Finishes what was begun. Connections that were lent to it stay open. */
   close(): Promise<void>;
 }
@@ -29,7 +32,7 @@ export interface OpenStorage {
 export interface Storage {
   /**
    * @throws {PeykError} `storage-locked`, `storage-corrupt`, `storage-readonly`, `storage-version`, `storage-full`,
-   * `unavailable`, and `bad-config` when the place that was named can't be one (a folder that is not there)
+   * `unavailable`, and `bad-config` when the place that was named can't be one (a folder that is not there, a server too old)
    */
   open(context: StorageContext): Promise<OpenStorage>;
 }

@@ -5,8 +5,12 @@ import type { Topic } from "../protocol/names.ts";
 export interface Entry {
   readonly topic: Topic;
   readonly epoch: number;
+  /** Rises strictly within a topic. Topics may share a log, so the next entry's is not always one more. */
   readonly offset: number;
-  /** The offset of the entry that the log got before this one in this topic, 0 for the first. */
+  /**
+   * Whoever has everything up to here has missed nothing before this entry: the offset of the one before it in this topic, or a
+   * later one at which nothing of this topic stands. 0 at the log's beginning.
+   */
   readonly previous: number;
   /** As published. Nobody changes them. */
   readonly bytes: Uint8Array;
@@ -70,7 +74,10 @@ export interface HistoryPage {
   entries: Entry[];
   /** How far this page reaches. Equals head.offset when there is no more to read. */
   through: number;
-  /** How many entries in (after, through] are not here because they expired. Those at or below `floor` are not counted. */
+  /**
+   * How many entries in (after, through] are not here because they expired, as far as the log still knows. Those at or below
+   * `floor` are not counted.
+   */
   expired: number;
   /** The log's last position. */
   head: Position;
@@ -81,8 +88,9 @@ export interface HistoryPage {
 /**
  * Reading a log. Optional beside Transport: without it nothing can be recovered.
  *
- * An implementer MUST count what expired and step over it, MUST NOT raise `floor` for expired entries, and MUST answer for
- * an unknown topic with an empty page whose head has offset 0 and the epoch that the topic's first entry will have.
+ * An implementer MUST count what expired and step over it, MUST NOT raise `floor` for expired entries, MUST NOT answer from a
+ * copy that lacks entries which this node was told of already, and MUST answer for an unknown topic with an empty page whose
+ * head has offset 0 and the epoch that the topic's first entry will have.
  */
 export interface History {
   /** @param limit entries at most in the page */
@@ -98,9 +106,9 @@ export interface WorkItem {
 /**
  * Every log's new entries as durable work, at least once, shared among nodes. Optional beside Transport.
  *
- * An implementer MUST hand out a topic again (after a restart too) until the handler resolved for its head, MUST NOT run
- * the handler for one topic twice at a time, MUST NOT let a topic whose handler hangs or rejects hold up the others, and MAY
- * merge several entries of a topic into one item.
+ * An implementer MUST hand out a topic again (after a restart too, on another node too) until the handler resolved for its head,
+ * MUST NOT run the handler for one topic twice at a time on one node, MUST NOT let a topic whose handler hangs or rejects hold up
+ * the others, and MAY merge several entries of a topic into one item.
  */
 export interface Work {
   /** @returns what ends it: `close` begins no run any more, and waits for the handlers that are running */

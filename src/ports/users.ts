@@ -41,8 +41,8 @@ export interface SessionRecord {
 export interface UserRecord {
   readonly userId: string;
   /**
-   * 0: not stored yet. The store sets it on put: a random number for a user it does not have, one more for one it has. So a
-   * user who was removed and made again is not mistaken for the former one.
+   * 0: not stored yet. The store sets it on put, to a number that this user's record never had before: so whoever holds an older
+   * one finds out, and a user who was removed and made again is not mistaken for the former one.
    */
   readonly version: number;
   /** When a device last attached. Milliseconds since 1970. */
@@ -52,18 +52,28 @@ export interface UserRecord {
   readonly sessions: readonly SessionRecord[];
 }
 
-/** Names that go on after `after`, in a fixed order, `limit` at most. */
+/** Which part of a list is wanted. */
 export interface Page {
+  /** What the page before gave as `next`; undefined: the list's beginning. */
   after: string | undefined;
+  /** Names at most. */
   limit: number;
+}
+
+/** A part of a list, in an order that stays the same while nothing changes. */
+export interface NamesPage {
+  names: string[];
+  /** Where the next page begins; undefined: this was the last one. Only the store that gave it knows what it means. */
+  next: string | undefined;
 }
 
 /**
  * Keeps users.
  *
  * An implementer MUST treat records as values (never change one it was given or has handed out), MUST make `put` one atomic
- * step together with the outbox rows, MUST read its own writes, MUST NOT begin the versions of a user at a fixed number, and
- * MUST keep the look-ups in step with `put`.
+ * step together with the outbox rows, MUST read its own writes and those of every other node that came before, MUST NOT begin
+ * the versions of a user at a fixed number, and MUST keep the look-ups in step with `put`. A list that is paged through while it
+ * changes MAY name somebody twice, MUST NOT leave out who was on it all the time, and goes on when the last one named has left.
  */
 export interface Users {
   get(userId: string): Promise<UserRecord | undefined>;
@@ -76,13 +86,19 @@ export interface Users {
   /** Forgets a user if the version is still that one. */
   remove(userId: string, version: number): Promise<boolean>;
   /** Users subscribed to `topic` who have at least one session with `node: null`. */
-  awayMembers(topic: Topic, page: Page): Promise<string[]>;
+  awayMembers(topic: Topic, page: Page): Promise<NamesPage>;
   /** Users who have a session with this deviceId, or a push target with this id. */
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]>;
   /** Users with `seenAt` before that time. */
-  unseenSince(before: number, page: Page): Promise<string[]>;
-  /** Says for `ms` more milliseconds that this node lives. A store that admits one process at a time drops other nodes' leases at open. */
+  unseenSince(before: number, page: Page): Promise<NamesPage>;
+  /**
+   * Says for `ms` more milliseconds that this node lives; 0: that it leaves. A store that admits one process at a time drops
+   * other nodes' leases at open. A shared one counts a lease as lapsed only when it was at hand all that time: while nobody can
+   * renew, nobody is dead.
+   */
   lease(node: string, ms: number): Promise<void>;
+  /** Nodes with a live lease. */
+  liveNodes(): Promise<string[]>;
   /** Users with a session on a node that has no live lease. */
-  orphans(page: Page): Promise<string[]>;
+  orphans(page: Page): Promise<NamesPage>;
 }

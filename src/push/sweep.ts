@@ -34,9 +34,9 @@ export function createSweep({ records, decisions, logger }: SweepParts): (item: 
       };
       let after: string | undefined;
       do {
-        const members = await records.store.awayMembers(topic, { after, limit: PAGE });
-        await Promise.all(members.map((userId) => sweepUser(userId, topic, head.offset, read)));
-        after = members.length < PAGE ? undefined : members.at(-1);
+        const { names, next } = await records.store.awayMembers(topic, { after, limit: PAGE });
+        await Promise.all(names.map((userId) => sweepUser(userId, topic, head.offset, read)));
+        after = next;
       } while (after !== undefined);
     } catch (error) {
       logger.error("a sweep failed, it is tried again", { topic, error });

@@ -1,4 +1,4 @@
-import type { UserRecord } from "../../src/ports/users.ts";
+import type { NamesPage, UserRecord } from "../../src/ports/users.ts";
 import { type BrokenStorage, over, turn } from "./broken_storage.ts";
 
 export const brokenUsers: readonly BrokenStorage[] = [
@@ -112,9 +112,9 @@ export const brokenUsers: readonly BrokenStorage[] = [
       ...storage,
       users: over(storage.users, {
         async awayMembers(topic) {
-          const names = await storage.users.unseenSince(Infinity, { after: undefined, limit: 1_000 });
+          const { names, next } = await storage.users.unseenSince(Infinity, { after: undefined, limit: 1_000 });
           const records = await Promise.all(names.map((name) => storage.users.get(name)));
-          return records.filter((record) => topic in record!.subscriptions).map((record) => record!.userId);
+          return { names: records.filter((record) => topic in record!.subscriptions).map((record) => record!.userId), next };
         },
       }),
     }),
@@ -123,7 +123,7 @@ export const brokenUsers: readonly BrokenStorage[] = [
     defect: "lists as away who was, when first asked",
     caughtBy: ["users keeps the away members in step with every put"],
     spoil(storage) {
-      const found = new Map<string, Promise<string[]>>();
+      const found = new Map<string, Promise<NamesPage>>();
       return {
         ...storage,
         users: over(storage.users, {
@@ -142,8 +142,10 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        awayMembers: async (topic, page) =>
-          (await storage.users.awayMembers(topic, page)).slice(page.after === undefined ? 0 : 1),
+        async awayMembers(topic, page) {
+          const { names, next } = await storage.users.awayMembers(topic, page);
+          return { names: names.slice(page.after === undefined ? 0 : 1), next };
+        },
       }),
     }),
   },
