@@ -4,7 +4,8 @@
  *
  * @module
  */
-export { createEngine, type Engine, type EngineOptions, type Limits, type SubscribeOptions } from "./src/create_engine.ts";
+export { createEngine, type Engine, type SubscribeOptions } from "./src/create_engine.ts";
+export type { EngineOptions, Limits } from "./src/engine_options.ts";
 export type { Receipt } from "./src/delivery/publish.ts";
 export type { Counters } from "./src/delivery/counters.ts";
 export type { EngineEvents, ReceiptEvent, SessionChange } from "./src/delivery/events.ts";

@@ -1,10 +1,15 @@
+import { answerNeighbours, heldSessions } from "./cluster/answers.ts";
+import { Follower } from "./cluster/follower.ts";
+import { Neighbours } from "./cluster/neighbours.ts";
 import { SessionActor } from "./delivery/actor.ts";
 import { Attachments } from "./delivery/attach.ts";
 import { CatchUp } from "./delivery/catch_up.ts";
 import { type Counters, createCounters } from "./delivery/counters.ts";
+import { nobodyElsewhere, otherNodes } from "./delivery/elsewhere.ts";
 import { Emitter, type EngineEvents } from "./delivery/events.ts";
 import { createFanOut } from "./delivery/fan_out.ts";
 import { Hub } from "./delivery/hub.ts";
+import { Lease } from "./delivery/lease.ts";
 import { Departures } from "./delivery/leave.ts";
 import { ProgressKeeper } from "./delivery/progress.ts";
 import { Publisher, type Receipt } from "./delivery/publish.ts";
@@ -14,18 +19,13 @@ import { Roster } from "./delivery/roster.ts";
 import { SignOut } from "./delivery/sign_out.ts";
 import { Tick } from "./delivery/tick.ts";
 import { Subscriptions } from "./delivery/subscriptions.ts";
-import { type Explanation, ExplanationBook, withOutbox } from "./explain.ts";
-import type { Authenticate, Authorize } from "./gateway/authorization.ts";
+import { checkAuthenticate, checkLimits, checkProviders, checkWhole, type EngineOptions } from "./engine_options.ts";
+import { type Explanation, ExplanationBook, mergeExplanations, withOutbox } from "./explain.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { memory } from "./memory/memory.ts";
-import type { Clock } from "./ports/clock.ts";
 import type { Acceptor } from "./ports/connection.ts";
-import type { Logger } from "./ports/logger.ts";
-import type { PushProvider } from "./ports/push_provider.ts";
-import type { Random } from "./ports/random.ts";
-import type { Storage } from "./ports/storage.ts";
 import { PeykError } from "./protocol/errors.ts";
 import type { OutgoingMessage, Position } from "./protocol/message.ts";
 import { checkName, topicOf } from "./protocol/names.ts";
@@ -35,45 +35,10 @@ import { createMarks } from "./push/marks.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
 import { PendingPushes } from "./push/pending.ts";
 import { createSweep } from "./push/sweep.ts";
-import { checkPolicy, type Policy } from "./session/policy.ts";
+import { checkPolicy } from "./session/policy.ts";
 import { createStepper } from "./session/step.ts";
 import { describeSessions, type SessionInfo } from "./sessions.ts";
 import { systemClock, systemLogger, systemRandom } from "./system.ts";
-
-/** What bounds a client. */
-export interface Limits {
-  /** The largest WebSocket message a client may send, bytes. Default 65,536. */
-  frameBytes?: number;
-  /** Topics a user may be subscribed to. Default 128. */
-  topics?: number;
-  /** Publishes of one user's devices per second, on average; twice that at once. Default 100. */
-  publishesPerSecond?: number;
-}
-
-/** How an engine is made. */
-export interface EngineOptions {
-  /** Says whose connection it is. Required unless `insecure`. */
-  authenticate?: Authenticate;
-  /** Takes every client at its word: the token is the userId. For trying things out, never for a server others can reach. */
-  insecure?: boolean;
-  /** Decides what clients may do, beyond the defaults. */
-  authorize?: Authorize;
-  /** Where logs, users and pushes are kept. Default: in memory. */
-  storage?: Storage;
-  /** Who brings pushes. Default: nobody. */
-  push?: readonly PushProvider[];
-  /** The waiting times of sessions. */
-  policy?: Partial<Policy>;
-  limits?: Limits;
-  /** How often a connection is asked for a sign of life, milliseconds. Default 25,000: below the minute of most proxies. */
-  heartbeatMs?: number;
-  /** Default: warnings and errors on the console. */
-  logger?: Logger;
-  /** Default: the runtime's. */
-  clock?: Clock;
-  /** Default: the runtime's cryptographic source. */
-  random?: Random;
-}
 
 /** Where a subscription leads, and from when. */
 export interface SubscribeOptions {
@@ -149,37 +114,42 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const authenticate = checkAuthenticate(options);
   const providers = checkProviders(options.push ?? []);
 
-  const { transport, history, work, users, outbox, close: closeStorage } = await (options.storage ?? memory()).open({
+  const { transport, history, work, users, outbox, peers, close: closeStorage } = await (options.storage ?? memory()).open({
     clock,
     logger,
     random,
   });
   const node = random.id();
+  const neighbours = peers && new Neighbours({ node, peers, users, clock });
+  const elsewhere = neighbours ?? nobodyElsewhere;
+  const lease = new Lease(clock);
   const counters = createCounters();
   const emitter = new Emitter((name, error) => logger.error(`a listener of "${name}" failed`, { error }));
   const journal = new ExplanationBook(clock, emitter);
   const records = new UserRecords(users);
   const roster = new Roster();
   const hub = new Hub(transport);
-  const tick = new Tick(clock);
-  const receipts = new Receipts({ roster, emitter, journal, counters, clock });
+  const tick = new Tick(clock, lease);
+  const receipts = new Receipts({ transport, emitter, journal, counters, clock });
   const publisher = new Publisher({ transport, receipts, journal, counters, clock, random });
 
   // The decision: machine, pushes.
   const stepper = createStepper(policy);
   const actor = new SessionActor(stepper, clock, policy.ackTimeoutMs);
-  const arbiter = new Arbiter(roster, stepper, policy.activeElsewhereMs);
-  const pending = new PendingPushes(outbox, journal, counters, logger);
+  const arbiter = new Arbiter({ node, roster, elsewhere, stepper, activeElsewhereMs: policy.activeElsewhereMs });
+  const pending = new PendingPushes(outbox, journal, counters, logger, peers !== undefined);
   const decisions = new PushDecisions({ records, history, hub, stepper, policy, arbiter, pending, journal, clock, logger });
   const worker = new OutboxWorker({
-    ...{ outbox, history, records, roster, actor, pending, providers, journal, counters, clock, random, logger },
+    ...{ lease, outbox, history, records, roster, arbiter, actor, pending, providers, journal, counters, clock, random, logger },
   });
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
-  const attachments = new Attachments({ node, records, pushes: pending, history, hub, roster, actor, catchUp, counters, clock });
+  const attachments = new Attachments({
+    ...{ node, records, pushes: pending, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+  });
   const progress = new ProgressKeeper({
     actor,
     catchUp,
@@ -193,8 +163,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     logger,
   });
   const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
-  const subscriptions = new Subscriptions({ records, pushes: pending, hub, roster, catchUp, maxTopics: limits.topics });
-  const signOut = new SignOut({ records, pushes: pending, providers, roster, actor, clock });
+  const subscriptions = new Subscriptions({
+    ...{ node, records, pushes: pending, hub, roster, elsewhere, catchUp, maxTopics: limits.topics },
+  });
+  const signOut = new SignOut({ node, records, pushes: pending, providers, roster, elsewhere, actor, clock });
   actor.connect({
     pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
     goAway: (session) => departures.goAway(session),
@@ -218,10 +190,20 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       ackTimeoutMs: policy.ackTimeoutMs,
       drainWindowMs: policy.drainWindowMs,
     },
-    ...{ attachments, departures, catchUp, requests, counters, tick, clock, logger },
+    ...{ attachments, departures, catchUp, requests, counters, tick, lease, clock, logger },
   });
 
-  const housekeeping = new Housekeeping({ node, records, attachments, pending, outbox, counters, clock, logger });
+  // The other nodes, and what is to be done from time to time.
+  const follower = new Follower({ records, roster, actor, attachments, subscriptions });
+  const answering = peers && await answerNeighbours({ node, peers, roster, arbiter, follower, journal, stepper, logger });
+  const housekeeping = new Housekeeping({
+    ...{ node, shared: peers !== undefined, lease, follower, records, attachments, pending, outbox, counters, clock, logger },
+    resume() {
+      tick.resume();
+      worker.wake();
+    },
+    wake: () => worker.wake(),
+  });
   await housekeeping.start();
   const sweeping = await work?.consume(createSweep({ records, decisions, logger }));
   worker.wake();
@@ -238,6 +220,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     progress.stop();
     await housekeeping.close();
     await records.idle();
+    answering?.close();
     for (const session of [...roster]) attachments.dismantle(session, 4000, "the node closes");
     receipts.flush();
     await Promise.all(providers.map((provider) => provider.close?.()));
@@ -256,10 +239,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return await publisher.publish(message, from);
     },
     async explain(id) {
-      return withOutbox(journal.find(id), await outbox.ofMessage(id));
+      const here = journal.find(id);
+      const known = mergeExplanations([...(here === undefined ? [] : [here]), ...(await neighbours?.explain(id) ?? [])]);
+      return withOutbox(known, await outbox.ofMessage(id));
     },
     async sessions(userId) {
-      return describeSessions(await users.get(checkName(userId, "userId")), roster.of(userId), stepper);
+      const record = await users.get(checkName(userId, "userId"));
+      const there = record === undefined ? [] : await neighbours?.sessions(otherNodes(record, node), userId) ?? [];
+      return describeSessions(record, [...heldSessions(roster, userId, stepper), ...there]);
     },
     async subscribe(userId, { to, channel, since }) {
       checkOpen();
@@ -285,31 +272,4 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     [Symbol.asyncDispose]: () => engine.close(),
   };
   return engine;
-}
-
-function checkAuthenticate({ authenticate, insecure }: EngineOptions): Authenticate {
-  if (authenticate !== undefined) return authenticate;
-  if (insecure === true) return ({ token }) => token === undefined ? null : { userId: token };
-  throw new PeykError("bad-config", "no authenticate", { hint: "Give authenticate(), or insecure: true to try things out." });
-}
-
-function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
-  const names = new Set(providers.map(({ name }) => name));
-  if (names.size === providers.length) return providers;
-  throw new PeykError("bad-config", "two push providers of the same name", {
-    hint: "Clients name the provider when they register.",
-  });
-}
-
-function checkLimits({ frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits): Required<Limits> {
-  return {
-    frameBytes: checkWhole("limits.frameBytes", frameBytes, 1_024),
-    topics: checkWhole("limits.topics", topics, 1),
-    publishesPerSecond: checkWhole("limits.publishesPerSecond", publishesPerSecond, 1),
-  };
-}
-
-function checkWhole(field: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new PeykError("bad-config", `${field} is not a whole number of at least ${least}`);
 }

@@ -168,6 +168,34 @@ export function withOutbox(explanation: Explanation | undefined, rows: readonly 
   return { id, topic, position, from: undefined, sentAt: undefined, verdict: "routed", devices, counts: {}, delivered: 0 };
 }
 
+/** What several nodes know about one message, as one. */
+export function mergeExplanations(explanations: readonly Explanation[]): Explanation | undefined {
+  return explanations.reduce<Explanation | undefined>(
+    (merged, other) => merged === undefined ? other : merge(merged, other),
+    undefined,
+  );
+}
+
+function merge(a: Explanation, b: Explanation): Explanation {
+  // An id is its sender's and topic's own: another message may have the same. The later one is meant, as on one node.
+  if (a.topic !== b.topic || a.position.epoch !== b.position.epoch || a.position.offset !== b.position.offset) {
+    return (b.sentAt ?? 0) > (a.sentAt ?? 0) ? b : a;
+  }
+  const counts = { ...a.counts };
+  for (const [rule, count] of Object.entries(b.counts)) counts[rule] = (counts[rule] ?? 0) + count;
+  const devices = Map.groupBy([...a.devices, ...b.devices], ({ userId, device }) => `${userId}\n${device}`);
+  return {
+    ...a,
+    verdict: a.verdict === "routed" ? a.verdict : b.verdict,
+    devices: [...devices.values()].map((pages) => ({
+      ...(pages.find(({ rule }) => rule !== undefined) ?? pages[0]!),
+      events: pages.flatMap(({ events }) => events).sort((one, other) => one.at - other.at),
+    })),
+    counts,
+    delivered: a.delivered + b.delivered,
+  };
+}
+
 const NOTE_OF = {
   pending: "push-queued",
   sending: "push-queued",

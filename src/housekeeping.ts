@@ -1,5 +1,7 @@
+import type { Follower } from "./cluster/follower.ts";
 import type { Attachments } from "./delivery/attach.ts";
 import type { Counters } from "./delivery/counters.ts";
+import type { Lease } from "./delivery/lease.ts";
 import type { UserRecords } from "./delivery/records.ts";
 import type { Clock, Timer } from "./ports/clock.ts";
 import type { Logger } from "./ports/logger.ts";
@@ -10,6 +12,14 @@ import type { PendingPushes } from "./push/pending.ts";
 /** What housekeeping works with. */
 export interface HousekeepingParts {
   node: string;
+  /** Whether other nodes work on the same storage. */
+  shared: boolean;
+  lease: Lease;
+  follower: Follower;
+  /** The node may act again, after it might not. */
+  resume(): void;
+  /** Other nodes may have left something to do. */
+  wake(): void;
   records: UserRecords;
   attachments: Attachments;
   pending: PendingPushes;
@@ -19,9 +29,14 @@ export interface HousekeepingParts {
   logger: Logger;
 }
 
-/** How long the node's word that it lives is good for. */
-const LEASE_MS = 15_000;
-const RENEW_MS = 5_000;
+/**
+ * How long the node's word that it lives is good for. A dead node's sessions are to be decided for within the grace and 10 s, so
+ * others must have noticed by then; and the log's leader may be missing for some seconds while its servers elect another.
+ */
+const LEASE_MS = 8_000;
+const RENEW_MS = 2_000;
+/** How often a node that is not alone looks for what others left. */
+const LOOK_MS = 1_000;
 /** Users whom no device came for in this time are forgotten: 60 days beyond the longest that a message may live. */
 const FORGET_AFTER_MS = (DEFAULT_TTL_SECONDS + 60 * 24 * 3600) * 1_000;
 const EVICT_EVERY_MS = 3_600_000;
@@ -33,7 +48,7 @@ const PUSHES_FOUND = 10_000;
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
   readonly #timers = new Map<string, Timer>();
-  #task: Promise<void> = Promise.resolve();
+  readonly #tasks = new Map<string, Promise<void>>();
   #closed = false;
 
   constructor(parts: HousekeepingParts) {
@@ -42,12 +57,14 @@ export class Housekeeping {
 
   /** Sessions of this node's last life are held as recent when it resolves. */
   async start(): Promise<void> {
-    const { clock, node, outbox, pending, records } = this.#parts;
-    await records.store.lease(node, LEASE_MS);
+    const { clock, outbox, pending, shared, wake } = this.#parts;
+    await this.#renew();
     pending.found((await outbox.due(clock.now(), PUSHES_FOUND)).rows);
     await this.#adopt();
-    this.#every("lease", RENEW_MS, async () => {
-      await records.store.lease(node, LEASE_MS);
+    this.#every("lease", RENEW_MS, () => this.#renew());
+    // On its own timer: a lease must not wait until everybody is looked after.
+    this.#every("adopt", shared ? LOOK_MS : RENEW_MS, async () => {
+      if (shared) wake();
       await this.#adopt();
     });
     this.#every("evict", EVICT_EVERY_MS, () => this.#evict());
@@ -56,7 +73,7 @@ export class Housekeeping {
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers.values()) this.#parts.clock.clearTimeout(timer);
-    await this.#task;
+    await Promise.all(this.#tasks.values());
     // Whoever comes next need not wait until the lease has lapsed.
     await this.#parts.records.store.lease(this.#parts.node, 0);
   }
@@ -66,18 +83,34 @@ export class Housekeeping {
     this.#timers.set(
       name,
       clock.setTimeout(() => {
-        this.#task = this.#task.then(task)
+        const run = task()
           .catch((error: unknown) => logger.warn(`housekeeping (${name}) failed, it is tried again`, { error }))
           .then(() => {
             if (!this.#closed) this.#every(name, ms, task);
           });
+        this.#tasks.set(name, run);
       }, ms),
     );
   }
 
+  async #renew(): Promise<void> {
+    const { clock, follower, lease, logger, node, records, resume, shared } = this.#parts;
+    const askedAt = clock.elapsed();
+    await records.store.lease(node, LEASE_MS);
+    if (!shared) return;
+    if (lease.isHeld) return lease.extend(askedAt + LEASE_MS);
+    logger.warn("the lease had lapsed: sessions that other nodes took over are let go");
+    await follower.followAll();
+    const againAt = clock.elapsed();
+    await records.store.lease(node, LEASE_MS);
+    lease.begin(againAt + LEASE_MS);
+    resume();
+  }
+
   /** Sessions of nodes that are gone become recent here. */
   async #adopt(): Promise<void> {
-    const { attachments, records } = this.#parts;
+    const { attachments, lease, records } = this.#parts;
+    if (!lease.isHeld) return;
     let after: string | undefined;
     do {
       const { names, next } = await records.store.orphans({ after, limit: PAGE });

@@ -1,7 +1,7 @@
-import type { Session } from "./delivery/session.ts";
+import type { HeldSession } from "./cluster/questions.ts";
 import { deviceName } from "./delivery/session.ts";
 import type { UserRecord } from "./ports/users.ts";
-import type { SessionState, Stepper } from "./session/step.ts";
+import type { SessionState } from "./session/step.ts";
 
 /** One of a user's devices, as `sessions()` shows it. */
 export interface SessionInfo {
@@ -18,17 +18,18 @@ export interface SessionInfo {
   readonly targets: readonly { id: string; provider: string; disabled: { reason: string; at: number } | undefined }[];
 }
 
-/** What the store knows of a user's devices, and what this node knows better. */
-export function describeSessions(record: UserRecord | undefined, held: readonly Session[], stepper: Stepper): SessionInfo[] {
-  return (record?.sessions ?? []).map(({ deviceId, changedAt, targets }) => {
-    const session = held.find((session) => session.deviceId === deviceId);
-    const facts = session && stepper.describe(session.state);
+/** What the store knows of a user's devices, and what the nodes that hold them know better. */
+export function describeSessions(record: UserRecord | undefined, held: readonly HeldSession[]): SessionInfo[] {
+  return (record?.sessions ?? []).map(({ deviceId, node, changedAt, targets }) => {
+    const device = deviceName(deviceId);
+    const known = held.find((session) => session.device === device);
     return {
       userId: record!.userId,
-      device: deviceName(deviceId),
-      state: facts?.state ?? "disconnected.away",
-      attended: facts?.attended ?? false,
-      unseen: session?.unseen.count ?? 0,
+      device,
+      // A node that does not say is about to be given up: its sessions are held as recent then.
+      state: known?.state ?? (node === null ? "disconnected.away" : "disconnected.recent"),
+      attended: known?.attended ?? false,
+      unseen: known?.unseen ?? 0,
       changedAt,
       targets: targets.map(({ id, provider, disabled }) => ({ id, provider, disabled })),
     };

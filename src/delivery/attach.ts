@@ -8,6 +8,7 @@ import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
+import { type Elsewhere, otherNodes } from "./elsewhere.ts";
 import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
@@ -38,6 +39,7 @@ export interface AttachParts {
   history: History | undefined;
   hub: Hub;
   roster: Roster;
+  elsewhere: Elsewhere;
   actor: SessionActor;
   catchUp: CatchUp;
   counters: Counters;
@@ -67,7 +69,7 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, attended, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, counters, records, roster } = this.#parts;
+    const { actor, catchUp, counters, elsewhere, node, records, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
       return outlet.close(CloseCode.replaced, "a newer connection has the session");
@@ -75,12 +77,16 @@ export class Attachments {
     // First everything that can fail, then the record, then what can't: a session that the store calls ours is held here.
     const known = this.#current(await records.store.get(userId) ?? newUser(userId));
     const places = await this.#places(known, deviceId, cursors);
+    let holder: string | null | undefined;
     const record = await this.#write(userId, places, (stored) => {
       const current = this.#current(stored);
+      holder = sessionOf(stored, deviceId)?.node;
       return { ...withSession(current, this.#attached(sessionOf(current, deviceId), deviceId)), seenAt: this.#parts.clock.now() };
     });
     const stored = sessionOf(record, deviceId)!;
-    const session = new Session(userId, deviceId, stored.generation, before?.state ?? actor.stepper.start);
+    const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
+    // Not in two places at once: from here on the other node's writes fail, and it need not find out by that.
+    if (holder && holder !== node) await elsewhere.takeOver(holder, session);
     if (before !== undefined) this.dismantle(before, CloseCode.replaced, "a newer connection took the session");
     this.#enlist(session, stored, places);
     session.outlet = outlet;
@@ -116,7 +122,7 @@ export class Attachments {
           this.#release(places);
           continue;
         }
-        const session = new Session(userId, deviceId, stored.generation, actor.stepper.start);
+        const session = new Session(userId, stored, actor.stepper.start);
         this.#enlist(session, stored, places);
         actor.raise(session, SessionEvent.orphaned);
       }
@@ -214,7 +220,7 @@ export class Attachments {
         feed,
         progress: { epoch, acked: start, decided: Math.max(start, same ? known.decided : 0) },
         // A new device begins with what is there; an old one has missed something.
-        recovered: related && (start === acked || (fresh && cursor === undefined)),
+        recovered: (related && history !== undefined && start === acked) || (fresh && cursor === undefined),
       };
     };
     if (acked >= head) return at(0);
@@ -223,20 +229,24 @@ export class Attachments {
 
   /** Another user on this device: whoever had it before is not to be reached through it any more. */
   async #suspendFormerUsers(userId: string, deviceId: string): Promise<void> {
-    const { clock, pushes, records, roster } = this.#parts;
+    const { clock, elsewhere, node, pushes, records, roster } = this.#parts;
     for (const former of await records.store.holders({ deviceId })) {
       if (former === userId) continue;
+      let nodes: string[] = [];
       await records.exclusively(former, async () => {
         const session = roster.find(former, deviceId);
         await records.updateHeld(former, (stored) => {
           const record = session === undefined ? stored : withProgressOf(stored, session);
           const suspended = sessionOf(record, deviceId);
           if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
-          return { record: withSession(record, { ...suspended, node: null, targets: [], changedAt: clock.now() }) };
+          nodes = otherNodes({ ...record, sessions: [suspended] }, node);
+          const generation = suspended.generation + 1;
+          return { record: withSession(record, { ...suspended, generation, node: null, targets: [], changedAt: clock.now() }) };
         });
         await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device");
         if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");
       });
+      await elsewhere.follow(nodes, former);
     }
   }
 }

@@ -126,6 +126,7 @@ export function createFanOut(
 
   return {
     arrive,
+    pass: (feed, frame) => feed.readers.forEach(({ session }) => session.outlet?.write(frame)),
     handOut: (feed) => spread(feed, false),
     missed: (feed) => feed.readers.forEach((reader) => catchUp.divert(reader)),
   };

@@ -2,6 +2,7 @@ import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry, TopicListener, TopicSubscription, Transport } from "../ports/transport.ts";
 import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
+import { openSignal } from "./signal.ts";
 
 /** Somebody in a feed's list. */
 export interface FeedMember {
@@ -13,6 +14,8 @@ export interface FeedMember {
 export interface FeedSink<Member extends FeedMember> {
   /** Of an entry, or of a live message, in order. */
   arrive(feed: Feed<Member>, entry: OpenedEntry): void;
+  /** Of a frame that every reader's connection gets as it is. */
+  pass(feed: Feed<Member>, frame: Uint8Array): void;
   /** Hands out what arrived, now and not at the end of the tick. */
   handOut(feed: Feed<Member>): void;
   /** The transport missed something, or the log is another one: all readers read on from the log. */
@@ -66,7 +69,9 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   }
 
   signal(bytes: Uint8Array): void {
-    this.#sink.arrive(this, openLive(this.topic, bytes));
+    const signal = openSignal(bytes);
+    if ("live" in signal) this.#sink.arrive(this, openLive(this.topic, signal.live));
+    else this.#sink.pass(this, signal.frame);
   }
 
   gap(): void {

@@ -61,11 +61,11 @@ export class Departures {
 
   async #goAway(session: Session): Promise<void> {
     const { attachments, away, clock, logger, records } = this.#parts;
-    const { userId, deviceId, generation } = session;
+    const { userId, deviceId } = session;
     try {
       await records.exclusively(userId, async () => {
         await records.updateHeld(userId, (stored) => {
-          if (sessionOf(stored, deviceId)?.generation !== generation) return undefined;
+          if (!session.isStill(sessionOf(stored, deviceId))) return undefined;
           const record = withProgressOf(stored, session);
           return { record: withSession(record, { ...sessionOf(record, deviceId)!, node: null, changedAt: clock.now() }) };
         });

@@ -143,10 +143,10 @@ export class ProgressKeeper {
   }
 }
 
-/** The record with this session's progress, unless a newer attachment owns it. */
+/** The record with this session's progress, unless it is another attachment's by now. */
 export function withProgressOf(record: UserRecord, session: Session): UserRecord {
   const stored = sessionOf(record, session.deviceId);
-  if (stored === undefined || stored.generation !== session.generation) return record;
+  if (!session.isStill(stored)) return record;
   const progress: Record<string, Progress> = { ...stored.progress };
   for (const reader of session.readers) {
     if (record.subscriptions[reader.feed.topic] !== undefined) progress[reader.feed.topic] = reader.progress();

@@ -1,15 +1,16 @@
 import { encodeServerFrame } from "../protocol/codec.ts";
-import { isPublic } from "../protocol/names.ts";
+import { DEFAULT_CHANNEL, isPublic, topicOf } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Counters } from "./counters.ts";
 import type { Emitter } from "./events.ts";
 import type { DeviceName, EntryName, Journal } from "./journal.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
-import type { Roster } from "./roster.ts";
+import type { Transport } from "../ports/transport.ts";
+import { frameSignal } from "./signal.ts";
 
 /** What receipts are made with. */
 export interface ReceiptParts {
-  roster: Roster;
+  transport: Transport;
   emitter: Emitter;
   journal: Journal;
   counters: Counters;
@@ -70,13 +71,11 @@ export class Receipts {
   #tell(kind: "delivered" | "read" | "dismissed", entry: ReceiptEntry, who: DeviceName): void {
     this.#emit(kind, entry, who, 1);
     if (entry.from === undefined || isPublic(entry.topic)) return;
-    let frame: Uint8Array | undefined;
-    for (const session of this.#parts.roster.of(entry.from)) {
-      if (session.outlet === undefined) continue;
-      const { id, topic, position } = entry;
-      frame ??= encodeServerFrame({ type: "receipt", kind, topic, id, ...position, at: this.#parts.clock.now() });
-      session.outlet.write(frame);
-    }
+    const { clock, transport } = this.#parts;
+    const { id, topic, position } = entry;
+    const frame = encodeServerFrame({ type: "receipt", kind, topic, id, ...position, at: clock.now() });
+    // On whichever node the publisher is: wherever one of its devices is connected, its own channel is read.
+    transport.signal(topicOf(entry.from, DEFAULT_CHANNEL), frameSignal(frame));
   }
 
   #count(entry: ReceiptEntry): void {

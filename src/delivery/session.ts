@@ -1,6 +1,6 @@
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Timer } from "../ports/clock.ts";
-import type { Progress } from "../ports/users.ts";
+import type { Progress, SessionRecord } from "../ports/users.ts";
 import type { StateId } from "../session/step.ts";
 import type { DeviceName } from "./journal.ts";
 import type { Outlet } from "./outlet.ts";
@@ -24,13 +24,16 @@ export class Session implements DeviceName {
   readonly userId: string;
   readonly deviceId: string;
   readonly device: string;
-  generation: number;
+  /** The node it is held by: this one. */
+  readonly node: string;
+  readonly generation: number;
   /** One per subscribed topic. */
   readers: Reader[] = [];
   graceTimer: Timer | undefined = undefined;
 
-  constructor(userId: string, deviceId: string, generation: number, state: StateId) {
+  constructor(userId: string, { deviceId, node, generation }: SessionRecord, state: StateId) {
     this.userId = userId;
+    this.node = node!;
     this.deviceId = deviceId;
     this.device = deviceName(deviceId);
     this.generation = generation;
@@ -40,6 +43,11 @@ export class Session implements DeviceName {
   /** Whether so many more entries may be written now. */
   takes(count: number): boolean {
     return this.outlet !== undefined && !this.outlet.full && this.unseen.count + count <= MAX_UNSEEN;
+  }
+
+  /** Whether the store still says that this attachment has the session: every write on its behalf asks. */
+  isStill(stored: SessionRecord | undefined): stored is SessionRecord {
+    return stored !== undefined && stored.generation === this.generation && stored.node === this.node;
   }
 
   reader(topic: string): Reader | undefined {

@@ -5,6 +5,7 @@ import type { PushProvider } from "../ports/push_provider.ts";
 import type { PushTarget } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
+import { type Elsewhere, otherNodes } from "./elsewhere.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
@@ -12,10 +13,12 @@ import type { Session } from "./session.ts";
 
 /** What push targets and the end of sessions work with. */
 export interface SignOutParts {
+  node: string;
   records: UserRecords;
   pushes: PushCancellation;
   providers: readonly PushProvider[];
   roster: Roster;
+  elsewhere: Elsewhere;
   actor: SessionActor;
   clock: Clock;
 }
@@ -59,13 +62,15 @@ export class SignOut {
    * @returns how many sessions ended
    */
   async end(userId: string, deviceId: string | undefined, last?: () => void): Promise<number> {
-    const { actor, records, roster, pushes } = this.#parts;
+    const { actor, elsewhere, node, records, roster, pushes } = this.#parts;
     let ended = 0;
+    let nodes: string[] = [];
     await records.exclusively(userId, async () => {
       const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
       await records.updateHeld(userId, (record) => {
         const sessions = record.sessions.filter((session) => !matches(session));
         ended = record.sessions.length - sessions.length;
+        nodes = otherNodes(record, node);
         return ended === 0 ? undefined : { record: { ...record, sessions } };
       });
       await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out");
@@ -76,6 +81,7 @@ export class SignOut {
         actor.raise(session, SessionEvent.signOut);
       }
     });
+    await elsewhere.follow(nodes, userId);
     return ended;
   }
 
@@ -99,7 +105,8 @@ export class SignOut {
 
   /** Takes a target from every session of a user but one. */
   async #releaseTarget(userId: string, id: string, except: string | undefined): Promise<void> {
-    const { actor, records, roster, pushes } = this.#parts;
+    const { actor, elsewhere, node, records, roster, pushes } = this.#parts;
+    let nodes: string[] = [];
     await records.exclusively(userId, async () => {
       const losers: string[] = [];
       const record = await records.updateHeld(userId, (record) => {
@@ -111,6 +118,7 @@ export class SignOut {
         });
         return losers.length === 0 ? undefined : { record: { ...record, sessions } };
       });
+      if (losers.length > 0) nodes = otherNodes(record, node);
       for (const deviceId of losers) {
         await pushes.dropNow({ userId, deviceId, targetId: id }, "the target moved to another session");
         const session = roster.find(userId, deviceId);
@@ -118,6 +126,7 @@ export class SignOut {
         if (session !== undefined && left !== true) actor.raise(session, SessionEvent["target.none"]);
       }
     });
+    await elsewhere.follow(nodes, userId);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../protocol/names.ts";
 import type { Progress } from "../ports/users.ts";
 import type { CatchUp } from "./catch_up.ts";
+import { type Elsewhere, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import type { UserRecords } from "./records.ts";
@@ -12,10 +13,12 @@ import { Reader, type Session } from "./session.ts";
 
 /** What subscriptions work with. */
 export interface SubscriptionParts {
+  node: string;
   records: UserRecords;
   pushes: PushCancellation;
   hub: Hub;
   roster: Roster;
+  elsewhere: Elsewhere;
   catchUp: CatchUp;
   /** Topics that one user may be subscribed to. */
   maxTopics: number;
@@ -45,22 +48,23 @@ export class Subscriptions {
    * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
    */
   async subscribe(userId: string, topic: Topic, since: Position | undefined, asked?: Asked): Promise<Position> {
-    const { catchUp, hub, maxTopics, records, roster } = this.#parts;
+    const { elsewhere, hub, maxTopics, node, records, roster } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
       throw new PeykError("forbidden", "a private topic of another user", {
         hint: "Rooms for several people are public channels.",
       });
     }
     const feed = await hub.open(topic);
+    let nodes: string[] = [];
     try {
-      return await records.exclusively(userId, async () => {
+      const start = await records.exclusively(userId, async () => {
         const { head } = feed;
         // The beginning is the same place in every life of the log, and nothing begins beyond the head: what comes would be skipped.
         const known = since === undefined || since.offset === 0 || since.epoch === head.epoch;
         const start: Position = known ? { epoch: head.epoch, offset: Math.min(since?.offset ?? Infinity, head.offset) } : since;
         // What is in the log already is there to be read, not to be pushed.
         const progress: Progress = { epoch: start.epoch, acked: start.offset, decided: head.offset };
-        await records.updateHeld(userId, (record) => {
+        const record = await records.updateHeld(userId, (record) => {
           if (record.subscriptions[topic] === undefined && Object.keys(record.subscriptions).length >= maxTopics) {
             throw new PeykError("too-many", "too many subscriptions", { hint: `A user may have ${maxTopics}.` });
           }
@@ -71,21 +75,13 @@ export class Subscriptions {
           }));
           return { record: { ...record, subscriptions, sessions } };
         });
-        const frame = encodeServerFrame({ type: "subscribed", topic, ...start });
+        nodes = otherNodes(record, node);
         asked?.answer(start);
-        for (const session of roster.of(userId)) {
-          const former = this.#leave(session, topic);
-          const reader = new Reader(session, await hub.open(topic), progress);
-          // What the device confirms of its former subscription may still be on its way.
-          reader.sentBefore = former?.epoch === reader.epoch ? Math.max(former.sent, former.sentBefore) : 0;
-          session.readers.push(reader);
-          reader.attachedAt = reader.feed.head.offset;
-          reader.feed.join(reader);
-          if (session !== asked?.session) session.outlet?.write(frame);
-          catchUp.resume(session);
-        }
+        for (const session of roster.of(userId)) await this.begin(session, topic, start, progress, session === asked?.session);
         return start;
       });
+      await elsewhere.follow(nodes, userId, topic);
+      return start;
     } finally {
       hub.release(feed);
     }
@@ -96,12 +92,13 @@ export class Subscriptions {
    * @throws {PeykError} `forbidden` for the user's own `default` channel
    */
   async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
-    const { pushes, records, roster } = this.#parts;
+    const { elsewhere, node, pushes, records, roster } = this.#parts;
+    let nodes: string[] = [];
     if (topic === topicOf(userId, DEFAULT_CHANNEL)) {
       throw new PeykError("forbidden", "a user's own default channel can't be left");
     }
     await records.exclusively(userId, async () => {
-      await records.updateHeld(userId, (record) => {
+      const record = await records.updateHeld(userId, (record) => {
         if (record.subscriptions[topic] === undefined) return undefined;
         const { [topic]: _, ...subscriptions } = record.subscriptions;
         const sessions = record.sessions.map((session) => {
@@ -110,13 +107,36 @@ export class Subscriptions {
         });
         return { record: { ...record, subscriptions, sessions } };
       });
-      for (const session of roster.of(userId)) {
-        this.#leave(session, topic);
-        if (session !== by) session.outlet?.write(encodeServerFrame({ type: "unsubscribed", topic }));
-        session.outlet?.flush();
-      }
+      nodes = otherNodes(record, node);
+      for (const session of roster.of(userId)) this.end(session, topic, session === by);
       await pushes.dropNow({ userId, topic }, "unsubscribed");
     });
+    await elsewhere.follow(nodes, userId);
+  }
+
+  /**
+   * Lets a session read a topic, from where the store says.
+   * @param asked its client asked for it, and has its answer
+   */
+  async begin(session: Session, topic: Topic, start: Position, progress: Progress, asked: boolean): Promise<void> {
+    const { catchUp, hub } = this.#parts;
+    const feed = await hub.open(topic);
+    const former = this.#leave(session, topic);
+    const reader = new Reader(session, feed, progress);
+    // What the device confirms of its former subscription may still be on its way.
+    reader.sentBefore = former?.epoch === reader.epoch ? Math.max(former.sent, former.sentBefore) : 0;
+    session.readers.push(reader);
+    reader.attachedAt = reader.feed.head.offset;
+    reader.feed.join(reader);
+    if (!asked) session.outlet?.write(encodeServerFrame({ type: "subscribed", topic, ...start }));
+    catchUp.resume(session);
+  }
+
+  /** When it returns, nothing of the topic is written to this session any more. */
+  end(session: Session, topic: Topic, asked: boolean): void {
+    this.#leave(session, topic);
+    if (!asked) session.outlet?.write(encodeServerFrame({ type: "unsubscribed", topic }));
+    session.outlet?.flush();
   }
 
   #leave(session: Session, topic: Topic): Reader | undefined {

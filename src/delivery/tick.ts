@@ -1,17 +1,20 @@
 import type { Clock } from "../ports/clock.ts";
+import type { Lease } from "./lease.ts";
 
 /**
  * The end of a tick of the event loop: first feeds hand out what arrived in it, then connections write what was gathered. So a
- * burst passes each receiver once, however many messages it has.
+ * burst passes each receiver once, however many messages it has. A node whose lease has lapsed holds all of it back.
  */
 export class Tick {
   readonly #clock: Clock;
+  readonly #lease: Lease;
   #spreads: ((alone: boolean) => void)[] = [];
   #writes: (() => void)[] = [];
   #asked = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, lease: Lease) {
     this.#clock = clock;
+    this.#lease = lease;
   }
 
   /** Runs at the end of the tick; `alone` says that no other feed has anything to hand out. */
@@ -26,6 +29,11 @@ export class Tick {
     this.#ask();
   }
 
+  /** The node may write again: what was held back leaves. */
+  resume(): void {
+    if (this.#asked) this.#clock.defer(() => this.#end());
+  }
+
   #ask(): void {
     if (this.#asked) return;
     this.#asked = true;
@@ -33,6 +41,7 @@ export class Tick {
   }
 
   #end(): void {
+    if (!this.#lease.isHeld) return;
     const spreads = this.#spreads;
     this.#spreads = [];
     for (const spread of spreads) spread(spreads.length === 1);

@@ -1,3 +1,4 @@
+import type { Lease } from "../delivery/lease.ts";
 import type { Tick } from "../delivery/tick.ts";
 
 /** The most that is merged into one WebSocket message, bytes. */
@@ -54,11 +55,14 @@ export interface Flushable {
 export class Flusher {
   /** Where every connection stands when nothing waits. */
   readonly empty: Batch = new Batch();
+  /** Nothing leaves while it is lapsed. */
+  readonly lease: Lease;
   readonly #tick: Tick;
   #waiting: Flushable[] = [];
 
-  constructor(tick: Tick) {
+  constructor(tick: Tick, lease: Lease) {
     this.#tick = tick;
+    this.lease = lease;
   }
 
   /** This connection has its first frame of the tick. */

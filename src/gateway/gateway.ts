@@ -8,6 +8,7 @@ import type { Logger } from "../ports/logger.ts";
 import type { Attachments, AttachRequest } from "../delivery/attach.ts";
 import type { CatchUp } from "../delivery/catch_up.ts";
 import type { Counters } from "../delivery/counters.ts";
+import type { Lease } from "../delivery/lease.ts";
 import type { Departures } from "../delivery/leave.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Tick } from "../delivery/tick.ts";
@@ -33,6 +34,7 @@ export interface GatewayParts {
   requests: Requests;
   counters: Counters;
   tick: Tick;
+  lease: Lease;
   clock: Clock;
   logger: Logger;
 }
@@ -73,7 +75,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.authenticate = parts.authenticate;
     this.maxFrameBytes = parts.maxFrameBytes;
     this.maxFramesPerBeat = Math.max(LEAST_FRAMES_PER_BEAT, FRAMES_PER_SECOND * parts.heartbeatMs / 1_000);
-    this.flusher = new Flusher(parts.tick);
+    this.flusher = new Flusher(parts.tick, parts.lease);
     this.heartbeat = new Heartbeat(parts.clock, parts.heartbeatMs);
     this.#expiries = new Expiries(parts.clock);
   }

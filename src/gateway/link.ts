@@ -100,7 +100,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     const { flusher } = this.#host;
     if (this.#batch === flusher.empty) flusher.enlist(this);
     this.#batch = this.#batch.with(frame);
-    if (flusher.isFull(this.#batch)) this.#send();
+    if (flusher.isFull(this.#batch)) this.flush();
   }
 
   send(frames: Uint8Array): void {
@@ -109,7 +109,8 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   }
 
   flush(): void {
-    if (this.#batch !== this.#host.flusher.empty) this.#send();
+    const { empty, lease } = this.#host.flusher;
+    if (this.#batch !== empty && !lease.lapsed) this.#send();
   }
 
   #send(): void {

@@ -132,7 +132,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
         const entry = openEntry(raw);
         decisions.push({ entry, route: stepper.step(state, entry.event).route! });
       }
-      rows = this.#rows(who, record, decisions);
+      rows = await this.#rows(who, record, decisions);
       more = page.through < page.head.offset && page.through > decided;
       const acked = progress.epoch === epoch ? progress.acked : 0;
       const moved = { ...who.progress, [topic]: { epoch, acked, decided: page.through } };
@@ -192,9 +192,9 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     const { records, logger } = this.#parts;
     let rows: NewOutboxRow[] = [];
     try {
-      await records.update(session.userId, (record) => {
+      await records.update(session.userId, async (record) => {
         const stored = sessionOf(record, session.deviceId);
-        rows = stored === undefined || stored.generation !== session.generation ? [] : this.#rows(stored, record, decisions);
+        rows = session.isStill(stored) ? await this.#rows(stored, record, decisions) : [];
         return rows.length === 0 ? undefined : { record, rows };
       });
       this.#queued(rows);
@@ -204,16 +204,21 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     }
   }
 
-  #rows(session: SessionRecord, record: UserRecord, decisions: readonly Decision[]): NewOutboxRow[] {
+  async #rows(session: SessionRecord, record: UserRecord, decisions: readonly Decision[]): Promise<NewOutboxRow[]> {
     const { arbiter, clock, pending, policy } = this.#parts;
     const now = clock.now();
     const rows: NewOutboxRow[] = [];
+    const device = deviceName(session.deviceId);
+    // One question for all of them, and only when an answer can hold something back.
+    let attended: Promise<boolean> | undefined;
     for (const { entry, route } of decisions) {
       const { topic, position } = entry;
       if (record.subscriptions[topic] === undefined || entry.expiresAt <= now) continue;
       const coalesced = route.push === "coalesced";
       if (route.push !== "now" && !coalesced) continue;
-      const timing = arbiter.timing(record.userId, session.deviceId, entry.sentAt, now);
+      const until = arbiter.holdsUntil(entry.sentAt);
+      const held = until > now && await (attended ??= arbiter.attendedElsewhere(record, device));
+      const dueAt = held ? until : now;
       for (const target of session.targets) {
         if (!isEnabled(target)) continue;
         const id = `${target.id}\n${topic}\n${position.epoch}.${position.offset}`;
@@ -227,9 +232,9 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
           position,
           messageId: entry.id,
           urgency: entry.urgency,
-          dueAt: coalesced ? Math.max(timing.dueAt, now + policy.coalesceMs) : timing.dueAt,
+          dueAt: coalesced ? Math.max(dueAt, now + policy.coalesceMs) : dueAt,
           expiresAt: entry.expiresAt,
-          held: timing.held,
+          held,
           coalesced,
           rule: route.rule,
         });
@@ -249,7 +254,8 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     pending.added(rows);
     // Whoever acked while the rows were being written did not find them yet.
     for (const row of rows) {
-      const elsewhere = row.held ? arbiter.attendedElsewhere(row.userId, row.deviceId)?.reader(row.topic) : undefined;
+      const device = deviceName(row.deviceId);
+      const elsewhere = row.held ? arbiter.attendedHere({ userId: row.userId, device })?.reader(row.topic) : undefined;
       if (elsewhere !== undefined && elsewhere.acked >= row.position.offset) this.#droppedFor(elsewhere);
     }
   }

@@ -1,8 +1,10 @@
 import type { Counters } from "../delivery/counters.ts";
 import type { Journal, NoteKind } from "../delivery/journal.ts";
 import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import type { Lease } from "../delivery/lease.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
+
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
@@ -12,15 +14,18 @@ import type { Entry, History } from "../ports/transport.ts";
 import type { PushTarget, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
+import type { Arbiter } from "./arbiter.ts";
 import { compose } from "./compose.ts";
 import type { PendingPushes } from "./pending.ts";
 
 /** What the worker works with. */
 export interface OutboxWorkerParts {
+  lease: Lease;
   outbox: Outbox;
   history: History | undefined;
   records: UserRecords;
   roster: Roster;
+  arbiter: Arbiter;
   actor: SessionActor;
   pending: PendingPushes;
   providers: readonly PushProvider[];
@@ -67,7 +72,7 @@ export class OutboxWorker {
 
   /** Looks for due rows, now. */
   wake(): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#parts.lease.isHeld) return;
     if (this.#running !== undefined) {
       this.#again = true;
       return;
@@ -157,6 +162,8 @@ export class OutboxWorker {
     await records.exclusively(row.userId, async () => {
       const look = await this.#look(row);
       if ("end" in look) return await this.#settle([row], look.end, look.note);
+      // Whoever took this node's sessions over pushes for them too.
+      if (!this.#parts.lease.isHeld) return await outbox.retry(row.id, clock.now(), "the node lost its lease");
       if (row.coalesced) await this.#join(row, rows);
       parcel = look;
       sending = this.#send(look, rows.length);
@@ -184,7 +191,7 @@ export class OutboxWorker {
 
   /** Is it still needed, and still this session's target? */
   async #look(row: OutboxRow): Promise<Look> {
-    const { clock, history, providers, records } = this.#parts;
+    const { arbiter, clock, history, providers, records } = this.#parts;
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
     const record = await records.store.get(row.userId);
     const target = record && sessionOf(record, row.deviceId)?.targets.find(({ id }) => id === row.targetId);
@@ -201,7 +208,9 @@ export class OutboxWorker {
     if (entry?.offset !== row.position.offset || entry.epoch !== row.position.epoch) {
       return { end: "expired", note: "the log does not have it any more" };
     }
-    if (row.held && this.#ackedElsewhere(row)) return { end: "dropped", note: "acked on another device" };
+    if (row.held && await arbiter.ackedElsewhere(record, deviceName(row.deviceId), row.topic, row.position)) {
+      return { end: "dropped", note: "acked on another device" };
+    }
     return { row, target, provider, entry };
   }
 
@@ -214,16 +223,6 @@ export class OutboxWorker {
     }
     const progress = session?.reader(row.topic) ?? sessionOf(record, row.deviceId)?.progress[row.topic];
     return !row.rule.startsWith("backgrounded") && this.#hasAcked(progress, row);
-  }
-
-  /** By another device that is in front: what a background handler acks nobody may have seen. */
-  #ackedElsewhere(row: OutboxRow): boolean {
-    const { actor, roster } = this.#parts;
-    return roster.of(row.userId).some((other) =>
-      other.deviceId !== row.deviceId &&
-      actor.stepper.describe(other.state).state !== "backgrounded" &&
-      this.#hasAcked(other.reader(row.topic), row)
-    );
   }
 
   #hasAcked(progress: { epoch: number; acked: number } | undefined, { position }: OutboxRow): boolean {

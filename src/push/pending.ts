@@ -13,11 +13,14 @@ export class PendingPushes {
   readonly #journal: Journal;
   readonly #counters: Counters;
   readonly #logger: Logger;
+  readonly #shared: boolean;
   readonly #byUser = new Map<string, Set<string>>();
   readonly #known = new Set<string>();
   #wake: () => void = () => {};
 
-  constructor(outbox: Outbox, journal: Journal, counters: Counters, logger: Logger) {
+  /** @param shared other nodes queue pushes too, of which this one does not know */
+  constructor(outbox: Outbox, journal: Journal, counters: Counters, logger: Logger, shared: boolean) {
+    this.#shared = shared;
     this.#outbox = outbox;
     this.#journal = journal;
     this.#counters = counters;
@@ -77,7 +80,7 @@ export class PendingPushes {
 
   /** Drops what waits of one message, whichever device it is for. */
   async dropMessage(userId: string, { id, topic, position }: EntryName, note: string): Promise<void> {
-    if (!this.has(userId)) return;
+    if (!this.#shared && !this.has(userId)) return;
     const rows = (await this.#outbox.ofMessage(id)).filter((row) =>
       row.status === "pending" && row.userId === userId && row.topic === topic && row.position.offset === position.offset
     );

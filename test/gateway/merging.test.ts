@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
+import { Lease } from "../../src/delivery/lease.ts";
 import { Tick } from "../../src/delivery/tick.ts";
 import { Flusher } from "../../src/gateway/flusher.ts";
 import { createBench } from "./wire.ts";
@@ -83,7 +84,7 @@ test("frames written after the close go nowhere, those before it leave before it
 
 test("after the flush nothing is kept of what was merged", async () => {
   const clock = createManualClock();
-  const flusher = new Flusher(new Tick(clock));
+  const flusher = new Flusher(new Tick(clock, new Lease(clock)), new Lease(clock));
   const frame = new Uint8Array([1]);
   const before = flusher.empty.with(frame);
   expect(flusher.empty.with(frame)).toBe(before);

@@ -13,7 +13,7 @@ interface Layer {
 const below = ["protocol", "ports"];
 const deciding = [...below, "session"];
 const moving = [...deciding, "delivery", "push"];
-const facing = [...moving, "explain", "sessions", "housekeeping", "gateway"];
+const facing = [...moving, "explain", "cluster", "sessions", "housekeeping", "gateway"];
 
 /** DESIGN's table of layers: what is not named here may not be imported, and a file without a layer may not be. */
 const layers: Layer[] = [
@@ -24,13 +24,15 @@ const layers: Layer[] = [
   { name: "delivery", path: "src/delivery/", on: moving, packages: [] },
   { name: "push", path: "src/push/", on: moving, packages: [] },
   { name: "explain", path: "src/explain.ts", on: facing, packages: [] },
+  { name: "cluster", path: "src/cluster/", on: facing, packages: [] },
   { name: "sessions", path: "src/sessions.ts", on: facing, packages: [] },
   { name: "housekeeping", path: "src/housekeeping.ts", on: facing, packages: [] },
   { name: "gateway", path: "src/gateway/", on: facing, packages: [] },
   { name: "system", path: "src/system.ts", on: below, packages: [] },
-  { name: "engine", path: "src/create_engine.ts", on: [...facing, "memory", "system"], packages: [] },
+  { name: "options", path: "src/engine_options.ts", on: facing, packages: [] },
+  { name: "engine", path: "src/create_engine.ts", on: [...facing, "options", "memory", "system"], packages: [] },
   { name: "client", path: "src/client/", on: ["protocol"], packages: [] },
-  { name: "mod", path: "mod.ts", on: [...facing, "memory", "engine"], packages: [] },
+  { name: "mod", path: "mod.ts", on: [...facing, "options", "memory", "engine"], packages: [] },
 ];
 
 /** What the server adapters share. */
@@ -40,8 +42,13 @@ const shared: Layer = { name: "adapters/gateway", path: "adapters/gateway/", on:
 function adapterOf(path: string, dependencies: string[]): Layer | undefined {
   const name = /^adapters\/[^/]+?(?=\/|\.ts$)/.exec(path)?.[0];
   if (name === undefined) return undefined;
-  const base = name === shared.name ? shared : { ...shared, name, path: name, on: [...below, shared.name] };
+  const base = name === shared.name ? shared : { ...shared, name, path: name, on: [...below, shared.name, ...onTopOf(name)] };
   return { ...base, packages: [...dependencies, "node:"] };
+}
+
+/** JetStream is a part of NATS: what speaks to the one builds on what speaks to the other. */
+function onTopOf(name: string): string[] {
+  return name === "adapters/jetstream" ? ["adapters/nats"] : [];
 }
 
 function layerOf(path: string, dependencies: string[]): Layer | undefined {

@@ -1,0 +1,70 @@
+import type { Roster } from "../delivery/roster.ts";
+import type { ExplanationBook } from "../explain.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { Peers } from "../ports/peers.ts";
+import type { Arbiter } from "../push/arbiter.ts";
+import type { Stepper } from "../session/step.ts";
+import type { Follower } from "./follower.ts";
+import { addressOf, ALL_NODES, decodeTalk, encodeTalk, type HeldSession, type Question } from "./questions.ts";
+
+/** What answering works with. */
+export interface AnswerParts {
+  node: string;
+  peers: Peers;
+  roster: Roster;
+  arbiter: Arbiter;
+  follower: Follower;
+  journal: ExplanationBook;
+  stepper: Stepper;
+  logger: Logger;
+}
+
+/**
+ * Answers what other nodes ask.
+ * @returns what ends it
+ */
+export async function answerNeighbours(parts: AnswerParts): Promise<{ close(): void }> {
+  const { node, peers, logger } = parts;
+
+  async function heard(bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    try {
+      const { from, question } = decodeTalk(bytes) as { from: string; question: Question };
+      return from === node ? undefined : encodeTalk(await answerOf(question, parts));
+    } catch (error) {
+      // Whoever asked gets no answer, and asks again or does without.
+      logger.error("another node's question could not be answered", { error });
+      return undefined;
+    }
+  }
+
+  const listeners = await Promise.all([peers.listen(addressOf(node), heard), peers.listen(ALL_NODES, heard)]);
+  return { close: () => listeners.forEach((listener) => listener.close()) };
+}
+
+async function answerOf(
+  question: Question,
+  { arbiter, follower, journal, roster, stepper }: AnswerParts,
+): Promise<unknown> {
+  switch (question.kind) {
+    case "takeOver":
+      return follower.letGo(question.userId, question.device, question.generation) ?? null;
+    case "follow":
+      return await follower.follow(question.userId, question.anew) ?? null;
+    case "attended":
+      return arbiter.attendedHere(question) !== undefined;
+    case "acked":
+      return arbiter.ackedHere(question, question.topic, question);
+    case "sessions":
+      return heldSessions(roster, question.userId, stepper);
+    case "explain":
+      return journal.find(question.id) ?? null;
+  }
+}
+
+/** A user's sessions on this node. */
+export function heldSessions(roster: Roster, userId: string, stepper: Stepper): HeldSession[] {
+  return roster.of(userId).map((session): HeldSession => {
+    const { state, attended } = stepper.describe(session.state);
+    return { device: session.device, state, attended, unseen: session.unseen.count };
+  });
+}

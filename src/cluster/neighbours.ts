@@ -1,0 +1,82 @@
+import type { Elsewhere, Other } from "../delivery/elsewhere.ts";
+import type { Explanation } from "../explain.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Peers } from "../ports/peers.ts";
+import type { Users } from "../ports/users.ts";
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+import { addressOf, ALL_NODES, decodeTalk, encodeTalk, type HeldSession, type Question } from "./questions.ts";
+
+/** What talking to other nodes works with. */
+export interface NeighbourParts {
+  node: string;
+  peers: Peers;
+  users: Users;
+  clock: Clock;
+}
+
+/** How long an answer is worth waiting for when a decision can be made without it. */
+const ANSWER_MS = 500;
+/** Between two looks at whether a node that does not answer still lives. */
+const ASK_AGAIN_MS = 250;
+
+/** The other nodes on the same storage, as this one asks them. */
+export class Neighbours implements Elsewhere {
+  readonly #parts: NeighbourParts;
+
+  constructor(parts: NeighbourParts) {
+    this.#parts = parts;
+  }
+
+  async takeOver(node: string, { userId, device, generation }: Other & { readonly generation: number }): Promise<void> {
+    await this.#ask(node, { kind: "takeOver", userId, device, generation });
+  }
+
+  async follow(nodes: readonly string[], userId: string, anew?: Topic): Promise<void> {
+    const question: Question = anew === undefined ? { kind: "follow", userId } : { kind: "follow", userId, anew };
+    await Promise.all(nodes.map((node) => this.#insist(node, question)));
+  }
+
+  async attended(nodes: readonly string[], { userId, device }: Other): Promise<boolean> {
+    return (await this.#askEach(nodes, { kind: "attended", userId, device })).includes(true);
+  }
+
+  async acked(nodes: readonly string[], { userId, device }: Other, topic: Topic, position: Position): Promise<boolean> {
+    return (await this.#askEach(nodes, { kind: "acked", userId, device, topic, ...position })).includes(true);
+  }
+
+  /** A user's sessions there, as far as answers come in time. */
+  async sessions(nodes: readonly string[], userId: string): Promise<HeldSession[]> {
+    return (await this.#askEach(nodes, { kind: "sessions", userId })).flat() as HeldSession[];
+  }
+
+  /** What every other node can say about a message. */
+  async explain(id: string): Promise<Explanation[]> {
+    const { node, peers, users } = this.#parts;
+    const others = (await users.liveNodes()).filter((other) => other !== node).length;
+    const question: Question = { kind: "explain", id };
+    const enough = (answers: readonly Uint8Array[]): boolean => answers.length >= others;
+    const answers = await peers.ask(ALL_NODES, encodeTalk({ from: node, question }), { ms: ANSWER_MS, enough });
+    return answers.map(decodeTalk).filter((explanation) => explanation !== null) as Explanation[];
+  }
+
+  async #askEach(nodes: readonly string[], question: Question): Promise<unknown[]> {
+    return (await Promise.all(nodes.map((node) => this.#ask(node, question)))).flat();
+  }
+
+  /** @returns the answer, or nothing */
+  async #ask(node: string, question: Question): Promise<unknown[]> {
+    const bytes = encodeTalk({ from: this.#parts.node, question });
+    const answers = await this.#parts.peers.ask(addressOf(node), bytes, { ms: ANSWER_MS, enough: ({ length }) => length > 0 });
+    return answers.slice(0, 1).map(decodeTalk);
+  }
+
+  /** Asks until there is an answer, or until the node's lease has lapsed: then it writes nothing more. */
+  async #insist(node: string, question: Question): Promise<void> {
+    const { clock, users } = this.#parts;
+    while ((await this.#ask(node, question)).length === 0) {
+      if (!(await users.liveNodes()).includes(node)) return;
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, ASK_AGAIN_MS));
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import type { Topic } from "../protocol/names.ts";
+import type { SessionState } from "../session/step.ts";
+
+/** What nodes ask each other. The answer's shape follows from the kind. */
+export type Question =
+  /** A newer attachment has this session. */
+  | { kind: "takeOver"; userId: string; device: string; generation: number }
+  /** The user's record was changed. `anew`: a topic that begins again. */
+  | { kind: "follow"; userId: string; anew?: Topic }
+  /** Is the person at another device than this one? Answer: boolean. */
+  | { kind: "attended"; userId: string; device: string }
+  /** Has another device than this one acked it, in front? Answer: boolean. */
+  | { kind: "acked"; userId: string; device: string; topic: Topic; epoch: number; offset: number }
+  /** Answer: {@link HeldSession}s. */
+  | { kind: "sessions"; userId: string }
+  /** Answer: an Explanation, or null. */
+  | { kind: "explain"; id: string };
+
+/** A session as the node that holds it knows it. */
+export interface HeldSession {
+  readonly device: string;
+  readonly state: SessionState;
+  readonly attended: boolean;
+  readonly unseen: number;
+}
+
+/** Where one node is asked. */
+export function addressOf(node: string): string {
+  return `node ${node}`;
+}
+
+/** Where all nodes are asked. */
+export const ALL_NODES = "nodes";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export function encodeTalk(value: unknown): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}
+
+/** @throws {SyntaxError} for what no node says */
+export function decodeTalk(bytes: Uint8Array): unknown {
+  return JSON.parse(decoder.decode(bytes));
+}

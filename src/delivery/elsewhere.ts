@@ -1,0 +1,41 @@
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+import type { UserRecord } from "../ports/users.ts";
+
+/** One device of a user, by the short name that stands for it. */
+export interface Other {
+  readonly userId: string;
+  readonly device: string;
+}
+
+/** What delivery and push tell and ask the other nodes on the same storage. Each call names the nodes that a user's record names. */
+export interface Elsewhere {
+  /** A newer attachment has the session: the node that held it lets go of it, unless it can't be reached. */
+  takeOver(node: string, session: Other & { readonly generation: number }): Promise<void>;
+  /**
+   * The user's record was changed: these nodes do what it says with the sessions they hold. Resolves when each has, or its lease
+   * has lapsed.
+   *
+   * @param anew a topic that was subscribed to again, and begins where the record says
+   */
+  follow(nodes: readonly string[], userId: string, anew?: Topic): Promise<void>;
+  /** Whether the person is at one of the user's other devices there. No answer in time: no. */
+  attended(nodes: readonly string[], than: Other): Promise<boolean>;
+  /** Whether one of the user's other devices there has acked an entry while it was in front. No answer in time: no. */
+  acked(nodes: readonly string[], than: Other, topic: Topic, position: Position): Promise<boolean>;
+}
+
+/** For an engine that is alone on its storage: what other nodes a record may name are its former lives. */
+export const nobodyElsewhere: Elsewhere = {
+  takeOver: () => Promise.resolve(),
+  follow: () => Promise.resolve(),
+  attended: () => Promise.resolve(false),
+  acked: () => Promise.resolve(false),
+};
+
+/** The other nodes that hold sessions of a user. */
+export function otherNodes({ sessions }: UserRecord, node: string): string[] {
+  const nodes: string[] = [];
+  for (const { node: other } of sessions) if (other !== null && other !== node && !nodes.includes(other)) nodes.push(other);
+  return nodes;
+}

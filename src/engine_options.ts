@@ -1,0 +1,70 @@
+import type { Authenticate, Authorize } from "./gateway/authorization.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Logger } from "./ports/logger.ts";
+import type { PushProvider } from "./ports/push_provider.ts";
+import type { Random } from "./ports/random.ts";
+import type { Storage } from "./ports/storage.ts";
+import { PeykError } from "./protocol/errors.ts";
+import type { Policy } from "./session/policy.ts";
+
+/** What bounds a client. */
+export interface Limits {
+  /** The largest WebSocket message a client may send, bytes. Default 65,536. */
+  frameBytes?: number;
+  /** Topics a user may be subscribed to. Default 128. */
+  topics?: number;
+  /** Publishes of one user's devices per second, on average; twice that at once. Default 100. */
+  publishesPerSecond?: number;
+}
+
+/** How an engine is made. */
+export interface EngineOptions {
+  /** Says whose connection it is. Required unless `insecure`. */
+  authenticate?: Authenticate;
+  /** Takes every client at its word: the token is the userId. For trying things out, never for a server others can reach. */
+  insecure?: boolean;
+  /** Decides what clients may do, beyond the defaults. */
+  authorize?: Authorize;
+  /** Where logs, users and pushes are kept. Default: in memory. */
+  storage?: Storage;
+  /** Who brings pushes. Default: nobody. */
+  push?: readonly PushProvider[];
+  /** The waiting times of sessions. */
+  policy?: Partial<Policy>;
+  limits?: Limits;
+  /** How often a connection is asked for a sign of life, milliseconds. Default 25,000: below the minute of most proxies. */
+  heartbeatMs?: number;
+  /** Default: warnings and errors on the console. */
+  logger?: Logger;
+  /** Default: the runtime's. */
+  clock?: Clock;
+  /** Default: the runtime's cryptographic source. */
+  random?: Random;
+}
+
+export function checkAuthenticate({ authenticate, insecure }: EngineOptions): Authenticate {
+  if (authenticate !== undefined) return authenticate;
+  if (insecure === true) return ({ token }) => token === undefined ? null : { userId: token };
+  throw new PeykError("bad-config", "no authenticate", { hint: "Give authenticate(), or insecure: true to try things out." });
+}
+
+export function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
+  const names = new Set(providers.map(({ name }) => name));
+  if (names.size === providers.length) return providers;
+  throw new PeykError("bad-config", "two push providers of the same name", {
+    hint: "Clients name the provider when they register.",
+  });
+}
+
+export function checkLimits({ frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits): Required<Limits> {
+  return {
+    frameBytes: checkWhole("limits.frameBytes", frameBytes, 1_024),
+    topics: checkWhole("limits.topics", topics, 1),
+    publishesPerSecond: checkWhole("limits.publishesPerSecond", publishesPerSecond, 1),
+  };
+}
+
+export function checkWhole(field: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new PeykError("bad-config", `${field} is not a whole number of at least ${least}`);
+}
