@@ -24,7 +24,15 @@ export type { Topic } from "./src/protocol/names.ts";
 export type { Clock, Timer } from "./src/ports/clock.ts";
 export type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "./src/ports/connection.ts";
 export type { Logger } from "./src/ports/logger.ts";
-export type { CancelMatch, NewOutboxRow, Outbox, OutboxEnd, OutboxRow } from "./src/ports/outbox.ts";
+export {
+  type CancelMatch,
+  type NewOutboxRow,
+  type Outbox,
+  type OutboxEnd,
+  type OutboxRow,
+  SENDING_MS,
+} from "./src/ports/outbox.ts";
+export type { Peers } from "./src/ports/peers.ts";
 export type { PushNotification, PushProvider, PushResult } from "./src/ports/push_provider.ts";
 export type { Random } from "./src/ports/random.ts";
 export type { OpenStorage, Retention, Storage, StorageContext } from "./src/ports/storage.ts";
@@ -40,4 +48,4 @@ export type {
   Work,
   WorkItem,
 } from "./src/ports/transport.ts";
-export type { Page, Progress, PushTarget, SessionRecord, UserRecord, Users } from "./src/ports/users.ts";
+export type { NamesPage, Page, Progress, PushTarget, SessionRecord, UserRecord, Users } from "./src/ports/users.ts";

@@ -125,7 +125,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const lease = new Lease(clock);
   const counters = createCounters();
   const emitter = new Emitter((name, error) => logger.error(`a listener of "${name}" failed`, { error }));
-  const journal = new ExplanationBook(clock, emitter);
+  const journal = new ExplanationBook(clock, emitter, (topic) => hub.find(topic)?.settle());
   const records = new UserRecords(users);
   const roster = new Roster();
   const hub = new Hub(transport);
@@ -138,7 +138,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const actor = new SessionActor(stepper, clock, policy.ackTimeoutMs);
   const arbiter = new Arbiter({ node, roster, elsewhere, stepper, activeElsewhereMs: policy.activeElsewhereMs });
   const pending = new PendingPushes(outbox, journal, counters, logger, peers !== undefined);
-  const decisions = new PushDecisions({ records, history, hub, stepper, policy, arbiter, pending, journal, clock, logger });
+  const decisions = new PushDecisions({ records, history, stepper, policy, arbiter, pending, journal, clock, logger });
   const worker = new OutboxWorker({
     ...{ lease, outbox, history, records, roster, arbiter, actor, pending, providers, journal, counters, clock, random, logger },
   });
@@ -194,10 +194,23 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
 
   // The other nodes, and what is to be done from time to time.
-  const follower = new Follower({ records, roster, actor, attachments, subscriptions });
+  const follower = new Follower({ records, roster, actor, attachments, subscriptions, logger });
   const answering = peers && await answerNeighbours({ node, peers, roster, arbiter, follower, journal, stepper, logger });
   const housekeeping = new Housekeeping({
-    ...{ node, shared: peers !== undefined, lease, follower, records, attachments, pending, outbox, counters, clock, logger },
+    ...{
+      node,
+      shared: peers !== undefined,
+      lease,
+      follower,
+      elsewhere,
+      records,
+      attachments,
+      pending,
+      outbox,
+      counters,
+      clock,
+      logger,
+    },
     resume() {
       tick.resume();
       worker.wake();
@@ -212,16 +225,18 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   async function shutDown(): Promise<void> {
     gateway.close();
-    await departures.idle();
+    await departures.close();
     await progress.flush();
     await sweeping?.close();
-    await decisions.idle();
+    await decisions.close();
     await worker.close();
     progress.stop();
     await housekeeping.close();
     await records.idle();
+    await neighbours?.close();
     answering?.close();
     for (const session of [...roster]) attachments.dismantle(session, 4000, "the node closes");
+    catchUp.close();
     receipts.flush();
     await Promise.all(providers.map((provider) => provider.close?.()));
     await closeStorage();

@@ -60,13 +60,16 @@ interface MessagePage extends Account {
 export class ExplanationBook implements Journal {
   readonly #clock: Clock;
   readonly #emitter: Emitter;
+  readonly #settle: (topic: Topic) => void;
   /** By topic and position, in the order of acceptance: the oldest page is torn out first. */
   readonly #pages = new Map<string, MessagePage>();
   readonly #keyOfId = new Map<string, string>();
 
-  constructor(clock: Clock, emitter: Emitter) {
+  /** @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read */
+  constructor(clock: Clock, emitter: Emitter, settle: (topic: Topic) => void) {
     this.#clock = clock;
     this.#emitter = emitter;
+    this.#settle = settle;
   }
 
   accepted(entry: AcceptedEntry): Account {
@@ -120,6 +123,7 @@ export class ExplanationBook implements Journal {
   find(id: string): Explanation | undefined {
     const page = this.#pages.get(this.#keyOfId.get(id) ?? "");
     if (page === undefined) return undefined;
+    this.#settle(page.entry.topic);
     const { entry } = page;
     const counts: Record<string, number> = {};
     for (const [route, count] of page.counts) counts[route.rule] = count;

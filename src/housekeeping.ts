@@ -1,6 +1,7 @@
 import type { Follower } from "./cluster/follower.ts";
 import type { Attachments } from "./delivery/attach.ts";
 import type { Counters } from "./delivery/counters.ts";
+import type { Elsewhere } from "./delivery/elsewhere.ts";
 import type { Lease } from "./delivery/lease.ts";
 import type { UserRecords } from "./delivery/records.ts";
 import type { Clock, Timer } from "./ports/clock.ts";
@@ -16,6 +17,7 @@ export interface HousekeepingParts {
   shared: boolean;
   lease: Lease;
   follower: Follower;
+  elsewhere: Elsewhere;
   /** The node may act again, after it might not. */
   resume(): void;
   /** Other nodes may have left something to do. */
@@ -109,12 +111,16 @@ export class Housekeeping {
 
   /** Sessions of nodes that are gone become recent here. */
   async #adopt(): Promise<void> {
-    const { attachments, lease, records } = this.#parts;
+    const { attachments, elsewhere, lease, records } = this.#parts;
     if (!lease.isHeld) return;
     let after: string | undefined;
     do {
       const { names, next } = await records.store.orphans({ after, limit: PAGE });
-      await Promise.all(names.map((userId) => attachments.restore(userId)));
+      if (names.length > 0) {
+        const live = await records.store.liveNodes();
+        const losers = await Promise.all(names.map((userId) => attachments.restore(userId, live)));
+        for (const node of new Set(losers.flat())) elsewhere.adopted(node);
+      }
       after = this.#closed ? undefined : next;
     } while (after !== undefined);
   }

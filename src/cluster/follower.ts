@@ -1,11 +1,13 @@
 import { type Attachments, progressOf } from "../delivery/attach.ts";
 import type { SessionActor } from "../delivery/actor.ts";
+import type { Anew } from "../delivery/elsewhere.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Subscriptions } from "../delivery/subscriptions.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import type { Topic } from "../protocol/names.ts";
+import type { Logger } from "../ports/logger.ts";
 import type { UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 
@@ -16,6 +18,7 @@ export interface FollowerParts {
   actor: SessionActor;
   attachments: Attachments;
   subscriptions: Subscriptions;
+  logger: Logger;
 }
 
 /** Users looked at together when all have to be. */
@@ -24,6 +27,9 @@ const WIDTH = 64;
 /** Brings the sessions this node holds in line with what other nodes wrote into the store. May repeat: it only looks and follows. */
 export class Follower {
   readonly #parts: FollowerParts;
+  /** Which record a session's topics began again with, where they did. */
+  readonly #begun = new WeakMap<Session, Map<Topic, number>>();
+  #all: Promise<void> | undefined;
 
   constructor(parts: FollowerParts) {
     this.#parts = parts;
@@ -31,14 +37,16 @@ export class Follower {
 
   /** A newer attachment elsewhere has the session. At once: its connection must not go on beside the newer one. */
   letGo(userId: string, device: string, generation: number): void {
-    const { attachments, roster } = this.#parts;
+    const { attachments, logger, roster } = this.#parts;
     const session = roster.of(userId).find((session) => session.device === device);
-    if (session === undefined || session.generation >= generation) return;
+    if (session === undefined || session.generation >= generation) {
+      // Its attachment here may be written down and not be through yet.
+      return void this.follow(userId).catch((error: unknown) => logger.error("a session's record could not be read", { error }));
+    }
     attachments.dismantle(session, CloseCode.replaced, "a newer connection took the session");
   }
 
-  /** @param anew a topic that begins again */
-  async follow(userId: string, anew?: Topic): Promise<void> {
+  async follow(userId: string, anew?: Anew): Promise<void> {
     const { records, roster } = this.#parts;
     await records.exclusively(userId, async () => {
       const record = await records.store.get(userId);
@@ -47,12 +55,16 @@ export class Follower {
   }
 
   /** After this node could not be sure for a while that its sessions are its own. */
-  async followAll(): Promise<void> {
+  followAll(): Promise<void> {
+    return this.#all ??= this.#followAll().finally(() => this.#all = undefined);
+  }
+
+  async #followAll(): Promise<void> {
     const users = [...new Set([...this.#parts.roster].map(({ userId }) => userId))];
     while (users.length > 0) await Promise.all(users.splice(0, WIDTH).map((userId) => this.follow(userId)));
   }
 
-  async #follow(session: Session, record: UserRecord | undefined, anew: Topic | undefined): Promise<void> {
+  async #follow(session: Session, record: UserRecord | undefined, anew: Anew | undefined): Promise<void> {
     const { actor, attachments, subscriptions } = this.#parts;
     const stored = record && sessionOf(record, session.deviceId);
     if (record === undefined || stored === undefined) {
@@ -69,10 +81,23 @@ export class Follower {
     const topics = session.readers.map(({ feed }) => feed.topic);
     for (const topic of topics) if (record.subscriptions[topic] === undefined) subscriptions.end(session, topic, false);
     for (const [topic, start] of Object.entries(record.subscriptions)) {
-      if (topic !== anew && topics.includes(topic)) continue;
-      await subscriptions.begin(session, topic, start, progressOf(record, stored, topic), false);
+      const again = topic === anew?.topic && this.#beginsAgain(session, anew);
+      if (!again && topics.includes(topic)) continue;
+      const progress = progressOf(record, stored, topic);
+      // What the device acked of the former subscription may have been written over where the new one begins.
+      const from = again ? { ...progress, epoch: start.epoch, acked: start.offset } : progress;
+      await subscriptions.begin(session, topic, start, from, false);
     }
     const hasTarget = stored.targets.some(({ disabled }) => disabled === undefined);
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
+  }
+
+  /** Whether nobody said so before. */
+  #beginsAgain(session: Session, { topic, version }: Anew): boolean {
+    let begun = this.#begun.get(session);
+    if (begun === undefined) this.#begun.set(session, begun = new Map());
+    if ((begun.get(topic) ?? 0) >= version) return false;
+    begun.set(topic, version);
+    return true;
   }
 }

@@ -1,4 +1,4 @@
-import type { Elsewhere, Other } from "../delivery/elsewhere.ts";
+import type { Anew, Elsewhere, Other } from "../delivery/elsewhere.ts";
 import type { Explanation } from "../explain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Peers } from "../ports/peers.ts";
@@ -23,18 +23,29 @@ const ASK_AGAIN_MS = 250;
 /** The other nodes on the same storage, as this one asks them. */
 export class Neighbours implements Elsewhere {
   readonly #parts: NeighbourParts;
+  /** What is being insisted on. */
+  readonly #errands = new Set<Promise<void>>();
+  /** Ends the waits between two tries. */
+  readonly #naps = new Set<() => void>();
+  #closed = false;
 
   constructor(parts: NeighbourParts) {
     this.#parts = parts;
   }
 
   async takeOver(node: string, { userId, device, generation }: Other & { readonly generation: number }): Promise<void> {
-    await this.#ask(node, { kind: "takeOver", userId, device, generation });
+    const question: Question = { kind: "takeOver", userId, device, generation };
+    // The newer connection need not wait for a node that can't be reached; the older one ends when it can be.
+    if ((await this.#ask(node, question)).length === 0) this.#remind(node, question);
   }
 
-  async follow(nodes: readonly string[], userId: string, anew?: Topic): Promise<void> {
+  adopted(node: string): void {
+    this.#remind(node, { kind: "followAll" });
+  }
+
+  async follow(nodes: readonly string[], userId: string, anew?: Anew): Promise<void> {
     const question: Question = anew === undefined ? { kind: "follow", userId } : { kind: "follow", userId, anew };
-    await Promise.all(nodes.map((node) => this.#insist(node, question)));
+    await Promise.all(nodes.map((node) => this.#track(this.#insist(node, question))));
   }
 
   async attended(nodes: readonly string[], { userId, device }: Other): Promise<boolean> {
@@ -73,10 +84,53 @@ export class Neighbours implements Elsewhere {
 
   /** Asks until there is an answer, or until the node's lease has lapsed: then it writes nothing more. */
   async #insist(node: string, question: Question): Promise<void> {
-    const { clock, users } = this.#parts;
-    while ((await this.#ask(node, question)).length === 0) {
-      if (!(await users.liveNodes()).includes(node)) return;
-      await new Promise<void>((resolve) => void clock.setTimeout(resolve, ASK_AGAIN_MS));
+    while (!this.#closed && (await this.#ask(node, question)).length === 0) {
+      if (!(await this.#parts.users.liveNodes()).includes(node)) return;
+      await this.#nap();
     }
+  }
+
+  /** The same for what nobody waits for: while the store does not say who lives, everybody may. */
+  #remind(node: string, question: Question): void {
+    const remind = async (): Promise<void> => {
+      while (!this.#closed) {
+        try {
+          return await this.#insist(node, question);
+        } catch {
+          await this.#nap();
+        }
+      }
+    };
+    void this.#track(remind());
+  }
+
+  async #track(errand: Promise<void>): Promise<void> {
+    this.#errands.add(errand);
+    try {
+      await errand;
+    } finally {
+      this.#errands.delete(errand);
+    }
+  }
+
+  async #nap(): Promise<void> {
+    if (this.#closed) return;
+    const { clock } = this.#parts;
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clock.clearTimeout(timer);
+        this.#naps.delete(end);
+        resolve();
+      };
+      const timer = clock.setTimeout(end, ASK_AGAIN_MS);
+      this.#naps.add(end);
+    });
+  }
+
+  /** Gives up what is still being insisted on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const end of [...this.#naps]) end();
+    await Promise.allSettled(this.#errands);
   }
 }

@@ -1,3 +1,4 @@
+import type { Anew } from "../delivery/elsewhere.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { SessionState } from "../session/step.ts";
 
@@ -5,8 +6,10 @@ import type { SessionState } from "../session/step.ts";
 export type Question =
   /** A newer attachment has this session. */
   | { kind: "takeOver"; userId: string; device: string; generation: number }
-  /** The user's record was changed. `anew`: a topic that begins again. */
-  | { kind: "follow"; userId: string; anew?: Topic }
+  /** The user's record was changed. */
+  | { kind: "follow"; userId: string; anew?: Anew }
+  /** Sessions that this node seemed to have left were taken over. */
+  | { kind: "followAll" }
   /** Is the person at another device than this one? Answer: boolean. */
   | { kind: "attended"; userId: string; device: string }
   /** Has another device than this one acked it, in front? Answer: boolean. */

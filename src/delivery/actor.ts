@@ -53,9 +53,9 @@ export class SessionActor {
     if (state !== this.stepper.describe(before).state) this.#effects!.changed(session, state);
   }
 
-  /** Something was just sent: watches that it is seen in time. One timer per session, for whatever is due first. */
-  watch(session: Session, at: number): void {
-    if (session.unseen.count === 1) session.progressAt = Math.floor(at);
+  /** So many frames were just sent: watches that they are seen in time. One timer per session, for whatever is due first. */
+  watch(session: Session, at: number, count: number): void {
+    if (session.unseen.count === count) session.progressAt = Math.floor(at);
     // After something was late the timer waits for the stall, which may be far.
     if (session.overdueTimer === undefined || session.overdueAt > at + this.#ackTimeoutMs) {
       this.#setOverdue(session, this.#ackTimeoutMs);

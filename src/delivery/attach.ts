@@ -1,5 +1,7 @@
 import { CloseCode } from "../protocol/codes.ts";
+import { PeykError } from "../protocol/errors.ts";
 import type { Cursor, Recovery } from "../protocol/frames.ts";
+import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, type Topic, topicOf } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { History } from "../ports/transport.ts";
@@ -46,6 +48,9 @@ export interface AttachParts {
   clock: Clock;
 }
 
+/** How often in a row another node's change may come between. */
+const MAX_RACES = 50;
+
 /** Where a device goes on in a topic. */
 interface Place {
   readonly feed: Feed<Reader>;
@@ -69,19 +74,19 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, attended, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, counters, elsewhere, node, records, roster } = this.#parts;
+    const { actor, catchUp, counters, elsewhere, node, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
       return outlet.close(CloseCode.replaced, "a newer connection has the session");
     }
     // First everything that can fail, then the record, then what can't: a session that the store calls ours is held here.
-    const known = this.#current(await records.store.get(userId) ?? newUser(userId));
-    const places = await this.#places(known, deviceId, cursors);
     let holder: string | null | undefined;
-    const record = await this.#write(userId, places, (stored) => {
-      const current = this.#current(stored);
-      holder = sessionOf(stored, deviceId)?.node;
-      return { ...withSession(current, this.#attached(sessionOf(current, deviceId), deviceId)), seenAt: this.#parts.clock.now() };
+    const { record, places } = await this.#claim(userId, deviceId, cursors, (current, places) => {
+      // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
+      if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
+      const claimed = sessionOf(current, deviceId);
+      holder = claimed?.node;
+      return { ...withSession(current, this.#attached(claimed, deviceId, places)), seenAt: this.#parts.clock.now() };
     });
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
@@ -103,30 +108,40 @@ export class Attachments {
     catchUp.resume(session);
   }
 
-  /** A user's sessions of a node that died, or of this one's last life: held as recent, so that they can come back or be decided for. */
-  async restore(userId: string): Promise<void> {
+  /**
+   * A user's sessions of nodes that died, or of this one's last life: held as recent, so that they can come back or be decided for.
+   *
+   * @param live nodes whose sessions are left alone
+   * @returns the nodes that lost a session to this one
+   */
+  async restore(userId: string, live: readonly string[]): Promise<string[]> {
     const { actor, node, records, roster } = this.#parts;
+    const losers: string[] = [];
     await records.exclusively(userId, async () => {
       const known = await records.store.get(userId);
       for (const { deviceId, node: former } of known?.sessions ?? []) {
-        if (former === null || former === node || roster.find(userId, deviceId) !== undefined) continue;
-        const places = await this.#places(known!, deviceId, []);
-        const record = await this.#write(userId, places, (current) => {
+        if (former === null || former === node || live.includes(former)) continue;
+        let taken = false;
+        const { record, places } = await this.#claim(userId, deviceId, [], (current) => {
           const orphan = sessionOf(current, deviceId);
-          return orphan?.node === former
-            ? withSession(current, { ...orphan, node, changedAt: this.#parts.clock.now() })
-            : current;
+          taken = orphan?.node === former;
+          return taken ? withSession(current, { ...orphan!, node, changedAt: this.#parts.clock.now() }) : undefined;
         });
         const stored = sessionOf(record, deviceId);
-        if (stored?.node !== node) {
+        if (!taken || stored === undefined) {
           this.#release(places);
           continue;
         }
+        losers.push(former);
+        // The dead node had taken it from this one and did not come to say so.
+        const stale = roster.find(userId, deviceId);
+        if (stale !== undefined) this.dismantle(stale, CloseCode.replaced, "a newer connection took the session");
         const session = new Session(userId, stored, actor.stepper.start);
         this.#enlist(session, stored, places);
         actor.raise(session, SessionEvent.orphaned);
       }
     });
+    return losers;
   }
 
   /** Takes a session out of this node's memory. */
@@ -149,7 +164,8 @@ export class Attachments {
     roster.add(session);
     session.readers = places.map(({ feed, progress }) => {
       const reader = new Reader(session, feed, progress);
-      reader.attachedAt = feed.head.offset;
+      // Of what the device has already this node may still be told.
+      reader.attachedAt = Math.max(feed.head.offset, progress.acked);
       feed.join(reader);
       return reader;
     });
@@ -162,20 +178,50 @@ export class Attachments {
     return withOwnDefault(this.#parts.roster.of(stored.userId).reduce(withProgressOf, stored));
   }
 
-  #attached(session: SessionRecord | undefined, deviceId: string): SessionRecord {
+  #attached(session: SessionRecord | undefined, deviceId: string, places: readonly Place[]): SessionRecord {
     const { clock, node } = this.#parts;
     const generation = (session?.generation ?? 0) + 1;
-    return { ...(session ?? { deviceId, targets: [], progress: {} }), generation, node, changedAt: clock.now() };
+    const progress: Record<Topic, Progress> = { ...session?.progress };
+    // Where it begins, and what it says it has, is settled from here on, should this node die before it writes more.
+    for (const { feed: { topic }, progress: begun } of places) {
+      const stored = progress[topic];
+      if (stored === undefined || (stored.epoch === begun.epoch && stored.acked < begun.acked)) progress[topic] = begun;
+    }
+    return { deviceId, targets: session?.targets ?? [], progress, generation, node, changedAt: clock.now() };
   }
 
-  /** Writes the record; when that fails, the feeds are let go. */
-  async #write(userId: string, places: readonly Place[], change: (record: UserRecord) => UserRecord): Promise<UserRecord> {
-    try {
-      return await this.#parts.records.updateHeld(userId, (stored) => ({ record: change(stored) }));
-    } catch (error) {
+  /**
+   * Opens a device's feeds and writes the record. Another node may change the subscriptions meanwhile and knows nothing yet of
+   * this attachment: then all of it begins again. When it fails, the feeds are let go.
+   *
+   * @param change undefined: there is nothing to write
+   */
+  async #claim(
+    userId: string,
+    deviceId: string,
+    cursors: readonly Cursor[],
+    change: (current: UserRecord, places: readonly Place[]) => UserRecord | undefined,
+  ): Promise<{ record: UserRecord; places: Place[] }> {
+    const { records } = this.#parts;
+    for (let race = 0; race < MAX_RACES; race++) {
+      const known = this.#current(await records.store.get(userId) ?? newUser(userId));
+      const places = await this.#places(known, deviceId, cursors);
+      let moved = false;
+      try {
+        const record = await records.updateHeld(userId, (stored) => {
+          const current = this.#current(stored);
+          moved = !sameSubscriptions(current, known);
+          const next = moved ? undefined : change(current, places);
+          return next && { record: next };
+        });
+        if (!moved) return { record, places };
+      } catch (error) {
+        this.#release(places);
+        throw error;
+      }
       this.#release(places);
-      throw error;
     }
+    throw new PeykError("unavailable", "a user's subscriptions change too fast", { retryable: true });
   }
 
   #release(places: readonly { feed: Feed<Reader> }[]): void {
@@ -206,10 +252,25 @@ export class Attachments {
     }
   }
 
-  /** At the furthest of what the store and the device know, if the log still has what follows. */
   #place(feed: Feed<Reader>, known: Progress, cursor: Cursor | undefined, fresh: boolean): Place | Promise<Place> {
     const { history } = this.#parts;
-    const { epoch, offset: head } = feed.head;
+    const { head } = feed;
+    if (history === undefined || cursor?.epoch !== head.epoch || cursor.offset <= head.offset) {
+      return this.#placeWithin(head, feed, known, cursor, fresh);
+    }
+    // The device may be further than this node was told of, but nobody is further than the log.
+    return history.read(feed.topic, cursor.offset, 1).then((page) => this.#placeWithin(page.head, feed, known, cursor, fresh));
+  }
+
+  /** At the furthest of what the store and the device know, if the log still has what follows. */
+  #placeWithin(
+    { epoch, offset: head }: Position,
+    feed: Feed<Reader>,
+    known: Progress,
+    cursor: Cursor | undefined,
+    fresh: boolean,
+  ): Place | Promise<Place> {
+    const { history } = this.#parts;
     const same = known.epoch === epoch;
     let acked = same ? known.acked : 0;
     const related = (same || known.acked === 0) && (cursor === undefined || cursor.offset === 0 || cursor.epoch === epoch);
@@ -264,6 +325,12 @@ export function progressOf(record: UserRecord, session: SessionRecord | undefine
     }
   }
   return furthest;
+}
+
+function sameSubscriptions({ subscriptions: a }: UserRecord, { subscriptions: b }: UserRecord): boolean {
+  const topics = Object.keys(a);
+  return topics.length === Object.keys(b).length &&
+    topics.every((topic) => a[topic]!.epoch === b[topic]?.epoch && a[topic]!.offset === b[topic].offset);
 }
 
 /** Everybody reads their own `default` channel, from its beginning. */

@@ -1,11 +1,14 @@
+import { CloseCode } from "../protocol/codes.ts";
 import { encodeServerFrame } from "../protocol/codec.ts";
+import type { Position } from "../protocol/message.ts";
 import { isPublic } from "../protocol/names.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History, HistoryPage } from "../ports/transport.ts";
 import type { SessionActor } from "./actor.ts";
 import type { Counters } from "./counters.ts";
 import type { PushRequests } from "./push_requests.ts";
+import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import { type OpenedEntry, openEntry } from "./opened_entry.ts";
 import type { Outlet } from "./outlet.ts";
@@ -24,6 +27,8 @@ export interface CatchUpParts {
 }
 
 const PAGE = 100;
+/** Between two tries to find out what was missed. */
+const RETRY_MS = 1_000;
 
 /**
  * Readers that are behind get their entries from the log, as fast as their connection takes them, until they have reached
@@ -32,6 +37,7 @@ const PAGE = 100;
  */
 export class CatchUp {
   readonly #parts: CatchUpParts;
+  readonly #retries = new Set<Timer>();
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
@@ -41,6 +47,43 @@ export class CatchUp {
   divert(reader: Reader): void {
     reader.behind = true;
     this.resume(reader.session);
+  }
+
+  /**
+   * The feed was not told of some entries: whoever reads it goes on from the log, up to where that is by now. Nobody has decided
+   * about these entries for the sessions here, so their routes are found as they are read.
+   */
+  async missed(feed: Feed<Reader>): Promise<void> {
+    const { clock, history, logger } = this.#parts;
+    if (history === undefined) {
+      for (const reader of feed.readers) if (reader.session.outlet !== undefined) this.#tellGap(reader, feed.head);
+      return;
+    }
+    for (const reader of feed.readers) reader.behind = true;
+    try {
+      const { head } = await history.read(feed.topic, feed.head.offset, 1);
+      if (head.epoch !== feed.head.epoch || head.offset > feed.head.offset) feed.head = head;
+    } catch (error) {
+      logger.warn("a log could not be read, it is tried again", { topic: feed.topic, error });
+      const timer = clock.setTimeout(() => {
+        this.#retries.delete(timer);
+        if (feed.users > 0) void this.missed(feed);
+      }, RETRY_MS);
+      this.#retries.add(timer);
+      return;
+    }
+    for (const reader of feed.readers) {
+      // Who joined meanwhile went by the old head.
+      reader.behind = true;
+      reader.attachedAt = feed.head.offset;
+      this.resume(reader.session);
+    }
+  }
+
+  /** Ends what waits to be tried again. */
+  close(): void {
+    for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
+    this.#retries.clear();
   }
 
   /** The session's connection may have room again. */
@@ -73,7 +116,7 @@ export class CatchUp {
       }
     } catch (error) {
       logger.error("a log could not be read", { topic: reader.feed.topic, error });
-      outlet.close(4005, "the log could not be read");
+      outlet.close(CloseCode.internal, "the log could not be read");
     } finally {
       reader.reading = false;
       // A new connection may have come while the old one's page was being read.
@@ -86,8 +129,7 @@ export class CatchUp {
     const { topic } = reader.feed;
     const { epoch } = page.head;
     if (reader.sent < page.floor || reader.epoch !== epoch) {
-      counters.gaps++;
-      outlet.write(encodeServerFrame({ type: "gap", topic, epoch, offset: page.floor }));
+      this.#tellGap(reader, { epoch, offset: page.floor });
       reader.restart(epoch, page.floor);
       // What was read belongs behind a position of the other life.
       if (page.entries[0] !== undefined && page.entries[0].previous > page.floor) return;
@@ -108,6 +150,11 @@ export class CatchUp {
     advance(page.through);
   }
 
+  #tellGap({ session, feed }: Reader, { epoch, offset }: Position): void {
+    this.#parts.counters.gaps++;
+    session.outlet?.write(encodeServerFrame({ type: "gap", topic: feed.topic, epoch, offset }));
+  }
+
   #send(reader: Reader, outlet: Outlet, entry: OpenedEntry): void {
     const { actor, clock, counters, journal, pushes } = this.#parts;
     const { session, feed } = reader;
@@ -125,9 +172,9 @@ export class CatchUp {
     }
     outlet.write(entry.frame);
     counters.delivered++;
-    session.unseen.push(sending);
+    session.unseen.push([sending]);
     reader.sent = offset;
     feed.remember(entry);
-    actor.watch(session, sending.at);
+    actor.watch(session, sending.at, 1);
   }
 }

@@ -8,6 +8,12 @@ export interface Other {
   readonly device: string;
 }
 
+/** A topic that begins again, with the version of the record that says so: a sender who hears no answer asks twice. */
+export interface Anew {
+  readonly topic: Topic;
+  readonly version: number;
+}
+
 /** What delivery and push tell and ask the other nodes on the same storage. Each call names the nodes that a user's record names. */
 export interface Elsewhere {
   /** A newer attachment has the session: the node that held it lets go of it, unless it can't be reached. */
@@ -16,9 +22,11 @@ export interface Elsewhere {
    * The user's record was changed: these nodes do what it says with the sessions they hold. Resolves when each has, or its lease
    * has lapsed.
    *
-   * @param anew a topic that was subscribed to again, and begins where the record says
+   * @param anew what was subscribed to again, and begins where the record says
    */
-  follow(nodes: readonly string[], userId: string, anew?: Topic): Promise<void>;
+  follow(nodes: readonly string[], userId: string, anew?: Anew): Promise<void>;
+  /** Sessions were taken over from this node. Should it live after all, it is to let go of them. */
+  adopted(node: string): void;
   /** Whether the person is at one of the user's other devices there. No answer in time: no. */
   attended(nodes: readonly string[], than: Other): Promise<boolean>;
   /** Whether one of the user's other devices there has acked an entry while it was in front. No answer in time: no. */
@@ -29,6 +37,7 @@ export interface Elsewhere {
 export const nobodyElsewhere: Elsewhere = {
   takeOver: () => Promise.resolve(),
   follow: () => Promise.resolve(),
+  adopted() {},
   attended: () => Promise.resolve(false),
   acked: () => Promise.resolve(false),
 };

@@ -68,9 +68,9 @@ export function createFanOut(
       if ((last === 0 || reader.sent === previous) && session.takes(length)) {
         if (direct) session.outlet!.send(volley.bytes);
         else for (const { entry } of sendings) session.outlet!.write(entry.frame);
-        for (const sending of sendings) session.unseen.push(sending);
+        session.unseen.push(sendings);
         if (last !== 0) reader.sent = last;
-        actor.watch(session, at);
+        actor.watch(session, at, length);
         counters.delivered += length;
       } else writeEach(reader, volley);
     }
@@ -105,9 +105,9 @@ export function createFanOut(
       }
       if (!session.takes(1)) return;
       session.outlet!.write(entry.frame);
-      session.unseen.push(sending);
+      session.unseen.push([sending]);
       if (offset !== 0) reader.sent = offset;
-      actor.watch(session, sending.at);
+      actor.watch(session, sending.at, 1);
       counters.delivered++;
     }
   }
@@ -128,6 +128,6 @@ export function createFanOut(
     arrive,
     pass: (feed, frame) => feed.readers.forEach(({ session }) => session.outlet?.write(frame)),
     handOut: (feed) => spread(feed, false),
-    missed: (feed) => feed.readers.forEach((reader) => catchUp.divert(reader)),
+    missed: (feed) => void catchUp.missed(feed),
   };
 }

@@ -2,6 +2,7 @@ import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry, TopicListener, TopicSubscription, Transport } from "../ports/transport.ts";
 import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
+import { Remembered } from "./remembered.ts";
 import { openSignal } from "./signal.ts";
 
 /** Somebody in a feed's list. */
@@ -22,9 +23,6 @@ export interface FeedSink<Member extends FeedMember> {
   missed(feed: Feed<Member>): void;
 }
 
-/** How many entries a feed remembers for receipts. */
-const REMEMBERED = 1_024;
-
 /** One topic on this node: its head, and everybody here who reads it. */
 export class Feed<Member extends FeedMember> implements TopicListener {
   readonly topic: Topic;
@@ -37,8 +35,7 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   users = 0;
   /** While the transport has not answered yet. */
   opening: Promise<void> | undefined = undefined;
-  /** The most recent entries, in order of their offsets. */
-  #recent: OpenedEntry[] | undefined;
+  #remembered: Remembered | undefined;
   #subscription: TopicSubscription | undefined;
 
   readonly #sink: FeedSink<Member>;
@@ -54,6 +51,7 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   }
 
   close(): void {
+    this.settle();
     this.#subscription?.close();
   }
 
@@ -62,7 +60,12 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   entry(entry: Entry): void {
     const { epoch } = this.head;
     this.head = { epoch: entry.epoch, offset: entry.offset };
-    if (epoch !== entry.epoch && epoch !== 0) return this.gap();
+    if (epoch !== entry.epoch && epoch !== 0) {
+      // Offsets of the other life may come again.
+      this.settle();
+      this.#remembered = undefined;
+      return this.gap();
+    }
     const opened = openEntry(entry);
     this.remember(opened);
     this.#sink.arrive(this, opened);
@@ -104,16 +107,7 @@ export class Feed<Member extends FeedMember> implements TopicListener {
 
   /** Keeps an entry at hand for the receipts that will name its offset. */
   remember(entry: OpenedEntry): void {
-    const recent = this.#recent ??= [];
-    const { offset } = entry.position;
-    const last = recent.at(-1);
-    if (last === undefined || last.position.offset < offset) recent.push(entry);
-    else {
-      // Whoever catches up brings older ones, and some twice.
-      const at = placeOf(offset, recent);
-      if (recent[at]!.position.offset !== offset) recent.splice(at, 0, entry);
-    }
-    if (recent.length >= 2 * REMEMBERED) this.#recent = recent.slice(-REMEMBERED);
+    (this.#remembered ??= new Remembered()).add(entry);
   }
 
   /**
@@ -121,33 +115,23 @@ export class Feed<Member extends FeedMember> implements TopicListener {
    * @returns whether these are all there were
    */
   between(from: number, to: number, each: (entry: OpenedEntry) => void): boolean {
-    let reached = from;
-    let whole = true;
-    const recent = this.#recent ?? [];
-    for (let at = placeOf(from + 1, recent); at < recent.length; at++) {
-      const entry = recent[at]!;
-      if (entry.position.offset > to) break;
-      if (entry.previous > reached) whole = false;
-      reached = entry.position.offset;
-      each(entry);
-    }
-    return whole && reached === to;
+    return this.#remembered?.between(from, to, each) ?? from >= to;
   }
 
   recall(offset: number): OpenedEntry | undefined {
-    const entry = this.#recent?.[placeOf(offset, this.#recent)];
-    return entry?.position.offset === offset ? entry : undefined;
+    return this.#remembered?.get(offset);
   }
-}
 
-/** Where the first entry at or after this offset stands. */
-function placeOf(offset: number, entries: readonly OpenedEntry[]): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (entries[middle]!.position.offset < offset) low = middle + 1;
-    else high = middle;
+  /**
+   * A device is done with the entries in (from, to]. Their accounts hear of it when they are settled.
+   * @returns how many of them are remembered: the others are not counted
+   */
+  count(from: number, to: number): number {
+    return this.#remembered?.count(from, to) ?? 0;
   }
-  return low;
+
+  /** Brings the accounts of the remembered entries up to date. */
+  settle(): void {
+    this.#remembered?.settle();
+  }
 }

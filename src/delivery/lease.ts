@@ -20,11 +20,6 @@ export class Lease {
     return !this.#lapsed;
   }
 
-  /** What the last look said: for places where every nanosecond counts, behind one that looked. */
-  get lapsed(): boolean {
-    return this.#lapsed;
-  }
-
   /** @param until monotonic milliseconds */
   extend(until: number): void {
     this.#until = until;

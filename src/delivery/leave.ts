@@ -1,5 +1,5 @@
 import { CloseCode } from "../protocol/codes.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
@@ -27,10 +27,14 @@ export interface LeaveParts {
   logger: Logger;
 }
 
+/** Between two tries to write that somebody is away. */
+const RETRY_MS = 1_000;
+
 /** Takes sessions from connected to recent to away. */
 export class Departures {
   readonly #parts: LeaveParts;
   readonly #pending = new Set<Promise<void>>();
+  readonly #retries = new Set<Timer>();
 
   constructor(parts: LeaveParts) {
     this.#parts = parts;
@@ -73,8 +77,13 @@ export class Departures {
         await away.decideHeld(userId, deviceId);
       });
     } catch (error) {
-      // The record still names this node: the session is found again as an orphan, at the latest after a restart.
-      logger.error("a session could not go away", { error });
+      // The record still names this node, so nobody else looks after the session.
+      logger.error("a session could not go away, it is tried again", { error });
+      const timer = clock.setTimeout(() => {
+        this.#retries.delete(timer);
+        this.goAway(session);
+      }, RETRY_MS);
+      this.#retries.add(timer);
     }
   }
 
@@ -83,8 +92,10 @@ export class Departures {
     void work.finally(() => this.#pending.delete(work));
   }
 
-  /** Resolves when nobody is on the way out. */
-  async idle(): Promise<void> {
+  /** Resolves when nobody is on the way out. Who could not go away is found as an orphan once this node has left. */
+  async close(): Promise<void> {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
+    for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
+    this.#retries.clear();
   }
 }

@@ -2,6 +2,7 @@
 export interface Outlet {
   /** Counts this node's connections: a newer one has a higher number. */
   readonly order: number;
+  readonly isOpen: boolean;
   /** Sends a frame, together with whatever else this tick brings. The same array for every receiver of a message. */
   write(frame: Uint8Array): void;
   /** Sends whole frames now, behind what `write` gathered. The same array for every receiver. */

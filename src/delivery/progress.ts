@@ -53,9 +53,13 @@ export class ProgressKeeper {
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */
   ack(session: Session, frame: AckFrame): void {
     const { actor, catchUp, journal } = this.#parts;
-    const seen = session.unseen.confirm(frame.seen, (sending) => {
-      session.pushed?.delete(sending);
-      if (!isPublic(sending.entry.topic)) journal.note(sending.entry, session, "seen");
+    const seen = session.unseen.confirm(frame.seen, (run, begin, end) => {
+      const listed = !isPublic(run[begin]!.entry.topic);
+      if (!listed && session.pushed === undefined) return;
+      for (const sending of run.slice(begin, end)) {
+        session.pushed?.delete(sending);
+        if (listed) journal.note(sending.entry, session, "seen");
+      }
     });
     if (seen === undefined) throw new PeykError("bad-order", "an ack of frames that were never sent");
     if (session.pushed?.size === 0) session.pushed = undefined;
@@ -86,14 +90,26 @@ export class ProgressKeeper {
     }
     const from = reader.acked;
     reader.acked = offset;
-    this.#report(reader, from, offset, (entry) => {
-      if (entry.position.offset !== reader.failed) this.#parts.receipts.delivered(entry, session);
-    });
+    this.#delivered(reader, from, offset);
     if (this.#parts.pushes.acked(session, reader)) return void this.save(session);
     // What no crash survives needs no writing behind: leaving writes it down.
     if (!this.#parts.durable) return;
     this.#dirty.add(session);
     this.#timer ??= this.#parts.clock.setTimeout(() => void this.flush(), WRITE_BEHIND_MS);
+  }
+
+  /** The handler is done with the entries in (from, to], except for the one it gave up on. */
+  #delivered(reader: Reader, from: number, to: number): void {
+    const { receipts } = this.#parts;
+    const { feed, failed, session } = reader;
+    if (!receipts.named(feed.topic)) {
+      const skips = failed > from && failed <= to;
+      receipts.counted(skips ? feed.count(from, failed - 1) + feed.count(failed, to) : feed.count(from, to));
+    } else {
+      this.#report(reader, from, to, (entry) => {
+        if (entry.position.offset !== failed) receipts.delivered(entry, session);
+      });
+    }
   }
 
   /** Names the entries in (from, to]: most are remembered, the others are read from the log. */

@@ -1,5 +1,5 @@
 import { encodeServerFrame } from "../protocol/codec.ts";
-import { DEFAULT_CHANNEL, isPublic, topicOf } from "../protocol/names.ts";
+import { DEFAULT_CHANNEL, isPublic, type Topic, topicOf } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Counters } from "./counters.ts";
 import type { Emitter } from "./events.ts";
@@ -39,6 +39,16 @@ export class Receipts {
   /** A log has it. */
   accepted(entry: ReceiptEntry): void {
     if (this.#parts.emitter.wants("receipt")) this.#emit("accepted", entry, undefined, 1);
+  }
+
+  /** Whether somebody is told about each delivery in this topic. Where nobody is, they are only counted. */
+  named(topic: Topic): boolean {
+    return !isPublic(topic) || this.#parts.emitter.wants("receipt");
+  }
+
+  /** A device's handler is done with so many entries; their accounts are somebody else's. */
+  counted(entries: number): void {
+    this.#parts.counters.acked += entries;
   }
 
   /** A device's handler is done with it. */

@@ -92,7 +92,8 @@ export class SignOut {
       let lost: PushTarget[] = [];
       const record = await records.updateHeld(userId, (record) => {
         const stored = sessionOf(record, deviceId);
-        if (stored === undefined) return undefined;
+        // The device may be another attachment's by now, on another node, or another user's.
+        if (!session.isStill(stored)) return undefined;
         const targets = change(stored.targets);
         lost = stored.targets.filter(({ id }) => !targets.some((target) => target.id === id));
         return { record: withSession(record, { ...stored, targets }) };

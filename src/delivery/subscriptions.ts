@@ -56,6 +56,7 @@ export class Subscriptions {
     }
     const feed = await hub.open(topic);
     let nodes: string[] = [];
+    let version = 0;
     try {
       const start = await records.exclusively(userId, async () => {
         const { head } = feed;
@@ -76,11 +77,12 @@ export class Subscriptions {
           return { record: { ...record, subscriptions, sessions } };
         });
         nodes = otherNodes(record, node);
+        version = record.version;
         asked?.answer(start);
         for (const session of roster.of(userId)) await this.begin(session, topic, start, progress, session === asked?.session);
         return start;
       });
-      await elsewhere.follow(nodes, userId, topic);
+      await elsewhere.follow(nodes, userId, { topic, version });
       return start;
     } finally {
       hub.release(feed);

@@ -110,7 +110,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
 
   flush(): void {
     const { empty, lease } = this.#host.flusher;
-    if (this.#batch !== empty && !lease.lapsed) this.#send();
+    if (this.#batch !== empty && lease.isHeld) this.#send();
   }
 
   #send(): void {

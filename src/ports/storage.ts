@@ -22,7 +22,7 @@ export interface OpenStorage {
   readonly work?: Work;
   readonly users: Users;
   readonly outbox: Outbox;
-  /** The other nodes on this storage. Absent: one engine at a time uses it. */
+  /** The other nodes on these users. Absent: one engine at a time uses them, even where a transport joins several. */
   readonly peers?: Peers;
   /** Finishes what was begun. Connections that were lent to it stay open. */
   close(): Promise<void>;

@@ -20,7 +20,10 @@ export interface Entry {
 
 /** How an entry goes into a log. */
 export interface AppendOptions {
-  /** The idempotency key: a second publish to this topic under it within the window answers with the first one's position. */
+  /**
+   * The idempotency key: a second publish to this topic under it within the window answers with the first one's position. A
+   * transport without a log need not know keys; a publish that is tried again then arrives again.
+   */
   key: string;
   /** Milliseconds since 1970. */
   expiresAt: number;
@@ -28,7 +31,7 @@ export interface AppendOptions {
 
 /** What became of a publish. */
 export interface Appended {
-  /** Null when the transport keeps no log. */
+  /** Null when the transport keeps no log: what was published then goes to the listeners' `signal`. */
   position: Position | null;
   /** An earlier publish under the same key is the one that counts; nothing was added. */
   duplicate: boolean;
@@ -38,7 +41,7 @@ export interface Appended {
 export interface TopicListener {
   /** Each entry once, in the order of offsets, also those this node published. */
   entry(entry: Entry): void;
-  /** Bytes another node sent with `signal`. */
+  /** Bytes sent with `signal`, or published without a log: by any node, this one too, one publisher's in its order. */
   signal?(bytes: Uint8Array): void;
   /** Entries were missed: read the history from where you are. */
   gap(): void;
@@ -46,7 +49,7 @@ export interface TopicListener {
 
 /** A subscription to one topic. */
 export interface TopicSubscription {
-  /** The log's last position when the subscription began: every later entry is reported. */
+  /** The log's last position when the subscription began: every later entry is reported. No log: offset 0, one fixed epoch. */
   readonly head: Position;
   close(): void;
 }
@@ -64,7 +67,7 @@ export interface Transport {
   readonly durable: boolean;
   publish(topic: Topic, bytes: Uint8Array, options: AppendOptions): Promise<Appended>;
   subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription>;
-  /** Live and unlogged: to every listener of the topic, this node's own too, best effort. */
+  /** Live and unlogged: to every listener of the topic, this node's own too, best effort. Never throws, also once closed. */
   signal(topic: Topic, bytes: Uint8Array): void;
 }
 

@@ -1,6 +1,5 @@
 import type { AwayDecisions } from "../delivery/leave.ts";
 import type { PushRequests } from "../delivery/push_requests.ts";
-import type { Hub } from "../delivery/hub.ts";
 import type { EntryName, Journal } from "../delivery/journal.ts";
 import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import type { AckListener } from "../delivery/progress.ts";
@@ -9,7 +8,7 @@ import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts
 import { deviceName, type Reader, type Session } from "../delivery/session.ts";
 import type { Sending } from "../delivery/unseen.ts";
 import { isPublic, type Topic } from "../protocol/names.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { History, HistoryPage } from "../ports/transport.ts";
@@ -24,7 +23,6 @@ import type { PendingPushes } from "./pending.ts";
 export interface DecideParts {
   records: UserRecords;
   history: History | undefined;
-  hub: Hub;
   stepper: Stepper;
   policy: Policy;
   arbiter: Arbiter;
@@ -40,11 +38,14 @@ export type ReadPage = (topic: Topic, after: number) => Promise<HistoryPage>;
 const PAGE = 500;
 /** Users whose pushes are written at the same time. */
 const WIDTH = 32;
+/** Between two tries to write a push that is due now. */
+const RETRY_MS = 1_000;
 
 /** Turns decisions into rows of the outbox, in one step with what was decided. */
 export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   readonly #parts: DecideParts;
   readonly #lanes = new Lanes(WIDTH);
+  readonly #retries = new Set<Timer>();
   /** The states of somebody who is away: without and with a push target. */
   readonly #away: { without: StateId; with: StateId };
 
@@ -80,11 +81,10 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   }
 
   async decideHeld(userId: string, deviceId: string): Promise<void> {
-    const { hub, records } = this.#parts;
-    const record = await records.store.get(userId);
+    const record = await this.#parts.records.store.get(userId);
     for (const topic of Object.keys(record?.subscriptions ?? {})) {
-      const head = hub.find(topic)?.head.offset ?? (await this.read(topic, Number.MAX_SAFE_INTEGER)).head.offset;
-      await this.decideTopicHeld(userId, topic, head, this.read, deviceId);
+      // Up to the head that the log has now, not the one this node was told of: who swept what came since saw nobody away.
+      await this.decideTopicHeld(userId, topic, Number.MAX_SAFE_INTEGER, this.read, deviceId);
     }
   }
 
@@ -158,7 +158,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       // What was sent while all was well and is overdue now has the route of a suspect connection by now.
       if (route!.push !== "now" && route!.push !== "coalesced") continue;
       (session.pushed ??= new Set()).add(sending);
-      decisions.push({ entry: sending.entry, route: route! });
+      decisions.push({ entry: sending.entry, route: route!, sending });
     }
     if (decisions.length > 0) this.#lanes.add(() => this.#write(session, decisions));
   }
@@ -189,7 +189,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   }
 
   async #write(session: Session, decisions: readonly Decision[]): Promise<void> {
-    const { records, logger } = this.#parts;
+    const { clock, records, logger } = this.#parts;
     let rows: NewOutboxRow[] = [];
     try {
       await records.update(session.userId, async (record) => {
@@ -199,8 +199,14 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       });
       this.#queued(rows);
     } catch (error) {
-      // The entries stay undecided in the store: going away decides about them again.
-      logger.error("a push could not be queued", { error });
+      logger.error("a push could not be queued, it is tried again", { error });
+      // Until then it is undecided: should the session go away first, it is decided about then.
+      for (const { sending } of decisions) if (sending !== undefined) session.pushed?.delete(sending);
+      const timer = clock.setTimeout(() => {
+        this.#retries.delete(timer);
+        this.#lanes.add(() => this.#write(session, decisions));
+      }, RETRY_MS);
+      this.#retries.add(timer);
     }
   }
 
@@ -265,15 +271,19 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     this.#parts.pending.drop({ userId, topic, upTo: { epoch, offset: acked }, held: true }, "acked on another device");
   }
 
-  /** Resolves when nothing is being written. */
-  idle(): Promise<void> {
-    return this.#lanes.idle();
+  /** Resolves when nothing is being written. What could not be written stays undecided in the store. */
+  async close(): Promise<void> {
+    await this.#lanes.idle();
+    for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
+    this.#retries.clear();
   }
 }
 
 interface Decision {
   readonly entry: OpenedEntry;
   readonly route: Route;
+  /** As it stands in the session's window, when it was sent already. */
+  readonly sending?: Sending;
 }
 
 function isEnabled(target: { disabled?: unknown }): boolean {

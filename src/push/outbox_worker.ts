@@ -101,12 +101,16 @@ export class OutboxWorker {
         const due = await outbox.due(clock.now(), room);
         nextDueAt = due.nextDueAt;
         const rows = due.rows.filter((row) => this.#mayLeave(row));
-        const taken = await Promise.all(rows.map((row) => outbox.take(row.id)));
+        // One that fails must not hold up those that were taken.
+        const answers = await Promise.allSettled(rows.map((row) => outbox.take(row.id)));
         rows.forEach((row, index) => {
-          if (taken[index]) this.#launch({ ...row, attempts: row.attempts + 1 });
-          else this.#coalescing.delete(row.targetId);
+          const answer = answers[index]!;
+          if (answer.status === "fulfilled" && answer.value) {
+            this.#launch({ ...row, attempts: row.attempts + 1 });
+            this.#again = true;
+          } else this.#coalescing.delete(row.targetId);
         });
-        if (taken.includes(true)) this.#again = true;
+        for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
       } while (this.#again && !this.#closed);
       this.#sleepUntil(nextDueAt);
     } catch (error) {
@@ -208,8 +212,12 @@ export class OutboxWorker {
     if (entry?.offset !== row.position.offset || entry.epoch !== row.position.epoch) {
       return { end: "expired", note: "the log does not have it any more" };
     }
-    if (row.held && await arbiter.ackedElsewhere(record, deviceName(row.deviceId), row.topic, row.position)) {
-      return { end: "dropped", note: "acked on another device" };
+    if (row.held) {
+      if (await arbiter.ackedElsewhere(record, deviceName(row.deviceId), row.topic, row.position)) {
+        return { end: "dropped", note: "acked on another device" };
+      }
+      // Other nodes were asked, which takes time: what was found before that may not be so any more.
+      return await this.#look({ ...row, held: false });
     }
     return { row, target, provider, entry };
   }

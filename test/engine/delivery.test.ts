@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { memory, type SessionRecord, type UserRecord } from "../../mod.ts";
+import { memory, type SessionRecord, type Storage, type TopicListener, type Transport, type UserRecord } from "../../mod.ts";
 import { withProgressOf } from "../../src/delivery/progress.ts";
 import { Session } from "../../src/delivery/session.ts";
 import { createStage } from "./stage.ts";
@@ -194,6 +194,18 @@ test("a reader that makes no progress for a minute is closed, told to come back,
   expect(provider.sent).toHaveLength(1);
 });
 
+test("the minute without progress begins with a burst when there was nothing to confirm before it", async () => {
+  const { engine, clock, device } = await createStage({ heartbeatMs: 600_000 });
+  const phone = await device("sara");
+  await clock.advance(120_000);
+  phone.habit = "mute";
+  for (const content of ["one", "two", "three"]) void engine.publish({ to: "sara", content });
+  await clock.advance(59_999);
+  expect(phone.closedWith).toBeUndefined();
+  await clock.advance(1);
+  expect(phone.closedWith).toBe(4002);
+});
+
 test("what waits in the log for a connection that turns out dead is pushed as well", async () => {
   const { engine, clock, device, provider } = await createStage();
   await device("sara", { habit: "mute", token: "t" });
@@ -238,4 +250,38 @@ test("whoever joins in the middle of a burst gets and counts for what came after
   expect([early.contents, late.contents]).toEqual([["1", "2", "3", "4", "5"], ["4", "5"]]);
   expect((await engine.explain(first!.id))?.counts).toEqual({ "connected.live/alert/no-target": 1 });
   expect((await engine.explain(last!.id))?.counts).toEqual({ "connected.live/alert/no-target": 2 });
+});
+
+test("where nothing is kept, devices are told of what a transport missed, and that they were not recovered", async () => {
+  const listeners: TopicListener[] = [];
+  const forgetful: Storage = {
+    async open(context) {
+      const { history: _history, work: _work, transport, ...rest } = await memory().open(context);
+      const live: Transport = {
+        durable: false,
+        async publish(topic, bytes) {
+          transport.signal(topic, bytes);
+          return await Promise.resolve({ position: null, duplicate: false });
+        },
+        async subscribe(topic, listener) {
+          listeners.push(listener);
+          return await transport.subscribe(topic, listener);
+        },
+        signal: (topic, bytes) => transport.signal(topic, bytes),
+      };
+      return { ...rest, transport: live };
+    },
+  };
+  const { engine, clock, device } = await createStage({ storage: forgetful });
+  const first = await device("sara");
+  await engine.publish({ to: "sara", content: "hello" });
+  await clock.settle();
+  expect(first.contents).toEqual(["hello"]);
+  listeners.forEach((listener) => listener.gap());
+  await clock.settle();
+  expect(first.of("gap").map(({ topic }) => topic)).toEqual(["sara/default"]);
+  first.drop();
+  const second = await device("sara");
+  expect(second.of("welcome")[0]!.recovery.map(({ recovered }) => recovered)).toEqual([false]);
+  expect(engine.counters().gaps).toBe(2);
 });

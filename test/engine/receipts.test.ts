@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ReceiptEvent } from "../../mod.ts";
-import { createStage } from "./stage.ts";
+import { createStage, type Device } from "./stage.ts";
 
 test("a private message's receipts go to the server as events and to the publisher's devices as frames", async () => {
   const { engine, clock, device } = await createStage();
@@ -32,6 +32,41 @@ test("a public message's deliveries are told as counts", async () => {
     { kind: "delivered", count: 3, userId: undefined },
   ]);
   expect(await engine.explain(id)).toMatchObject({ delivered: 3, counts: { "connected.live/alert/no-target": 3 }, devices: [] });
+});
+
+test("of a burst in a public topic each message is counted for the devices whose handlers are done with it", async () => {
+  const { engine, clock, device } = await createStage();
+  const devices = [];
+  for (const user of ["a", "b", "c"]) {
+    await engine.subscribe(user, { to: "*", channel: "news" });
+    devices.push(await device(user, { habit: "sees" }));
+  }
+  const publish = (content: string) => engine.publish({ to: "*", channel: "news", content });
+  const receipts = await Promise.all(["1", "2", "3", "4"].map(publish));
+  await clock.settle();
+  const [a, b, c] = devices as [Device, Device, Device];
+  const cursors = a.of("message").map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));
+  const delivered = async () => await Promise.all(receipts.map(async ({ id }) => (await engine.explain(id))!.delivered));
+  a.ack([cursors[0]!]);
+  expect(await delivered()).toEqual([1, 0, 0, 0]);
+  a.ack([cursors[3]!]);
+  b.ack([cursors[2]!]);
+  // One of them is passed: the handler gave up on it.
+  c.send({ type: "failed", ...cursors[1]!, reason: "threw" });
+  c.ack([cursors[3]!]);
+  expect(await delivered()).toEqual([3, 2, 3, 2]);
+  expect(engine.counters()).toMatchObject({ acked: 10, failed: 1 });
+});
+
+test("what was counted of a public message is known after everybody has left and its topic is closed", async () => {
+  const { engine, clock, device } = await createStage();
+  await engine.subscribe("sara", { to: "*", channel: "news" });
+  const phone = await device("sara");
+  const { id } = await engine.publish({ to: "*", channel: "news", content: "all" });
+  await clock.settle();
+  await engine.unsubscribe("sara", { to: "*", channel: "news" });
+  phone.leave();
+  expect((await engine.explain(id))?.delivered).toBe(1);
 });
 
 test("a handler that gives up is reported as failed, the cursor passes the entry, and nothing is pushed", async () => {

@@ -239,6 +239,37 @@ test("a push whose outcome could not be written down is tried again, not left un
   expect((await story(id)).at(-1)).toBe("push-sent");
 });
 
+test("a push that could not be taken from the outbox holds up no other, and leaves later", async () => {
+  const refused = new Set<string>();
+  const storage: Storage = {
+    async open(context) {
+      const opened = await memory().open(context);
+      const take = async (id: string): Promise<boolean> => {
+        const { rows } = await opened.outbox.due(Infinity, 10);
+        const { urgency } = rows.find((row) => row.id === id)!;
+        if (urgency === "low" && !refused.has(id)) {
+          refused.add(id);
+          throw new PeykError("unavailable", "no answer", { retryable: true });
+        }
+        return await opened.outbox.take(id);
+      };
+      const settle: typeof opened.outbox.settle = (...given) => opened.outbox.settle(...given);
+      return { ...opened, outbox: { ...bound(opened.outbox), settle, take } };
+    },
+  };
+  const { engine, clock, device, provider } = await createStage({ storage });
+  (await device("sara", { token: "t" })).leave();
+  await clock.settle();
+  await engine.publish({ to: "sara", content: "merged", urgency: "low", id: "merged" });
+  await clock.advance(59_999);
+  await engine.publish({ to: "sara", content: "now", id: "now" });
+  await clock.advance(1);
+  expect(refused.size).toBe(1);
+  expect(provider.sent.map(({ notification }) => notification.id)).toEqual(["now"]);
+  await clock.advance(60_000);
+  expect(provider.sent.map(({ notification }) => notification.id)).toEqual(["now", "merged"]);
+});
+
 /** The methods of an outbox without `settle`, which the test replaces. */
 function bound(outbox: OpenStorage["outbox"]): Omit<OpenStorage["outbox"], "settle"> {
   return {

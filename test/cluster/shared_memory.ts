@@ -1,0 +1,218 @@
+import type { ManualClock } from "../../adapters/conformance/manual_clock.ts";
+import { memory, PeykError } from "../../mod.ts";
+import { SENDING_MS } from "../../src/ports/outbox.ts";
+import type { OpenStorage, Storage } from "../../src/ports/storage.ts";
+import type { TopicListener } from "../../src/ports/transport.ts";
+import { seededRandom } from "../engine/stage.ts";
+import type { Gate } from "./gate.ts";
+import { type Member, PeersHub } from "./peers_hub.ts";
+
+/** How one node reaches the storage. */
+export interface Access extends Member {
+  readonly gate: Gate;
+  /** Calls are refused, entries don't arrive. */
+  isAway: boolean;
+  /** Entries arrive this much later than they are stored, milliseconds. */
+  lagMs: number;
+}
+
+/** Work that was handed to somebody who does not finish it goes to somebody else after this long. */
+const WORK_MS = 30_000;
+
+/**
+ * One memory for several engines. Survives any of them, so it calls itself durable; what is taken from the outbox and never
+ * settled comes back; leases stand still while the storage is away from everybody.
+ */
+export class SharedMemory {
+  readonly hub: PeersHub;
+  readonly #clock: ManualClock;
+  readonly #taken = new Map<string, number>();
+  readonly #leases = new Map<string, number>();
+  readonly #heals = new Map<Access, (() => void)[]>();
+  #opened: OpenStorage | undefined;
+  #awaySince: number | undefined;
+
+  constructor(clock: ManualClock) {
+    this.#clock = clock;
+    this.hub = new PeersHub(clock);
+  }
+
+  /** The storage as one node sees it. */
+  for(access: Access): Storage {
+    return { open: async () => this.#open(access, await this.opened()) };
+  }
+
+  async opened(): Promise<OpenStorage> {
+    const silent = { info() {}, warn() {}, error() {} };
+    return this.#opened ??= await memory().open({ clock: this.#clock, logger: silent, random: seededRandom(99) });
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.close();
+  }
+
+  get isAway(): boolean {
+    return this.#awaySince !== undefined;
+  }
+
+  /** Away from everybody: whose lease could not be renewed is not dead for it. */
+  async setAway(away: boolean): Promise<void> {
+    if (away) this.#awaySince ??= this.#clock.elapsed();
+    else if (this.#awaySince !== undefined) {
+      const { users } = await this.opened();
+      for (const [node, until] of this.#leases) {
+        const left = until - this.#awaySince;
+        if (left <= 0) continue;
+        this.#leases.set(node, this.#clock.elapsed() + left);
+        await users.lease(node, left);
+      }
+      this.#awaySince = undefined;
+    }
+  }
+
+  /** Ends a node's own absence. @param how whether what was missed arrives late, or the node is only told that it missed something */
+  heal(access: Access): void {
+    access.isAway = false;
+    for (const tell of this.#heals.get(access)?.splice(0) ?? []) tell();
+  }
+
+  #open(access: Access, opened: OpenStorage): OpenStorage {
+    const { gate } = access;
+    const { users, outbox, transport, history, work } = opened;
+    const isAway = (): boolean => access.isAway || this.#awaySince !== undefined;
+    const call = <T>(task: () => Promise<T>): Promise<T> =>
+      gate.answer(
+        // The question travels, and so does the answer: either may find the way closed.
+        new Promise<void>((resolve) => this.#clock.defer(resolve)).then(async () => {
+          if (isAway()) throw unavailable();
+          return await task();
+        }),
+      );
+    // Each storage has connections of its own: what arrives at a node arrives in order.
+    const tail: (() => void)[] = [];
+    const arrive = (task: () => void): void => {
+      const next = (): void => void gate.run("input", tail.shift()!);
+      tail.push(task);
+      if (access.lagMs > 0 || tail.length > 1 && this.#lagging.has(access)) {
+        this.#lagging.add(access);
+        this.#clock.setTimeout(() => {
+          next();
+          if (tail.length === 0) this.#lagging.delete(access);
+        }, access.lagMs);
+      } else this.#clock.defer(next);
+    };
+    return {
+      transport: {
+        durable: true,
+        publish: (topic, bytes, options) => call(() => transport.publish(topic, bytes, options)),
+        subscribe: (topic, listener) =>
+          call(async () => {
+            let missed = false;
+            let closed = false;
+            const bring = (task: (listener: TopicListener) => void): void => {
+              if (isAway()) {
+                if (!missed) {
+                  this.#onHeal(access, () => {
+                    missed = false;
+                    arrive(() => void (closed || listener.gap()));
+                  });
+                }
+                missed = true;
+              } else arrive(() => void (closed || task(listener)));
+            };
+            const subscription = await transport.subscribe(topic, {
+              entry: (entry) => bring((listener) => listener.entry(entry)),
+              // Unlogged: whoever is away misses it for good.
+              signal: (bytes) => isAway() || arrive(() => void (closed || listener.signal?.(bytes))),
+              gap: () => bring((listener) => listener.gap()),
+            });
+            gate.onKill(() => subscription.close());
+            return {
+              head: subscription.head,
+              close: () => {
+                closed = true;
+                subscription.close();
+              },
+            };
+          }),
+        signal: (topic, bytes) => isAway() || transport.signal(topic, bytes),
+      },
+      history: { read: (...args) => call(() => history!.read(...args)) },
+      work: {
+        consume: (handler) =>
+          call(async () => {
+            const consumer = await work!.consume((item) =>
+              new Promise((resolve, reject) => {
+                const giveUp = (): void => reject(unavailable());
+                if (isAway() || !gate.isRunning) return giveUp();
+                const timer = this.#clock.setTimeout(giveUp, WORK_MS);
+                gate.onKill(giveUp);
+                gate.run("input", () => void handler(item).then(resolve, reject).finally(() => this.#clock.clearTimeout(timer)));
+              })
+            );
+            gate.onKill(() => void consumer.close());
+            return { close: () => gate.answer(consumer.close()) };
+          }),
+      },
+      users: {
+        get: (id) => call(() => users.get(id)),
+        put: (...args) => call(() => users.put(...args)),
+        remove: (...args) => call(() => users.remove(...args)),
+        awayMembers: (...args) => call(() => users.awayMembers(...args)),
+        holders: (what) => call(() => users.holders(what)),
+        unseenSince: (...args) => call(() => users.unseenSince(...args)),
+        lease: (node, ms) =>
+          call(async () => {
+            this.#leases.set(node, this.#clock.elapsed() + ms);
+            await users.lease(node, ms);
+          }),
+        liveNodes: () => call(() => users.liveNodes()),
+        orphans: (page) => call(() => users.orphans(page)),
+      },
+      outbox: {
+        due: (now, limit) =>
+          call(async () => {
+            for (const [id, at] of this.#taken) {
+              if (at + SENDING_MS > this.#clock.elapsed()) continue;
+              this.#taken.delete(id);
+              await outbox.retry(id, now, "taken by somebody who is gone");
+            }
+            return await outbox.due(now, limit);
+          }),
+        coalescedOf: (targetId) => call(() => outbox.coalescedOf(targetId)),
+        take: (id) =>
+          call(async () => {
+            const taken = await outbox.take(id);
+            if (taken) this.#taken.set(id, this.#clock.elapsed());
+            return taken;
+          }),
+        retry: (id, ...args) =>
+          call(async () => {
+            this.#taken.delete(id);
+            await outbox.retry(id, ...args);
+          }),
+        settle: (ids, ...args) =>
+          call(async () => {
+            for (const id of ids) this.#taken.delete(id);
+            await outbox.settle(ids, ...args);
+          }),
+        cancel: (...args) => call(() => outbox.cancel(...args)),
+        ofMessage: (id) => call(() => outbox.ofMessage(id)),
+      },
+      peers: this.hub.for(access),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  readonly #lagging = new Set<Access>();
+
+  #onHeal(access: Access, tell: () => void): void {
+    const tells = this.#heals.get(access) ?? [];
+    tells.push(tell);
+    this.#heals.set(access, tells);
+  }
+}
+
+function unavailable(): PeykError {
+  return new PeykError("unavailable", "the storage can't be reached", { retryable: true });
+}
