@@ -47,7 +47,9 @@ const runtimes = [
   { name: "Deno", command: "deno", args: ["run", "-A", "npm:vitest", "run"] },
 ];
 
-if (run(process.execPath, ["test/browser/get_chromium.ts"]) !== 0) sum.failed++;
+for (const get of ["test/browser/get_chromium.ts", "test/nats/get_nats_server.ts"]) {
+  if (run(process.execPath, [get]) !== 0) sum.failed++;
+}
 const reports = mkdtempSync(join(tmpdir(), "peyk-test-"));
 try {
   for (const { name, command, args } of runtimes) {

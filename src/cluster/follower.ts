@@ -1,4 +1,5 @@
-import { type Attachments, progressOf } from "../delivery/attach.ts";
+import type { Attachments } from "../delivery/attach.ts";
+import { progressOf } from "../delivery/places.ts";
 import type { SessionActor } from "../delivery/actor.ts";
 import type { Anew } from "../delivery/elsewhere.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";

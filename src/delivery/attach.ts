@@ -1,7 +1,6 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Cursor, Recovery } from "../protocol/frames.ts";
-import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, type Topic, topicOf } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { History } from "../ports/transport.ts";
@@ -11,9 +10,9 @@ import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
 import { type Elsewhere, otherNodes } from "./elsewhere.ts";
-import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
+import { type Place, Places } from "./places.ts";
 import { withProgressOf } from "./progress.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { newUser, sessionOf, type UserRecords, withSession } from "./records.ts";
@@ -51,19 +50,14 @@ export interface AttachParts {
 /** How often in a row another node's change may come between. */
 const MAX_RACES = 50;
 
-/** Where a device goes on in a topic. */
-interface Place {
-  readonly feed: Feed<Reader>;
-  readonly progress: Progress;
-  readonly recovered: boolean;
-}
-
 /** Brings sessions to life: when a connection comes, or when the node that held them died. */
 export class Attachments {
   readonly #parts: AttachParts;
+  readonly #places: Places;
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
+    this.#places = new Places(parts.hub, parts.history);
   }
 
   /** Gives the session a connection; whoever had it before is told that it was replaced. */
@@ -129,7 +123,7 @@ export class Attachments {
         });
         const stored = sessionOf(record, deviceId);
         if (!taken || stored === undefined) {
-          this.#release(places);
+          this.#places.release(places);
           continue;
         }
         losers.push(former);
@@ -205,7 +199,7 @@ export class Attachments {
     const { records } = this.#parts;
     for (let race = 0; race < MAX_RACES; race++) {
       const known = this.#current(await records.store.get(userId) ?? newUser(userId));
-      const places = await this.#places(known, deviceId, cursors);
+      const places = await this.#places.open(known, deviceId, cursors);
       let moved = false;
       try {
         const record = await records.updateHeld(userId, (stored) => {
@@ -216,76 +210,12 @@ export class Attachments {
         });
         if (!moved) return { record, places };
       } catch (error) {
-        this.#release(places);
+        this.#places.release(places);
         throw error;
       }
-      this.#release(places);
+      this.#places.release(places);
     }
     throw new PeykError("unavailable", "a user's subscriptions change too fast", { retryable: true });
-  }
-
-  #release(places: readonly { feed: Feed<Reader> }[]): void {
-    for (const { feed } of places) this.#parts.hub.release(feed);
-  }
-
-  /** Opens a device's feeds and finds where it goes on in each. When one fails, none stays open. */
-  async #places(record: UserRecord, deviceId: string, cursors: readonly Cursor[]): Promise<Place[]> {
-    const topics = Object.keys(record.subscriptions);
-    const session = sessionOf(record, deviceId);
-    const claimed = new Map(cursors.map((cursor) => [cursor.topic, cursor]));
-    // Feeds are open before their heads are looked at: nothing falls between. What need not wait is not awaited: at a thousand
-    // handshakes a second the promises alone would make the heap grow.
-    const feeds = topics.map((topic) => this.#parts.hub.open(topic));
-    try {
-      const places: Place[] = [];
-      // All at once where one has to be waited for: a second failure would have nobody who hears it.
-      if (feeds.some((opened) => opened instanceof Promise)) await Promise.all(feeds);
-      for (const opened of feeds) {
-        const feed = opened instanceof Promise ? await opened : opened;
-        const placed = this.#place(feed, progressOf(record, session, feed.topic), claimed.get(feed.topic), session === undefined);
-        places.push(placed instanceof Promise ? await placed : placed);
-      }
-      return places;
-    } catch (error) {
-      for (const feed of await Promise.allSettled(feeds)) if (feed.status === "fulfilled") this.#release([{ feed: feed.value }]);
-      throw error;
-    }
-  }
-
-  #place(feed: Feed<Reader>, known: Progress, cursor: Cursor | undefined, fresh: boolean): Place | Promise<Place> {
-    const { history } = this.#parts;
-    const { head } = feed;
-    if (history === undefined || cursor?.epoch !== head.epoch || cursor.offset <= head.offset) {
-      return this.#placeWithin(head, feed, known, cursor, fresh);
-    }
-    // The device may be further than this node was told of, but nobody is further than the log.
-    return history.read(feed.topic, cursor.offset, 1).then((page) => this.#placeWithin(page.head, feed, known, cursor, fresh));
-  }
-
-  /** At the furthest of what the store and the device know, if the log still has what follows. */
-  #placeWithin(
-    { epoch, offset: head }: Position,
-    feed: Feed<Reader>,
-    known: Progress,
-    cursor: Cursor | undefined,
-    fresh: boolean,
-  ): Place | Promise<Place> {
-    const { history } = this.#parts;
-    const same = known.epoch === epoch;
-    let acked = same ? known.acked : 0;
-    const related = (same || known.acked === 0) && (cursor === undefined || cursor.offset === 0 || cursor.epoch === epoch);
-    if (cursor !== undefined && cursor.epoch === epoch) acked = Math.max(acked, Math.min(cursor.offset, head));
-    const at = (floor: number): Place => {
-      const start = Math.max(acked, floor);
-      return {
-        feed,
-        progress: { epoch, acked: start, decided: Math.max(start, same ? known.decided : 0) },
-        // A new device begins with what is there; an old one has missed something.
-        recovered: (related && history !== undefined && start === acked) || (fresh && cursor === undefined),
-      };
-    };
-    if (acked >= head) return at(0);
-    return history === undefined ? at(head) : history.read(feed.topic, acked, 1).then(({ floor }) => at(floor));
   }
 
   /** Another user on this device: whoever had it before is not to be reached through it any more. */
@@ -310,21 +240,6 @@ export class Attachments {
       await elsewhere.follow(nodes, former);
     }
   }
-}
-
-/** How far a stored session is in a topic, or where one without a past begins: at the user's furthest device, else where the subscription began. */
-export function progressOf(record: UserRecord, session: SessionRecord | undefined, topic: Topic): Progress {
-  const own = session?.progress[topic];
-  if (own !== undefined) return own;
-  const start = record.subscriptions[topic] ?? { epoch: 0, offset: 0 };
-  let furthest: Progress = { epoch: start.epoch, acked: start.offset, decided: start.offset };
-  for (const { progress } of record.sessions) {
-    const other = progress[topic];
-    if (other !== undefined && other.acked > furthest.acked) {
-      furthest = { epoch: other.epoch, acked: other.acked, decided: other.acked };
-    }
-  }
-  return furthest;
 }
 
 function sameSubscriptions({ subscriptions: a }: UserRecord, { subscriptions: b }: UserRecord): boolean {

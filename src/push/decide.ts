@@ -3,7 +3,7 @@ import type { PushRequests } from "../delivery/push_requests.ts";
 import type { EntryName, Journal } from "../delivery/journal.ts";
 import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import type { AckListener } from "../delivery/progress.ts";
-import { progressOf } from "../delivery/attach.ts";
+import { progressOf } from "../delivery/places.ts";
 import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
 import { deviceName, type Reader, type Session } from "../delivery/session.ts";
 import type { Sending } from "../delivery/unseen.ts";

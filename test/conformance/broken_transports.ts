@@ -88,6 +88,53 @@ export const brokenTransports: readonly BrokenStorage[] = [
       }),
   },
   {
+    defect: "names a previous entry that comes before the last one",
+    caughtBy: [
+      "transport reports to a publisher its own entries, as published, once, in order",
+      "history joins page to page with no gap and no overlap",
+    ],
+    spoil: (storage) => misname(storage, ({ previous }) => Math.max(0, previous - 1)),
+  },
+  {
+    defect: "names an entry as the one before itself",
+    caughtBy: [
+      "transport reports to a publisher its own entries, as published, once, in order",
+      "history joins page to page with no gap and no overlap",
+    ],
+    spoil: (storage) => misname(storage, ({ offset }) => offset),
+  },
+  {
+    defect: "keeps no log, and brings everything twice",
+    caughtBy: ["transport reports to a publisher its own entries, as published, once, in order"],
+    spoil: (storage) =>
+      withoutLog(storage, (bytes, listener) => {
+        listener.signal?.(bytes);
+        listener.signal?.(bytes);
+      }),
+  },
+  {
+    defect: "keeps no log, and brings what was published in pairs, the later one first",
+    caughtBy: [
+      "transport reports to a publisher its own entries, as published, once, in order",
+      "transport reports in order also when a listener publishes while it is told",
+    ],
+    spoil(storage) {
+      const held = new Map<TopicListener, Uint8Array>();
+      return withoutLog(storage, (bytes, listener) => {
+        const first = held.get(listener);
+        if (first === undefined) return void held.set(listener, bytes);
+        held.delete(listener);
+        listener.signal?.(bytes);
+        listener.signal?.(first);
+      });
+    },
+  },
+  {
+    defect: "keeps no log, and cuts messages at 64 KiB",
+    caughtBy: ["transport carries every byte, from none to a mebibyte"],
+    spoil: (storage) => withoutLog(storage, (bytes, listener) => listener.signal?.(bytes.subarray(0, 65_536))),
+  },
+  {
     defect: "replays the log to a new subscription",
     caughtBy: ["transport reports what comes after a subscription's head and nothing before"],
     spoil: (storage) => ({
@@ -215,6 +262,33 @@ function reportNaively(
     },
   });
   return { ...storage, transport };
+}
+
+/** Changes which entry comes before another. */
+function misname(storage: OpenStorage, previousOf: (entry: Entry) => number): OpenStorage {
+  const misnamed = (entry: Entry): Entry => ({ ...entry, previous: previousOf(entry) });
+  const history = over(storage.history!, {
+    async read(...what) {
+      const page = await storage.history!.read(...what);
+      return { ...page, entries: page.entries.map(misnamed) };
+    },
+  });
+  return { ...retell(storage, (entry, listener) => listener.entry(misnamed(entry))), history };
+}
+
+/** Brings what is published as signals, as a transport that keeps no log does. */
+function withoutLog(storage: OpenStorage, tell: (bytes: Uint8Array, listener: TopicListener) => void): OpenStorage {
+  const { history: _history, work: _work, transport, ...rest } = storage;
+  return {
+    ...rest,
+    transport: over(transport, {
+      publish(topic, bytes) {
+        transport.signal(topic, bytes);
+        return Promise.resolve({ position: null, duplicate: false });
+      },
+      subscribe: (topic, listener) => transport.subscribe(topic, { ...listener, signal: (bytes) => tell(bytes, listener) }),
+    }),
+  };
 }
 
 /** Changes what listeners are told. */
