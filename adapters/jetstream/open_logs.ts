@@ -1,0 +1,63 @@
+import type { StorageContext } from "../../src/ports/storage.ts";
+import { Api } from "./api.ts";
+import { LogHistory } from "./history.ts";
+import { Inbox } from "./inbox.ts";
+import { closedConnection, type JetStreamConnection, Link } from "./link.ts";
+import { closed, Logs, Partition } from "./logs.ts";
+import { NatsPeers } from "./peers.ts";
+import { Publisher } from "./publisher.ts";
+import { checkServer, type LogOptions, openLog } from "./streams.ts";
+import { SweepWork } from "./work.ts";
+
+/** The logs of a storage, opened: everything of it but users and outbox. */
+export interface OpenLogs {
+  readonly transport: Logs;
+  readonly history: LogHistory;
+  readonly work: SweepWork;
+  readonly peers: NatsPeers;
+  close(): Promise<void>;
+}
+
+/** @throws {PeykError} what `Storage.open` says */
+export async function openLogs(connection: JetStreamConnection, options: LogOptions, context: StorageContext): Promise<OpenLogs> {
+  if (connection.isClosed()) throw closedConnection();
+  const { clock, logger, random } = context;
+  const link = new Link(connection, logger);
+  const inbox = new Inbox(connection, random.id());
+  const api = new Api(link, inbox, clock);
+  const publisher = new Publisher(link, inbox, clock);
+  const partitions: Partition[] = [];
+  const end = async (): Promise<void> => {
+    await Promise.all(partitions.map(({ tail }) => tail.close()));
+    api.close(closed());
+    inbox.close();
+    link.leave();
+  };
+  try {
+    await checkServer(api);
+    for (let index = 0; index < options.partitions; index++) {
+      partitions.push(new Partition(api, context, await openLog(api, random, options, index)));
+    }
+    await Promise.all(partitions.map(({ tail }) => tail.open()));
+  } catch (error) {
+    await publisher.close();
+    await end();
+    throw error;
+  }
+  const transport = new Logs(options.name, api, publisher, partitions);
+  const work = new SweepWork(api, context, partitions);
+  const history = new LogHistory(api, clock, transport, work);
+  const peers = new NatsPeers(options.name, link, inbox, context);
+  return {
+    transport,
+    history,
+    work,
+    peers,
+    async close() {
+      transport.close();
+      peers.close();
+      await Promise.all([work.close(), publisher.close()]);
+      await end();
+    },
+  };
+}

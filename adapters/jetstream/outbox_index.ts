@@ -1,0 +1,142 @@
+import type { OutboxRow } from "../../src/ports/outbox.ts";
+import { asOf, type OpenRow, pendingAgainAt } from "./outbox_row.ts";
+
+/** Ended rows that are remembered until the server tells of their end too. */
+const REMEMBERED = 10_000;
+
+/** The open rows as this node knows them: its own changes at once, those of others when the server tells. A copy: what is decided is decided at the server. */
+export class OutboxIndex {
+  readonly #rows = new Map<string, OpenRow>();
+  readonly #subjects = new Map<string, string>();
+  readonly #byTarget = new Groups();
+  readonly #byMessage = new Groups();
+  /** Pending rows by due time, taken ones by the time at which they are pending again. */
+  readonly #byTime = new Timeline();
+  readonly #ended = new Map<string, number>();
+
+  /** A version of a row. Older ones than is known of change nothing. */
+  set(row: OpenRow): void {
+    const { subject, seq } = row;
+    if ((this.#ended.get(subject) ?? 0) >= seq || (this.#rows.get(subject)?.seq ?? 0) >= seq) return;
+    this.#remove(subject);
+    this.#rows.set(subject, row);
+    this.#subjects.set(row.row.id, subject);
+    this.#byTarget.add(row.row.targetId, subject);
+    this.#byMessage.add(row.row.messageId, subject);
+    this.#byTime.add(dueOf(row.row), subject);
+  }
+
+  /**
+   * A row is gone.
+   * @param told the server said so: no older version comes any more
+   */
+  end(subject: string, seq: number, told: boolean): void {
+    if ((this.#rows.get(subject)?.seq ?? 0) <= seq) this.#remove(subject);
+    if (told) return void this.#ended.delete(subject);
+    this.#ended.set(subject, seq);
+    if (this.#ended.size > REMEMBERED) this.#ended.delete(this.#ended.keys().next().value!);
+  }
+
+  /** A row is gone without a trace: its end is long ago. */
+  drop(subject: string): void {
+    this.#remove(subject);
+  }
+
+  /** Everything written before `seq` that still stands is among `seen`. */
+  retain(seen: ReadonlySet<string>, before: number): void {
+    for (const { subject, seq } of this.#rows.values()) if (seq < before && !seen.has(subject)) this.#remove(subject);
+  }
+
+  find(id: string): OpenRow | undefined {
+    return this.#rows.get(this.#subjects.get(id) ?? "");
+  }
+
+  due(due: number, now: number, limit: number): { rows: OutboxRow[]; nextDueAt: number | undefined } {
+    const rows: OutboxRow[] = [];
+    let nextDueAt: number | undefined;
+    for (const { at, name } of this.#byTime.all()) {
+      const row = asOf(now, this.#rows.get(name)!.row);
+      // One that was taken waits by its own clock, whatever `due` asks for.
+      if (row.status === "pending" && at <= due && rows.length < limit) rows.push(row);
+      else {
+        nextDueAt ??= at;
+        if (row.status === "pending") break;
+      }
+    }
+    return { rows, nextDueAt };
+  }
+
+  ofTarget(targetId: string): OpenRow[] {
+    return this.#byTarget.get(targetId).map((subject) => this.#rows.get(subject)!);
+  }
+
+  ofMessage(messageId: string): OpenRow[] {
+    return this.#byMessage.get(messageId).map((subject) => this.#rows.get(subject)!);
+  }
+
+  #remove(subject: string): void {
+    const held = this.#rows.get(subject);
+    if (held === undefined) return;
+    const { row } = held;
+    this.#rows.delete(subject);
+    this.#subjects.delete(row.id);
+    this.#byTarget.delete(row.targetId, subject);
+    this.#byMessage.delete(row.messageId, subject);
+    this.#byTime.delete(dueOf(row), subject);
+  }
+}
+
+function dueOf(row: OutboxRow): number {
+  return row.status === "sending" ? pendingAgainAt(row) : row.dueAt;
+}
+
+/** Names, in groups. */
+class Groups {
+  readonly #groups = new Map<string, Set<string>>();
+
+  add(group: string, name: string): void {
+    const names = this.#groups.get(group);
+    if (names === undefined) this.#groups.set(group, new Set([name]));
+    else names.add(name);
+  }
+
+  delete(group: string, name: string): void {
+    const names = this.#groups.get(group);
+    if (names?.delete(name) && names.size === 0) this.#groups.delete(group);
+  }
+
+  get(group: string): string[] {
+    return [...this.#groups.get(group) ?? []];
+  }
+}
+
+/** Names by time. */
+class Timeline {
+  readonly #times: { at: number; name: string }[] = [];
+
+  add(at: number, name: string): void {
+    this.#times.splice(this.#find(at, name), 0, { at, name });
+  }
+
+  delete(at: number, name: string): void {
+    const index = this.#find(at, name);
+    if (this.#times[index]?.name === name) this.#times.splice(index, 1);
+  }
+
+  all(): readonly { at: number; name: string }[] {
+    return this.#times;
+  }
+
+  /** Where it stands, or would. */
+  #find(at: number, name: string): number {
+    let low = 0;
+    let high = this.#times.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const { at: otherAt, name: other } = this.#times[middle]!;
+      if (otherAt < at || (otherAt === at && other < name)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

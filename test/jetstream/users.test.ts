@@ -1,0 +1,255 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { newRow, session, user } from "../../adapters/conformance/records.ts";
+import { openState } from "../../adapters/jetstream/state.ts";
+import type { StateConnection } from "../../adapters/jetstream/state_stream.ts";
+import type { NamesPage, Page } from "../../src/ports/users.ts";
+import { type NatsServer, startServer } from "../nats/servers.ts";
+import {
+  answering,
+  clients,
+  connect,
+  countUp,
+  createContext,
+  deafened,
+  freshName,
+  lossy,
+  openNodes,
+  type TestConnection,
+  until,
+} from "./state_stage.ts";
+
+let server: NatsServer;
+let connections: TestConnection[];
+beforeAll(async () => {
+  server = await startServer({ jetstream: true });
+  connections = await Promise.all(Object.values(clients).map((each) => each(server.url)));
+});
+afterAll(async () => {
+  await Promise.all(connections.map((connection) => connection.close()));
+  await server.close();
+});
+
+const topic = "*/news";
+const subscriptions = { [topic]: { epoch: 1, offset: 0 } };
+
+async function all(look: (page: Page) => Promise<NamesPage>, limit: number): Promise<string[]> {
+  const names: string[] = [];
+  let after: string | undefined;
+  for (;;) {
+    const page = await look({ after, limit });
+    expect(page.names.length).toBeLessThanOrEqual(limit);
+    names.push(...page.names);
+    after = page.next;
+    if (after === undefined) return names;
+  }
+}
+
+test("no update is lost when eight run at once on two nodes", async () => {
+  const nodes = await openNodes(2, connections);
+  const counts = await Promise.all(Array.from({ length: 8 }, (_, index) => countUp(nodes[index % 2]!, "sara", 25)));
+  expect(counts.reduce((sum, { stored }) => sum + stored, 0)).toBe(200);
+  expect((await nodes[0]!.users.get("sara"))!.seenAt).toBe(200);
+  for (const node of nodes) await node.close();
+});
+
+test("no put lies about its outcome when every third request or answer is lost", async () => {
+  const name = freshName();
+  const [steady] = await openNodes(1, connections, { name });
+  const lost = { request: () => Math.random() < 0.15, answer: () => Math.random() < 0.2 };
+  const nodes = await openNodes(2, connections.map((connection) => lossy(connection, lost)), { name });
+  const counts = await Promise.all(Array.from({ length: 8 }, (_, index) => countUp(nodes[index % 2]!, "sara", 10)));
+  const stored = counts.reduce((sum, count) => sum + count.stored, 0);
+  const found = (await steady!.users.get("sara"))!.seenAt;
+  // A write that more than 16 others followed before its answer could be looked for stays unknown, and says so.
+  expect(stored).toBeGreaterThan(70);
+  expect(found).toBeGreaterThanOrEqual(stored);
+  expect(found).toBeLessThanOrEqual(80);
+  for (const node of [steady!, ...nodes]) await node.close();
+});
+
+test("a put whose answer never comes finds its version", async () => {
+  const name = freshName();
+  const [other] = await openNodes(1, connections, { name });
+  let losing = false;
+  const isReceipt = ({ data }: { data: Uint8Array }): boolean => new TextDecoder().decode(data).startsWith('{"stream":');
+  const flaky = deafened(connections[0]!, (message) => !(losing && isReceipt(message)) || (losing = false));
+  const [node] = await openNodes(1, [flaky], { name });
+  const rows = [newRow("push", { userId: "sara" })];
+  losing = true;
+  const version = (await node!.users.put(user("sara", { version: 0, seenAt: 5 }), rows))!;
+  expect(losing).toBe(false);
+  expect((await other!.users.get("sara"))!.version).toBe(version);
+  expect((await node!.outbox.due(Infinity, 10)).rows.map(({ id }) => id)).toEqual(["push"]);
+  await node!.close();
+  await other!.close();
+});
+
+test("a put whose answer was lost is told apart from one that another node was faster than", async () => {
+  const name = freshName();
+  const [other] = await openNodes(1, connections, { name });
+  const first = (await other!.users.put(user("sara")))!;
+  const meddler = answering(connections[0]!, async (subject, payload, options) => {
+    const isPut = subject.includes(".u.");
+    if (!isPut) return await connections[0]!.request(subject, payload, options);
+    const current = (await other!.users.get("sara"))!;
+    // The first time the put arrives, its answer does not, and others write; the second time they are faster.
+    if (current.seenAt === 2) await connections[0]!.request(subject, payload, options);
+    const now = (await other!.users.get("sara"))!;
+    await other!.users.put({ ...now, seenAt: now.seenAt + 100 });
+    if (now.seenAt < 100) throw new Error("lost");
+    return await connections[0]!.request(subject, payload, options);
+  });
+  const [node] = await openNodes(1, [meddler], { name });
+  // Not stored at all, and another version stands there.
+  expect(await node!.users.put({ ...user("sara"), version: first, seenAt: 7 })).toBeUndefined();
+  // Stored, and overwritten before anybody could look.
+  const now = (await other!.users.get("sara"))!;
+  const second = (await other!.users.put({ ...now, seenAt: 2 }))!;
+  expect(await node!.users.put({ ...now, version: second, seenAt: 3 })).toBeTypeOf("number");
+  expect((await other!.users.get("sara"))!.seenAt).toBeGreaterThanOrEqual(103);
+  await node!.close();
+  await other!.close();
+});
+
+test("a refused put changes no look-up and adds no push, with whatever the other node knows", async () => {
+  const [a, b] = await openNodes(2, connections);
+  const version = (await a!.users.put(user("sara", { subscriptions, sessions: [session("phone", { node: "n" })] })))!;
+  const record = (await b!.users.get("sara"))!;
+  expect(record.version).toBe(version);
+  const away = { ...record, sessions: [session("phone", { node: null })] };
+  const newer = (await b!.users.put(away, [newRow("push", { userId: "sara" })]))!;
+  const stale = { ...record, sessions: [session("stolen", { node: null })] };
+  expect(await a!.users.put(stale, [newRow("stale push", { userId: "sara" })])).toBeUndefined();
+  expect(await a!.users.holders({ deviceId: "stolen" })).toEqual([]);
+  expect((await a!.users.awayMembers(topic, { after: undefined, limit: 10 })).names).toEqual(["sara"]);
+  expect((await a!.outbox.ofMessage("message of stale push")).length).toBe(0);
+  expect(await a!.users.remove("sara", version)).toBe(false);
+  expect(await a!.users.remove("sara", newer)).toBe(true);
+  expect(await b!.users.put({ ...away, version: newer })).toBeUndefined();
+  expect(await b!.users.put({ ...away, version: 0 })).toBeGreaterThan(newer);
+  await a!.close();
+  await b!.close();
+});
+
+test("many away members are read in parts, and nobody is left out while others come and go", async () => {
+  const [a, b] = await openNodes(2, connections);
+  const names = Array.from({ length: 700 }, (_, index) => `user ${index}`);
+  const session1 = session("phone", { node: null });
+  await Promise.all(names.map((name) => a!.users.put(user(name, { subscriptions, sessions: [session1] }))));
+  const found = await all((page) => b!.users.awayMembers(topic, page), 30);
+  expect([...found].sort()).toEqual([...names].sort());
+  const leaving = new Set(names.filter((_, index) => index % 3 === 0));
+  const stayed: string[] = [];
+  await all(async (page) => {
+    const part = await b!.users.awayMembers(topic, page);
+    for (const name of part.names) {
+      if (!leaving.has(name)) stayed.push(name);
+      else await a!.users.put({ ...(await a!.users.get(name))!, sessions: [] });
+    }
+    return part;
+  }, 30);
+  expect(stayed.sort()).toEqual(names.filter((name) => !leaving.has(name)).sort());
+  expect((await all((page) => b!.users.awayMembers(topic, page), 30)).length).toBe(names.length - leaving.size);
+  await a!.close();
+  await b!.close();
+});
+
+test("asking for the away members of a topic without any is one question", async () => {
+  const name = freshName();
+  let questions = 0;
+  const counting = lossy(connections[0]!, { request: () => (questions++, false) });
+  const [node] = await openNodes(1, [counting], { name });
+  questions = 0;
+  expect((await node!.users.awayMembers(topic, { after: undefined, limit: 200 })).names).toEqual([]);
+  expect(questions).toBe(1);
+  await node!.close();
+});
+
+test("a put that changes only progress is one message", async () => {
+  const name = freshName();
+  let published = 0;
+  const counting: StateConnection = {
+    ...deafened(connections[0]!, () => true),
+    publish: (...what) => (published++, connections[0]!.publish(...what)),
+  };
+  const [node] = await openNodes(1, [counting], { name });
+  const elsewhere = session("tablet", { node: "another" });
+  const record = user("sara", { subscriptions, sessions: [session("phone"), elsewhere] });
+  const version = (await node!.users.put(record))!;
+  published = 0;
+  const progress = { [topic]: { epoch: 1, acked: 9, decided: 9 } };
+  await node!.users.put({ ...record, version, sessions: [session("phone", { progress }), elsewhere] });
+  expect(published).toBe(1);
+  await node!.close();
+});
+
+test("what does not fit into one step is refused, and nothing of it is stored", async () => {
+  const [node] = await openNodes(1, connections);
+  const many = Array.from({ length: 1_000 }, (_, index) => newRow(`${index}`, { userId: "sara" }));
+  await expect(node!.users.put(user("sara"), many)).rejects.toMatchObject({ code: "too-large", retryable: false });
+  expect(await node!.users.get("sara")).toBeUndefined();
+  expect((await node!.outbox.due(Infinity, 10)).rows).toEqual([]);
+  const vast = session("phone", { targets: [{ id: "t", provider: "p", token: "x".repeat(1 << 20), registeredAt: 1 }] });
+  await expect(node!.users.put(user("sara", { sessions: [vast] }))).rejects.toMatchObject({
+    code: "too-large",
+    retryable: false,
+  });
+  expect(await node!.users.put(user("sara"), many.slice(0, 500))).toBeTypeOf("number");
+  expect((await node!.outbox.due(Infinity, 1_000)).rows.length).toBe(500);
+  await node!.close();
+});
+
+test("deviceIds, tokens and target ids stand in no subject", async () => {
+  const name = freshName();
+  const subjects: string[] = [];
+  const watcher = await connect(server.url);
+  watcher.subscribe(`${name}.>`, { callback: (_, { subject }) => void subjects.push(subject) });
+  watcher.subscribe("$JS.API.>", {
+    callback: (_, { subject, data }) => void subjects.push(subject, new TextDecoder().decode(data)),
+  });
+  await (watcher as unknown as { flush(): Promise<void> }).flush();
+  const [node] = await openNodes(1, [connections[0]!], { name });
+  const { users, outbox } = node!;
+  const target = { id: "targetsecret", provider: "p", token: "tokensecret", registeredAt: 1 };
+  const record = user("sara", { subscriptions, sessions: [session("devicesecret", { targets: [target] })] });
+  const row = newRow("rowsecret", { userId: "sara", deviceId: "devicesecret", targetId: "targetsecret" });
+  const version = (await users.put(record, [row]))!;
+  await users.holders({ deviceId: "devicesecret" });
+  await users.holders({ targetId: "targetsecret" });
+  await outbox.take(row.id);
+  await outbox.settle([row.id], "sent", "");
+  await users.remove("sara", version);
+  await node!.close();
+  await (watcher as unknown as { flush(): Promise<void> }).flush();
+  expect(subjects.length).toBeGreaterThan(20);
+  expect(subjects.filter((subject) => subject.includes("secret"))).toEqual([]);
+  await watcher.close();
+});
+
+test("a stream of that name made otherwise is refused at the start, and a closed state says so", async () => {
+  const name = freshName();
+  const config = new TextEncoder().encode(JSON.stringify({ name: `${name}_STATE`, subjects: [`${name}.st.*`] }));
+  await connections[0]!.request(`$JS.API.STREAM.CREATE.${name}_STATE`, config);
+  const options = { connection: connections[0]!, name, replicas: 1, context: createContext() };
+  await expect(openState(options)).rejects.toMatchObject({ code: "bad-config" });
+  const [node] = await openNodes(1, connections);
+  await node!.close();
+  await expect(node!.users.get("sara")).rejects.toMatchObject({ code: "closed" });
+  await expect(node!.users.put(user("sara"))).rejects.toMatchObject({ code: "closed" });
+});
+
+test("who leaves a look-up leaves nothing behind there", async () => {
+  const name = freshName();
+  const [node] = await openNodes(1, [connections[0]!], { name });
+  const { users } = node!;
+  const record = user("sara", { subscriptions, sessions: [session("phone", { node: null })] });
+  const version = (await users.put(record))!;
+  await users.put({ ...record, version, subscriptions: {}, sessions: [] });
+  const body = new TextEncoder().encode(JSON.stringify({ subjects_filter: `${name}.st.*.*.*.*.*.*` }));
+  await until(async () => {
+    const { data } = await connections[0]!.request(`$JS.API.STREAM.INFO.${name}_STATE`, body, { timeout: 5_000 });
+    const subjects = Object.keys(JSON.parse(new TextDecoder().decode(data)).state.subjects ?? {});
+    return subjects.length === 1 && subjects[0]!.startsWith(`${name}.st.s.`);
+  }, "only the week in which she was seen still names her");
+  await node!.close();
+});
