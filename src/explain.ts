@@ -61,8 +61,11 @@ export class ExplanationBook implements Journal {
   readonly #clock: Clock;
   readonly #emitter: Emitter;
   readonly #settle: (topic: Topic) => void;
-  /** By topic and position, in the order of acceptance: the oldest page is torn out first. */
+  /** By topic and position. */
   readonly #pages = new Map<string, MessagePage>();
+  /** Their keys in the order of acceptance, from `#oldest` on: the oldest page is torn out first. */
+  #order: string[] = [];
+  #oldest = 0;
   readonly #keyOfId = new Map<string, string>();
 
   /** @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read */
@@ -85,6 +88,7 @@ export class ExplanationBook implements Journal {
       delivered: 0,
     };
     this.#pages.set(key, page);
+    this.#order.push(key);
     this.#keyOfId.set(id, key);
     if (this.#pages.size > MESSAGES_KEPT) this.#tearOutOldest();
     return page;
@@ -148,12 +152,15 @@ export class ExplanationBook implements Journal {
     page.counts.set(route, (page.counts.get(route) ?? 0) + devices);
   }
 
+  /** A Map knows its oldest key too, but looks for it through all that were deleted before. */
   #tearOutOldest(): void {
-    for (const [key, page] of this.#pages) {
-      this.#pages.delete(key);
-      if (this.#keyOfId.get(page.entry.id) === key) this.#keyOfId.delete(page.entry.id);
-      return;
-    }
+    const key = this.#order[this.#oldest++]!;
+    const { id } = this.#pages.get(key)!.entry;
+    this.#pages.delete(key);
+    if (this.#keyOfId.get(id) === key) this.#keyOfId.delete(id);
+    if (this.#oldest < MESSAGES_KEPT) return;
+    this.#order = this.#order.slice(this.#oldest);
+    this.#oldest = 0;
   }
 }
 

@@ -20,11 +20,21 @@ export function systemClock(): Clock {
   };
 }
 
+/** 128 bits. */
+const ID_BYTES = 16;
+
 /** Chance from the runtime's cryptographic source. */
 export function systemRandom(): Random {
+  // Asking for a few at a time costs as much as asking for many.
+  const drawn = new Uint8Array(256 * ID_BYTES);
+  let used = drawn.length;
   return {
     id() {
-      const bytes = crypto.getRandomValues(new Uint8Array(16));
+      if (used === drawn.length) {
+        crypto.getRandomValues(drawn);
+        used = 0;
+      }
+      const bytes = drawn.subarray(used, used += ID_BYTES);
       return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
     },
     fraction: () => Math.random(),
