@@ -58,6 +58,8 @@ export class LogHistory implements History {
     const { partition, subject } = this.#logs.locate(topic);
     const { stream, tail } = partition;
     const { epoch } = tail;
+    // What was told before the question: on a busy topic more is told while the answers are on their way.
+    const told = [this.#logs.told(partition, subject), this.#hearsay.told(topic)];
     const first = after < Number.MAX_SAFE_INTEGER ? this.#batch(stream, subject, after + 1, limit + 1) : NOTHING;
     const [leaders, batch] = await Promise.all([headOf(this.#api, stream, subject), first]);
     const now = this.#clock.now();
@@ -88,10 +90,10 @@ export class LogHistory implements History {
     }
     if (epoch !== tail.epoch) return undefined;
     let head = Math.max(leaders.offset, last);
-    for (const told of [this.#logs.told(partition, subject), this.#hearsay.told(topic)]) {
-      if (told.offset <= head) continue;
-      if (told.expiresAt > now) return undefined;
-      head = told.offset;
+    for (const { offset, expiresAt } of told) {
+      if (offset <= head) continue;
+      if (expiresAt > now) return undefined;
+      head = offset;
     }
     if (!more) through = head;
     return { entries, through, expired, head: { epoch, offset: head }, floor: 0 };

@@ -1,0 +1,53 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { verifyWebhook } from "../../adapters/webhook.ts";
+
+/** A push of one message to one target, as its receiver counted it. */
+export interface Push {
+  readonly firstAt: number;
+  readonly deliveryId: string;
+  /** Requests for it, the first included. */
+  requests: number;
+}
+
+/** Takes the webhook's pushes and counts them. */
+export interface PushReceiver {
+  readonly url: string;
+  readonly secret: string;
+  /** By target, then by message id. */
+  readonly pushes: ReadonlyMap<string, ReadonlyMap<string, Push>>;
+  /** Requests for a push that was there, under another delivery id: a second push, not a second try. */
+  readonly strangers: string[];
+  close(): Promise<void>;
+}
+
+export async function startPushReceiver(): Promise<PushReceiver> {
+  const secret = "a secret of the test only";
+  const pushes = new Map<string, Map<string, Push>>();
+  const strangers: string[] = [];
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    const delivery = verifyWebhook({ headers: request.headers, body, secret });
+    response.writeHead(delivery === undefined ? 401 : 204).end();
+    if (delivery === undefined) return;
+    const { token, id, deliveryId } = delivery;
+    const ofTarget = pushes.get(token) ?? new Map<string, Push>();
+    pushes.set(token, ofTarget);
+    const known = ofTarget.get(id);
+    if (known === undefined) ofTarget.set(id, { firstAt: Date.now(), deliveryId, requests: 1 });
+    else {
+      known.requests++;
+      if (known.deliveryId !== deliveryId) strangers.push(`${token} ${id}`);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    ...{ secret, pushes, strangers },
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
