@@ -84,11 +84,13 @@ class DenoConnection implements Connection {
     socket.onerror = (event) => event.preventDefault();
   }
 
-  send(bytes: Uint8Array): void {
+  send(bytes: Uint8Array): boolean {
     const socket = this.#socket;
-    if (socket.readyState !== WebSocket.OPEN) return;
+    if (socket.readyState !== WebSocket.OPEN) return true;
     socket.send(bytes as Uint8Array<ArrayBuffer>);
-    if (this.#watch === undefined && socket.bufferedAmount >= WATCH_FROM) this.#watchBacklog();
+    if (socket.bufferedAmount < WATCH_FROM) return true;
+    if (this.#watch === undefined) this.#watchBacklog();
+    return false;
   }
 
   get bufferedAmount(): number {

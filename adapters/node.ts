@@ -110,10 +110,10 @@ class NodeConnection implements Connection {
     socket.on("drain", () => this.events.drained());
   }
 
-  send(bytes: Uint8Array): void {
-    if (this.#ws.readyState !== WebSocket.OPEN) return;
+  send(bytes: Uint8Array): boolean {
+    if (this.#ws.readyState !== WebSocket.OPEN) return true;
     // One write for the whole frame: the pongs and close frames that ws writes fall between frames, never into one.
-    this.#socket.write(this.#framer.frame(bytes));
+    return this.#socket.write(this.#framer.frame(bytes));
   }
 
   get bufferedAmount(): number {

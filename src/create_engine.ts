@@ -164,7 +164,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
   const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
   const subscriptions = new Subscriptions({
-    ...{ node, records, pushes: pending, hub, roster, elsewhere, catchUp, maxTopics: limits.topics },
+    ...{ node, records, pushes: pending, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
   });
   const signOut = new SignOut({ node, records, pushes: pending, providers, roster, elsewhere, actor, clock });
   actor.connect({

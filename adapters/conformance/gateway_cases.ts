@@ -171,7 +171,10 @@ export function gatewayCases(): GatewayCase[] {
         const { connection, received, drained } = await connect();
         strictEqual(connection.bufferedAmount, 0);
         const large = new Uint8Array(1 << 20);
-        for (let index = 0; index < 32; index++) connection.send(large);
+        for (let index = 0; index < 32; index++) {
+          const said = connection.send(large);
+          if (connection.bufferedAmount >= 65_536) strictEqual(said, false, "send says that 64 KiB or more wait");
+        }
         const waited = connection.bufferedAmount > 0;
         await until(() => received.length === 32 && connection.bufferedAmount === 0, "everything sent");
         if (waited) await until(() => drained() > 0, "drained reported");

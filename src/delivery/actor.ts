@@ -2,7 +2,8 @@ import { CloseCode } from "../protocol/codes.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SessionEvent, SessionState, Stepper } from "../session/step.ts";
 import { SessionEvent as Event } from "../session/step.ts";
-import type { Session } from "./session.ts";
+import type { Group } from "./group.ts";
+import type { Reader, Session } from "./session.ts";
 import type { Sending } from "./unseen.ts";
 
 /** Without a frame seen for this long, while frames wait to be seen, a connection is closed. */
@@ -41,6 +42,8 @@ export class SessionActor {
   raise(session: Session, event: SessionEvent): void {
     const before = session.state;
     const { next, effects } = this.stepper.step(before, event);
+    // A group is of one state.
+    if (next !== before) this.separate(session);
     session.state = next;
     for (const effect of effects) {
       if (effect === "pushOverdue") this.#effects!.pushOverdue(session, this.#overdue(session));
@@ -53,18 +56,37 @@ export class SessionActor {
     if (state !== this.stepper.describe(before).state) this.#effects!.changed(session, state);
   }
 
-  /** So many frames were just sent: watches that they are seen in time. One timer per session, for whatever is due first. */
-  watch(session: Session, at: number, count: number): void {
-    if (session.unseen.count === count) session.progressAt = Math.floor(at);
+  /** Something was just sent: watches that it is seen in time. One timer per session, for whatever is due first. */
+  watch(session: Session, at: number): void {
     // After something was late the timer waits for the stall, which may be far.
     if (session.overdueTimer === undefined || session.overdueAt > at + this.#ackTimeoutMs) {
       this.#setOverdue(session, this.#ackTimeoutMs);
     }
   }
 
+  /** The same for all of a group, with one timer as long as they stay together. */
+  watchGroup(group: Group<Reader>): void {
+    if (group.unwatch !== undefined) return;
+    const timer = this.#clock.setTimeout(() => {
+      group.unwatch = undefined;
+      for (const { session } of [...group.readers]) this.#watchOldest(session);
+    }, this.#ackTimeoutMs);
+    group.unwatch = () => this.#clock.clearTimeout(timer);
+  }
+
+  /** From here on this session is like no other: it is passed alone, and watched alone. */
+  separate(session: Session): void {
+    let separated = false;
+    for (const reader of session.readers) {
+      if (reader.group === undefined) continue;
+      reader.feed.separate(reader);
+      separated = true;
+    }
+    if (separated) this.#watchOldest(session);
+  }
+
   /** The client confirmed something. */
   confirmed(session: Session): void {
-    session.progressAt = Math.floor(this.#clock.elapsed());
     const oldest = session.unseen.oldest;
     if (oldest !== undefined && oldest.at + this.#ackTimeoutMs <= this.#clock.elapsed()) return;
     if (this.stepper.describe(session.state).state === "connected.suspect") this.raise(session, Event.seen);
@@ -75,6 +97,15 @@ export class SessionActor {
     this.#setGrace(session, null);
     if (session.overdueTimer !== undefined) this.#clock.clearTimeout(session.overdueTimer);
     session.overdueTimer = undefined;
+  }
+
+  #watchOldest(session: Session): void {
+    const { oldest } = session.unseen;
+    if (oldest === undefined || session.outlet === undefined) return;
+    const due = oldest.at + this.#ackTimeoutMs;
+    if (session.overdueTimer === undefined || session.overdueAt > due) {
+      this.#setOverdue(session, Math.max(0, due - this.#clock.elapsed()));
+    }
   }
 
   #setOverdue(session: Session, ms: number): void {
@@ -89,8 +120,9 @@ export class SessionActor {
   #checkOverdue(session: Session): void {
     if (session.outlet === undefined || session.unseen.count === 0) return;
     const now = this.#clock.elapsed();
-    if (now - session.progressAt >= STALLED_MS) return session.outlet.close(CloseCode.slow, "no progress");
-    let next = session.progressAt + STALLED_MS;
+    const { progressAt } = session.unseen;
+    if (now - progressAt >= STALLED_MS) return session.outlet.close(CloseCode.slow, "no progress");
+    let next = progressAt + STALLED_MS;
     let late = false;
     for (const sending of session.unseen) {
       const due = sending.at + this.#ackTimeoutMs;

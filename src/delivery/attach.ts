@@ -143,6 +143,7 @@ export class Attachments {
     const { actor, hub, roster } = this.#parts;
     const { outlet } = session;
     session.outlet = undefined;
+    actor.separate(session);
     actor.forget(session);
     roster.remove(session);
     for (const reader of session.readers) {

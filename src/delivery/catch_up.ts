@@ -45,6 +45,7 @@ export class CatchUp {
 
   /** Takes a reader off the live feed. */
   divert(reader: Reader): void {
+    this.#parts.actor.separate(reader.session);
     reader.behind = true;
     this.resume(reader.session);
   }
@@ -54,12 +55,16 @@ export class CatchUp {
    * about these entries for the sessions here, so their routes are found as they are read.
    */
   async missed(feed: Feed<Reader>): Promise<void> {
-    const { clock, history, logger } = this.#parts;
+    const { actor, clock, history, logger } = this.#parts;
+    const readers = feed.everybody();
     if (history === undefined) {
-      for (const reader of feed.readers) if (reader.session.outlet !== undefined) this.#tellGap(reader, feed.head);
+      for (const reader of readers) if (reader.session.outlet !== undefined) this.#tellGap(reader, feed.head);
       return;
     }
-    for (const reader of feed.readers) reader.behind = true;
+    for (const reader of readers) {
+      actor.separate(reader.session);
+      reader.behind = true;
+    }
     try {
       const { head } = await history.read(feed.topic, feed.head.offset, 1);
       if (head.epoch !== feed.head.epoch || head.offset > feed.head.offset) feed.head = head;
@@ -72,7 +77,8 @@ export class CatchUp {
       this.#retries.add(timer);
       return;
     }
-    for (const reader of feed.readers) {
+    for (const reader of feed.everybody()) {
+      actor.separate(reader.session);
       // Who joined meanwhile went by the old head.
       reader.behind = true;
       reader.attachedAt = feed.head.offset;
@@ -84,6 +90,11 @@ export class CatchUp {
   close(): void {
     for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
     this.#retries.clear();
+  }
+
+  /** The session's connection takes no more for now. */
+  filled(session: Session): void {
+    this.#parts.actor.separate(session);
   }
 
   /** The session's connection may have room again. */
@@ -175,6 +186,6 @@ export class CatchUp {
     session.unseen.push([sending]);
     reader.sent = offset;
     feed.remember(entry);
-    actor.watch(session, sending.at, 1);
+    actor.watch(session, sending.at);
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../ports/clock.ts";
+import type { Connection } from "../ports/connection.ts";
 import type { Route } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
@@ -9,6 +10,7 @@ import type { OpenedEntry } from "./opened_entry.ts";
 import type { PushRequests } from "./push_requests.ts";
 import type { Reader, Session } from "./session.ts";
 import type { Tick } from "./tick.ts";
+import { CHAIN_ROOM } from "./unseen.ts";
 import { type Volley, volleysOf } from "./volley.ts";
 
 /** What the fan-out works with. */
@@ -31,6 +33,8 @@ export function createFanOut(
   { tick, actor, catchUp, pushes, journal, counters, clock }: FanOutParts,
 ): FeedSink<Reader> {
   const { stepper } = actor;
+  /** Counts what groups were sent. */
+  let order = 0;
 
   function arrive(feed: Feed<Reader>, entry: OpenedEntry): void {
     if (feed.arrived.push(entry) === 1) tick.spread((alone) => spread(feed, alone));
@@ -39,19 +43,35 @@ export function createFanOut(
   function spread(feed: Feed<Reader>, alone: boolean): void {
     const entries = feed.arrived;
     feed.arrived = [];
-    if (feed.readers.length === 0) return;
+    if (!feed.isRead) return;
     for (const entry of entries) if (entry.position.offset !== 0) entry.account = journal.accepted(entry);
     const volleys = volleysOf(entries, clock.elapsed());
     for (const volley of volleys) fire(feed, volley, alone && volleys.length === 1);
   }
 
   /** @param direct nothing else leaves in this tick: bytes need not be gathered first */
-  function fire({ readers }: Feed<Reader>, volley: Volley, direct: boolean): void {
+  function fire(feed: Feed<Reader>, volley: Volley, direct: boolean): void {
     const { event, last, listed, previous, sendings } = volley;
     const { length } = sendings;
     const at = sendings[0]!.at;
     const tally: number[] = [];
     let toPush: Session[] | undefined;
+    let alike: Reader[] | undefined;
+    for (const group of [...feed.groups]) {
+      // Some were told of something that others were not.
+      const strays = group.sent === previous || last === 0 ? group.crowded(length) : group.readers.slice();
+      for (const { session } of strays) actor.separate(session);
+      if (group.readers.length === 0) continue;
+      const route = stepper.step(group.state, event).route!;
+      tally[route.index] = (tally[route.index] ?? 0) + group.readers.length;
+      if (route.push === "now" || route.push === "coalesced") {
+        for (const { session } of group.readers) (toPush ??= []).push(session);
+      }
+      counters.delivered += length * group.readers.length;
+      actor.watchGroup(group);
+      group.each(sendings, ++order, last, direct ? sendAll(volley) : writeAll(volley));
+    }
+    const { readers } = feed;
     for (let i = 0; i < readers.length; i++) {
       const reader = readers[i]!;
       // Whoever joined after these came has them from the log, or never will.
@@ -70,12 +90,38 @@ export function createFanOut(
         else for (const { entry } of sendings) session.outlet!.write(entry.frame);
         session.unseen.push(sendings);
         if (last !== 0) reader.sent = last;
-        actor.watch(session, at, length);
+        actor.watch(session, at);
         counters.delivered += length;
+        // Few read what is somebody's own, and each of them is named.
+        if (!listed && !reader.behind) (alike ??= []).push(reader);
       } else writeEach(reader, volley);
     }
+    if (alike !== undefined) unite(feed, alike);
     if (!listed) count(tally, volley);
     if (toPush !== undefined) { for (const sending of sendings) pushes.pushNow(toPush, sending); }
+  }
+
+  /** The hot path: of a reader nothing is touched but the connection. */
+  function sendAll({ bytes }: Volley): (connections: readonly Connection[], readers: readonly Reader[]) => void {
+    return (connections, readers) => {
+      let slow: Reader[] | undefined;
+      for (let i = 0; i < connections.length; i++) if (!connections[i]!.send(bytes)) (slow ??= []).push(readers[i]!);
+      slow?.forEach(({ session }) => session.outlet?.backlog());
+    };
+  }
+
+  function writeAll({ sendings }: Volley): (connections: readonly Connection[], readers: readonly Reader[]) => void {
+    return (_, readers) => {
+      for (const { session } of readers) for (const { entry } of sendings) session.outlet?.write(entry.frame);
+    };
+  }
+
+  /** These got the same at the same time. Next time those who are alike are passed together. */
+  function unite(feed: Feed<Reader>, readers: readonly Reader[]): void {
+    for (const reader of readers) {
+      const { outlet, unseen } = reader.session;
+      if (reader.index >= 0 && outlet?.full === false && unseen.room >= CHAIN_ROOM) feed.unite(reader);
+    }
   }
 
   /** For a reader that joined while these came: each of them was there before, or is new to it. */
@@ -107,7 +153,7 @@ export function createFanOut(
       session.outlet!.write(entry.frame);
       session.unseen.push([sending]);
       if (offset !== 0) reader.sent = offset;
-      actor.watch(session, sending.at, 1);
+      actor.watch(session, sending.at);
       counters.delivered++;
     }
   }
@@ -126,7 +172,7 @@ export function createFanOut(
 
   return {
     arrive,
-    pass: (feed, frame) => feed.readers.forEach(({ session }) => session.outlet?.write(frame)),
+    pass: (feed, frame) => feed.everybody().forEach(({ session }) => session.outlet?.write(frame)),
     handOut: (feed) => spread(feed, false),
     missed: (feed) => void catchUp.missed(feed),
   };

@@ -1,34 +1,31 @@
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry, TopicListener, TopicSubscription, Transport } from "../ports/transport.ts";
+import { Group, type Member } from "./group.ts";
 import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
 import { Remembered } from "./remembered.ts";
 import { openSignal } from "./signal.ts";
 
-/** Somebody in a feed's list. */
-export interface FeedMember {
-  /** The place in the list; -1: in none. */
-  index: number;
-}
-
 /** What a feed does with what comes. */
-export interface FeedSink<Member extends FeedMember> {
+export interface FeedSink<Reader extends Member<Reader>> {
   /** Of an entry, or of a live message, in order. */
-  arrive(feed: Feed<Member>, entry: OpenedEntry): void;
+  arrive(feed: Feed<Reader>, entry: OpenedEntry): void;
   /** Of a frame that every reader's connection gets as it is. */
-  pass(feed: Feed<Member>, frame: Uint8Array): void;
+  pass(feed: Feed<Reader>, frame: Uint8Array): void;
   /** Hands out what arrived, now and not at the end of the tick. */
-  handOut(feed: Feed<Member>): void;
+  handOut(feed: Feed<Reader>): void;
   /** The transport missed something, or the log is another one: all readers read on from the log. */
-  missed(feed: Feed<Member>): void;
+  missed(feed: Feed<Reader>): void;
 }
 
 /** One topic on this node: its head, and everybody here who reads it. */
-export class Feed<Member extends FeedMember> implements TopicListener {
+export class Feed<Reader extends Member<Reader>> implements TopicListener {
   readonly topic: Topic;
   head: Position = { epoch: 0, offset: 0 };
-  /** Dense, in no order that means anything: leaving swaps the last one in. */
-  readers: Member[] = [];
+  /** Who is passed alone. Dense, in no order that means anything: leaving swaps the last one in. */
+  readers: Reader[] = [];
+  /** Who is passed together. Everybody is either here or there. */
+  groups: Group<Reader>[] = [];
   /** What came in this tick and was not handed out yet. */
   arrived: OpenedEntry[] = [];
   /** How many have opened it and not released it yet. */
@@ -38,9 +35,9 @@ export class Feed<Member extends FeedMember> implements TopicListener {
   #remembered: Remembered | undefined;
   #subscription: TopicSubscription | undefined;
 
-  readonly #sink: FeedSink<Member>;
+  readonly #sink: FeedSink<Reader>;
 
-  constructor(topic: Topic, sink: FeedSink<Member>) {
+  constructor(topic: Topic, sink: FeedSink<Reader>) {
     this.topic = topic;
     this.#sink = sink;
   }
@@ -88,14 +85,24 @@ export class Feed<Member extends FeedMember> implements TopicListener {
 
   // Who reads it.
 
-  join(reader: Member): void {
+  /** Everybody, as they are now. */
+  everybody(): Reader[] {
+    return [...this.groups.flatMap(({ readers }) => readers), ...this.readers];
+  }
+
+  get isRead(): boolean {
+    return this.readers.length > 0 || this.groups.length > 0;
+  }
+
+  join(reader: Reader): void {
     // The first one gets a list of one: most feeds are somebody's own, and a list that was pushed to has room for 17.
     if (this.readers.length === 0) this.readers = [reader];
     else this.readers.push(reader);
     reader.index = this.readers.length - 1;
   }
 
-  leave(reader: Member): void {
+  leave(reader: Reader): void {
+    if (reader.group !== undefined) return this.#leaveGroup(reader, reader.group);
     if (this.readers[reader.index] !== reader) return;
     const last = this.readers.pop()!;
     if (last !== reader) {
@@ -103,6 +110,26 @@ export class Feed<Member extends FeedMember> implements TopicListener {
       last.index = reader.index;
     }
     reader.index = -1;
+  }
+
+  #leaveGroup(reader: Reader, group: Group<Reader>): void {
+    group.remove(reader);
+    if (group.readers.length === 0) this.groups.splice(this.groups.indexOf(group), 1);
+  }
+
+  /** Puts somebody who was passed alone among those who are like them. */
+  unite(reader: Reader): void {
+    let group = this.groups.find((group) => group.takes(reader));
+    if (group === undefined) this.groups.push(group = new Group<Reader>(reader.session.state, reader.sent));
+    this.leave(reader);
+    group.add(reader);
+  }
+
+  /** From here on this one is passed alone. */
+  separate(reader: Reader): void {
+    if (reader.group === undefined) return;
+    this.leave(reader);
+    this.join(reader);
   }
 
   /** Keeps an entry at hand for the receipts that will name its offset. */

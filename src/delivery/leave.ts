@@ -45,6 +45,7 @@ export class Departures {
     if (session.outlet !== outlet) return;
     const { actor, progress } = this.#parts;
     session.outlet = undefined;
+    actor.separate(session);
     for (const reader of session.readers) {
       reader.decided = Math.max(reader.acked, reader.decidedUpTo());
       reader.sent = reader.acked;

@@ -52,8 +52,8 @@ export class ProgressKeeper {
 
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */
   ack(session: Session, frame: AckFrame): void {
-    const { actor, catchUp, journal } = this.#parts;
-    const seen = session.unseen.confirm(frame.seen, (run, begin, end) => {
+    const { actor, catchUp, clock, journal } = this.#parts;
+    const seen = session.unseen.confirm(frame.seen, clock.elapsed(), (run, begin, end) => {
       const listed = !isPublic(run[begin]!.entry.topic);
       if (!listed && session.pushed === undefined) return;
       for (const sending of run.slice(begin, end)) {

@@ -5,7 +5,8 @@ import type { StateId } from "../session/step.ts";
 import type { DeviceName } from "./journal.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Feed } from "./feed.ts";
-import { MAX_UNSEEN, type Sending, Unseen } from "./unseen.ts";
+import type { Group, Member } from "./group.ts";
+import { type Chained, type Sending, Unseen } from "./unseen.ts";
 
 /** A session that this node holds: connected, backgrounded or recent. Away sessions are records in the store only. */
 export class Session implements DeviceName {
@@ -17,8 +18,6 @@ export class Session implements DeviceName {
   overdueTimer: Timer | undefined = undefined;
   /** When that one fires. Whole monotonic milliseconds: whole numbers need no box. */
   overdueAt = 0;
-  /** When the client last confirmed something, or began to owe it. Whole monotonic milliseconds. */
-  progressAt = 0;
   /** Of what is unseen: what the engine has queued a push for. Absent most of the time. */
   pushed: Set<Sending> | undefined = undefined;
   readonly userId: string;
@@ -42,7 +41,7 @@ export class Session implements DeviceName {
 
   /** Whether so many more entries may be written now. */
   takes(count: number): boolean {
-    return this.outlet !== undefined && !this.outlet.full && this.unseen.count + count <= MAX_UNSEEN;
+    return this.outlet !== undefined && !this.outlet.full && count <= this.unseen.room;
   }
 
   /** Whether the store still says that this attachment has the session: every write on its behalf asks. */
@@ -57,17 +56,18 @@ export class Session implements DeviceName {
 }
 
 /** One session's place in one topic. */
-export class Reader {
+export class Reader implements Member<Reader> {
   // As above.
   readonly session: Session;
   /** The log's head when this connection joined: entries after it were routed as they came. */
   attachedAt = 0;
-  /** Written to the current connection up to here. */
-  sent: number;
+  #sent: number;
   /** Entries come from the log, not from the live feed: catching up, or the connection is slow. */
   behind = true;
   /** Its place in the feed's list. */
   index = -1;
+  group: Group<Reader> | undefined = undefined;
+  chained: Chained | undefined = undefined;
   readonly feed: Feed<Reader>;
   epoch: number;
   /** The app's handler is done up to here. */
@@ -85,9 +85,19 @@ export class Reader {
     this.session = session;
     this.feed = feed;
     this.epoch = progress.epoch;
-    this.sent = progress.acked;
+    this.#sent = progress.acked;
     this.acked = progress.acked;
     this.decided = progress.decided;
+  }
+
+  /** Written to the current connection up to here. */
+  get sent(): number {
+    return this.group?.sent ?? this.#sent;
+  }
+
+  /** Of one who is passed alone. */
+  set sent(offset: number) {
+    this.#sent = offset;
   }
 
   /** Up to where nothing about pushing is open, given what is still unseen. */

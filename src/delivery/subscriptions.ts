@@ -3,6 +3,7 @@ import { PeykError } from "../protocol/errors.ts";
 import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../protocol/names.ts";
 import type { Progress } from "../ports/users.ts";
+import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import { type Elsewhere, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
@@ -19,6 +20,7 @@ export interface SubscriptionParts {
   hub: Hub;
   roster: Roster;
   elsewhere: Elsewhere;
+  actor: SessionActor;
   catchUp: CatchUp;
   /** Topics that one user may be subscribed to. */
   maxTopics: number;
@@ -145,6 +147,7 @@ export class Subscriptions {
     const reader = session.reader(topic);
     if (reader === undefined) return undefined;
     reader.feed.handOut();
+    this.#parts.actor.separate(session);
     session.readers.splice(session.readers.indexOf(reader), 1);
     reader.feed.leave(reader);
     this.#parts.hub.release(reader.feed);

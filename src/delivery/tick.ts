@@ -44,12 +44,19 @@ export class Tick {
     if (!this.#lease.isHeld) return;
     const spreads = this.#spreads;
     this.#spreads = [];
-    for (const spread of spreads) spread(spreads.length === 1);
-    const writes = this.#writes;
-    this.#writes = [];
+    const alone = spreads.length === 1;
+    // What is handed out directly does not wait for the end, so what was gathered before it leaves now.
+    if (alone) this.#write();
+    for (const spread of spreads) spread(alone);
     // What is asked for from here on belongs to the next tick.
     this.#asked = this.#spreads.length > 0;
-    for (const write of writes) write();
+    this.#write();
     if (this.#asked) this.#clock.defer(() => this.#end());
+  }
+
+  #write(): void {
+    const writes = this.#writes;
+    this.#writes = [];
+    for (const write of writes) write();
   }
 }

@@ -127,6 +127,10 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     );
   }
 
+  filled(session: Session): void {
+    this.#parts.catchUp.filled(session);
+  }
+
   drained(session: Session): void {
     this.#parts.catchUp.resume(session);
   }

@@ -20,6 +20,8 @@ export interface LinkHost {
   readonly maxFramesPerBeat: number;
   /** A frame, in the order of arrival. A throw becomes the connection's end. */
   frame(link: Link, frame: ClientFrame): void;
+  /** The connection takes no more for now. */
+  filled(session: Session): void;
   /** The connection has room again. */
   drained(session: Session): void;
   /** The connection is over: `link.ended` says how. */
@@ -36,12 +38,11 @@ const MAX_SILENT_BEATS = 2;
 /** A connection as the engine sees it: bytes in, frames out; frames in, merged bytes out. */
 export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   // What the fan-out touches stands first.
-  readonly #connection: Connection;
+  readonly connection: Connection;
   readonly #host: LinkHost;
   #batch: Batch;
   /** How it ended: with a goodbye from the other side, or otherwise. Undefined while it is open. */
   ended: "clean" | "lost" | undefined = undefined;
-  /** Looked at once per batch, not per frame: asking a socket costs more than writing down the answer. */
   full = false;
   readonly order: number;
   #silentBeats = 0;
@@ -52,7 +53,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   waiting = 0;
 
   constructor(connection: Connection, order: number, host: LinkHost) {
-    this.#connection = connection;
+    this.connection = connection;
     this.order = order;
     this.#host = host;
     this.#batch = host.flusher.empty;
@@ -120,9 +121,17 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   }
 
   #hand(bytes: Uint8Array): void {
-    this.#connection.send(bytes);
-    const { bufferedAmount } = this.#connection;
-    this.full = bufferedAmount > MAX_BUFFERED_BYTES - MAX_BATCH_BYTES;
+    if (!this.connection.send(bytes)) this.backlog();
+  }
+
+  /** Looked at only when the connection says so: asking a socket costs more than writing down the answer. */
+  backlog(): void {
+    const { bufferedAmount } = this.connection;
+    const full = bufferedAmount > MAX_BUFFERED_BYTES - MAX_BATCH_BYTES;
+    if (full !== this.full) {
+      this.full = full;
+      if (full && this.session !== undefined) this.#host.filled(this.session);
+    }
     if (bufferedAmount > MAX_UNREAD_BYTES) this.close(CloseCode.slow, "nothing is read");
   }
 
@@ -138,7 +147,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     this.flush();
     // Flushing may have found that nobody reads.
     if (!this.isOpen) return;
-    this.#connection.close(code, reason);
+    this.connection.close(code, reason);
     this.#end("lost");
   }
 

@@ -6,8 +6,11 @@
  * It MUST NOT throw from `send` or `close`: a socket that is gone swallows both.
  */
 export interface Connection {
-  /** The same Uint8Array is often sent to many connections in a row: frame it once. */
-  send(bytes: Uint8Array): void;
+  /**
+   * The same Uint8Array is often sent to many connections in a row: frame it once.
+   * @returns true: less than 64 KiB waits for the kernel. False: `bufferedAmount` is worth a look
+   */
+  send(bytes: Uint8Array): boolean;
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly bufferedAmount: number;
   /** Says goodbye with a code (see CloseCode) and ends the socket, also when the other side never answers. */

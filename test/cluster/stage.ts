@@ -195,7 +195,7 @@ export class ClusterDevice extends Device {
     let end = (): void => {};
     const accept: Engine["accept"] = (connection, request) => {
       const events = node.accept({
-        send: (bytes) => void (hasEnded() || connection.send(bytes)),
+        send: (bytes) => hasEnded() || connection.send(bytes),
         get bufferedAmount() {
           return connection.bufferedAmount;
         },

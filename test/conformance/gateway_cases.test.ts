@@ -23,7 +23,7 @@ async function serve(
     let waits = false;
     const real: Connection = {
       send(bytes) {
-        if (socket.readyState !== socket.OPEN) return;
+        if (socket.readyState !== socket.OPEN) return true;
         socket.send(bytes, () => {
           if (waits && socket.bufferedAmount === 0) {
             waits = false;
@@ -31,6 +31,7 @@ async function serve(
           }
         });
         waits ||= socket.bufferedAmount > 0;
+        return !waits;
       },
       get bufferedAmount() {
         return socket.bufferedAmount;
@@ -93,14 +94,19 @@ const defects: Record<string, [caughtBy: string, spoil: Spoil, server?: { maxPay
     ],
     "sends text": [
       "brings every send, whole and in order, to the client as a binary message",
-      (connection, socket) => ({ connection: changed(connection, () => socket.send("text")) }),
+      (connection, socket) => ({
+        connection: changed(connection, () => {
+          socket.send("text");
+          return true;
+        }),
+      }),
     ],
     "changes the bytes it was lent": [
       "sends the same bytes to many connections",
       (connection) => ({
         connection: changed(connection, (bytes) => {
           bytes[0]! ^= 255;
-          connection.send(bytes);
+          return connection.send(bytes);
         }),
       }),
     ],
@@ -125,7 +131,7 @@ const defects: Record<string, [caughtBy: string, spoil: Spoil, server?: { maxPay
       (connection, socket) => ({
         connection: changed(connection, (bytes) => {
           if (socket.readyState !== socket.OPEN) throw new Error("gone");
-          connection.send(bytes);
+          return connection.send(bytes);
         }),
       }),
     ],
@@ -133,6 +139,10 @@ const defects: Record<string, [caughtBy: string, spoil: Spoil, server?: { maxPay
       "closes on a message larger than the engine takes, and does not bring it",
       () => ({}),
       { maxPayload: 100_000_000 },
+    ],
+    "never says that it is slow": [
+      "counts what waits and reports when it is gone",
+      (connection) => ({ connection: changed(connection, (bytes) => [connection.send(bytes)].length === 1) }),
     ],
     "counts for ever": [
       "counts what waits and reports when it is gone",

@@ -17,7 +17,7 @@ function runOf(length: number): Sending[] {
 
 function seen(unseen: Unseen, total: number): { count: number | undefined; sendings: Sending[] } {
   const sendings: Sending[] = [];
-  const count = unseen.confirm(total, (run, begin, end) => sendings.push(...run.slice(begin, end)));
+  const count = unseen.confirm(total, 0, (run, begin, end) => sendings.push(...run.slice(begin, end)));
   return { count, sendings };
 }
 

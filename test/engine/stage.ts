@@ -97,7 +97,10 @@ export class Device {
     this.habit = options.habit ?? "acks";
     const bufferedAmount = (): number => this.bufferedAmount;
     this.#events = engine.accept({
-      send: (bytes) => this.#receive(bytes),
+      send: (bytes) => {
+        this.#receive(bytes);
+        return this.bufferedAmount === 0;
+      },
       get bufferedAmount() {
         return bufferedAmount();
       },

@@ -18,7 +18,7 @@ export class Wire {
   clogged = false;
   readonly #connection = {
     bufferedAmount: 0,
-    send: (bytes: Uint8Array): void => this.#take(bytes),
+    send: (bytes: Uint8Array): boolean => this.#take(bytes),
     close: (code: number): void => this.#closed(code),
   };
   readonly #events: ConnectionEvents;
@@ -30,11 +30,12 @@ export class Wire {
     this.#events = acceptor.accept(this.#connection, request);
   }
 
-  #take(bytes: Uint8Array): void {
+  #take(bytes: Uint8Array): boolean {
     if (this.closedWith !== undefined) this.late++;
     if (this.clogged) this.#connection.bufferedAmount += bytes.length;
     this.sends.push(bytes);
     this.frames.push(...decodeServerFrames(bytes));
+    return !this.clogged;
   }
 
   #closed(code: number): void {
