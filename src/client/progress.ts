@@ -3,10 +3,10 @@ import type { Topic } from "../protocol/names.ts";
 import type { DeviceStore } from "./device_store.ts";
 import type { Time } from "./environment.ts";
 
-/** Entries of one topic that wait for a handler, at most; as many as the engine has unseen on one connection. */
+/** Entries of one topic that wait for a handler, at most: the rest is read from the log when there is room. */
 const MAX_PENDING = 1000;
 /** Frames that make an ack due at once. */
-const ACK_EVERY = 256;
+const ACK_EVERY = 512;
 /** Cursors in one ack. */
 const MAX_ACK_CURSORS = 100;
 
@@ -112,7 +112,7 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
     settle(topic, progress, 0);
   }
 
-  /** At once after a quiet spell; then at most every `ackMs` or 256 frames. */
+  /** At once after a quiet spell; then at most every `ackMs` or 512 frames. */
   function plan(): void {
     if (inBatch || !isConnected || (seen === seenTold && moved.size === 0)) return;
     const left = ackedAt + ackMs - time.elapsed();

@@ -8,7 +8,7 @@ export interface Sending {
 }
 
 /** How many frames a connection may have unseen before its entries stay in the log. */
-export const MAX_UNSEEN = 1_000;
+export const MAX_UNSEEN = 2_000;
 /** How many of these are kept free for each chain that a window follows: so many may come before anybody counts. */
 export const CHAIN_ROOM = 256;
 

@@ -43,7 +43,7 @@ export interface GatewayParts {
  * The longest that a client holds an ack back while messages keep coming; after a quiet spell it acks at once. An ack costs the
  * server a read, as much as several deliveries, so they are rare; but a message must be known as seen long before it is overdue.
  */
-const MAX_ACK_MS = 250;
+const MAX_ACK_MS = 500;
 const ACKS_PER_TIMEOUT = 6;
 /** Frames a second from one connection, on average over a heartbeat. An honest client comes nowhere near. */
 const FRAMES_PER_SECOND = 400;

@@ -306,11 +306,11 @@ test("authenticate sees the request with its headers, the deviceId, and no token
   sara.hello(null, { deviceId: "phone" });
   await clock.settle();
   expect(asked).toEqual([[undefined, "phone", "sid=1", "127.0.0.9"]]);
-  expect(sara.of("welcome")).toMatchObject([{ version: 1, userId: "sara", time: clock.now(), heartbeatMs: 25_000, ackMs: 250 }]);
+  expect(sara.of("welcome")).toMatchObject([{ version: 1, userId: "sara", time: clock.now(), heartbeatMs: 25_000, ackMs: 500 }]);
 });
 
-test("the welcome asks for acks in time for the policy: six in an ack timeout, every 250 ms at the rarest", async () => {
-  for (const [ackTimeoutMs, ackMs] of [[3_000, 250], [60_000, 250], [300, 50]] as const) {
+test("the welcome asks for acks in time for the policy: six in an ack timeout, every 500 ms at the rarest", async () => {
+  for (const [ackTimeoutMs, ackMs] of [[3_000, 500], [60_000, 500], [300, 50]] as const) {
     const { open } = await createBench({ policy: { ackTimeoutMs } });
     expect((await open("sara")).of("welcome")[0]?.ackMs).toBe(ackMs);
   }

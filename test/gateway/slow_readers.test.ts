@@ -38,25 +38,25 @@ test("beyond 1 MiB in the buffer entries stay in the log; drained brings them, e
   expect(slow.closedWith).toBeUndefined();
 });
 
-test("beyond 1,000 unseen entries the rest stays in the log, and comes with the acks", async () => {
+test("beyond 2,000 unseen entries the rest stays in the log, and comes with the acks", async () => {
   const { clock, engine, open } = await createBench();
   const [sara, omid] = [await open("sara"), await open("omid")];
-  for (let i = 0; i < 3_000; i++) await engine.publish({ to: "sara", content: `${i}` });
+  for (let i = 0; i < 6_000; i++) await engine.publish({ to: "sara", content: `${i}` });
   await engine.publish({ to: "omid", content: "hi" });
   await clock.settle();
   expect(omid.contents).toEqual(["hi"]);
-  expect(sara.contents).toHaveLength(1_000);
-  for (let acks = 1; sara.contents.length < 3_000 && acks < 10; acks++) {
+  expect(sara.contents).toHaveLength(2_000);
+  for (let acks = 1; sara.contents.length < 6_000 && acks < 10; acks++) {
     sara.ack();
     await clock.settle();
-    expect(sara.contents.length).toBeLessThanOrEqual(1_000 * (acks + 1));
+    expect(sara.contents.length).toBeLessThanOrEqual(2_000 * (acks + 1));
   }
-  expect(numbers(sara)).toEqual(upTo(3_000));
+  expect(numbers(sara)).toEqual(upTo(6_000));
   // Back on the live feed.
   sara.ack();
-  await engine.publish({ to: "sara", content: "3000" });
+  await engine.publish({ to: "sara", content: "6000" });
   await clock.settle();
-  expect(numbers(sara)).toEqual(upTo(3_001));
+  expect(numbers(sara)).toEqual(upTo(6_001));
 });
 
 test("a minute without progress closes with 4002; who makes some stays, and whoever returns gets the rest", async () => {
