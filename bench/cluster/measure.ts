@@ -1,25 +1,21 @@
 import { join } from "node:path";
-import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { Child } from "../fan_out/child.ts";
+import { type Child, startOnNode } from "../fan_out/child.ts";
 import { now } from "../fan_out/clock.ts";
 import type { PhaseOptions } from "../fan_out/phase.ts";
 import type { Load } from "../fan_out/plan.ts";
+import { windowOf } from "../fan_out/publishing.ts";
 import type { PhaseReport } from "../fan_out/receiver.ts";
+import { type Latencies, measureSteady, RECEIVER_LIMIT, reconcile } from "../fan_out/verified.ts";
 import { type Broker, startBroker } from "./broker.ts";
-import type { FloodOptions, SteadyOptions } from "./node_process.ts";
+import type { FloodOptions } from "./node_process.ts";
 import type { PeerName, Plan } from "./plan.ts";
 
-/** A receiver that used more of a core than this may be what was measured. */
-const RECEIVER_LIMIT = 0.9;
-/** Bytes of payload per subscriber that may be under way: less than the kernel takes, so that no peer queues in its own memory. */
-const WINDOW_BYTES = 64 * 1024;
-const WINDOW_MESSAGES = 256;
 /** How often a publisher looks whether there is room: while it waits for its only burst it must not cost what it measures. */
 const LOOK_MS = { paced: 5, free: 1 };
+
 /** One load in one round. */
-export interface LoadSample extends Load {
+export interface LoadSample extends Load, Latencies {
   deliveries: number;
   /** CPU time of all node processes, one burst under way at a time: so that nobody merges more than that. */
   cpuMicrosPerDelivery: number;
@@ -29,10 +25,6 @@ export interface LoadSample extends Load {
   freeCpuMicrosPerDelivery: number;
   freeBrokerMicrosPerDelivery: number;
   deliveriesPerSecond: number;
-  /** At a fixed rate. */
-  p50Ms: number;
-  p99Ms: number;
-  maxMs: number;
   /** Of one core, at full speed. */
   receiverUtilisation: number;
   /** The receiver was the bottleneck: the figures at full speed say nothing. */
@@ -52,7 +44,7 @@ interface Group {
 export async function measureLoads(peer: PeerName, plan: Plan, folder: string): Promise<LoadSample[]> {
   const tally = join(folder, "tally");
   const broker = await startBroker(peer);
-  const receiver = startProcess("the receiver", "receiver.ts", peer, tally);
+  const receiver = startProcess("the receiver", "receiver_process.ts", peer, tally);
   const count = peer === "peyk-single" || peer === "nats-bare" ? 1 : 2;
   const nodes = Array.from(
     { length: count },
@@ -72,8 +64,7 @@ export async function measureLoads(peer: PeerName, plan: Plan, folder: string): 
 }
 
 export function startProcess(name: string, file: string, ...args: string[]): Child {
-  const flags = ["--conditions=peyk-source", "--disable-warning=ExperimentalWarning"];
-  return new Child(name, process.execPath, [...flags, fileURLToPath(new URL(file, import.meta.url)), ...args]);
+  return startOnNode(name, new URL(file, import.meta.url), ...args);
 }
 
 async function runLoads(group: Group, peer: PeerName, plan: Plan): Promise<LoadSample[]> {
@@ -81,7 +72,7 @@ async function runLoads(group: Group, peer: PeerName, plan: Plan): Promise<LoadS
   // Subscribers are connected to the last node; without one, to the broker.
   const serving = nodes.at(-1)!;
   const port = peer === "nats-bare" ? broker!.port : await serving.ask<number>("port");
-  await receiver.ask("open", { port, count: plan.subscribers });
+  await receiver.ask("open", { port, to: plan.subscribers });
   await serving.ask("admit", { from: 0, to: plan.subscribers });
   for (const burst of [1, 16]) {
     await flood(group, { payloadBytes: 64, burst }, { ...plan, leadInMs: 0 }, "free", plan.warmUpMs / 2);
@@ -98,7 +89,7 @@ async function runLoads(group: Group, peer: PeerName, plan: Plan): Promise<LoadS
       deliveriesPerSecond: free.deliveriesPerSecond,
       receiverUtilisation: free.receiverUtilisation,
       void: free.receiverUtilisation > RECEIVER_LIMIT,
-      ...await steady(group, load, plan),
+      ...await measureSteady(group.publisher, receiver, load, plan),
     });
   }
   return samples;
@@ -116,7 +107,7 @@ interface Flooded {
 async function flood(group: Group, load: Load, plan: Plan, pace: "paced" | "free", ms: number): Promise<Flooded> {
   const { publisher, receiver } = group;
   const { subscribers, leadInMs } = plan;
-  const window = pace === "paced" ? load.burst : Math.min(WINDOW_MESSAGES, WINDOW_BYTES / load.payloadBytes);
+  const window = pace === "paced" ? load.burst : windowOf(load.payloadBytes);
   const options = { ...load, subscribers, window, lookMs: LOOK_MS[pace], burstsAtLeast: plan.burstsAtLeast };
   await receiver.ask("begin", { ...load } satisfies PhaseOptions);
   const leadIn = { ...options, from: 0, ms: leadInMs } satisfies FloodOptions;
@@ -126,7 +117,7 @@ async function flood(group: Group, load: Load, plan: Plan, pace: "paced" | "free
   const published = await publisher.ask<number>("flood", { ...options, from, ms } satisfies FloodOptions);
   const after = await cpuOf(group);
   const report = await receiver.ask<PhaseReport>("end");
-  reconcile(report, published, plan);
+  reconcile(report, published, subscribers);
   const deliveries = (published - from) * subscribers;
   return {
     deliveries,
@@ -140,33 +131,4 @@ async function flood(group: Group, load: Load, plan: Plan, pace: "paced" | "free
 async function cpuOf({ nodes, broker }: Group): Promise<{ nodes: number; broker: number }> {
   const each = await Promise.all(nodes.map((node) => node.ask<number>("cpuMicros")));
   return { nodes: each.reduce((sum, micros) => sum + micros, 0), broker: broker?.cpuMicros() ?? 0 };
-}
-
-/** Published at a fixed rate: how long after the intended moment does a message come in? */
-async function steady(
-  { publisher, receiver }: Group,
-  load: Load,
-  plan: Plan,
-): Promise<Pick<LoadSample, "p50Ms" | "p99Ms" | "maxMs">> {
-  const intervalMs = load.burst * 1_000 / plan.steadyRate;
-  const timing = { beginAt: now() + 50, intervalMs, bursts: Math.ceil(plan.steadyMs / intervalMs) };
-  await receiver.ask("begin", { ...load, steady: timing } satisfies PhaseOptions);
-  const options: SteadyOptions = { ...load, ...timing, subscribers: plan.subscribers };
-  const published = await publisher.ask<number>("steady", options);
-  const { p50Ms, p99Ms, maxMs, ...report } = await receiver.ask<PhaseReport>("end");
-  reconcile(report, published, plan);
-  return { p50Ms, p99Ms, maxMs };
-}
-
-/** Every subscriber got every message, no more and no less. */
-function reconcile(
-  { deliveries, fewest, most }: Pick<PhaseReport, "deliveries" | "fewest" | "most">,
-  published: number,
-  { subscribers }: Plan,
-): void {
-  if (deliveries === published * subscribers && fewest === published && most === published) return;
-  throw new Error(
-    `${published} messages to ${subscribers} subscribers make ${published * subscribers} deliveries, ` +
-      `${deliveries} came in: between ${fewest} and ${most} each`,
-  );
 }

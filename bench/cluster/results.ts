@@ -1,5 +1,5 @@
 import type { Load } from "../fan_out/plan.ts";
-import { scenarioOf } from "../fan_out/results.ts";
+import { type Row as FanOutRow, samplesOf, scenarioOf } from "../fan_out/results.ts";
 import { median } from "../fan_out/statistics.ts";
 import type { DurableResults } from "./durable.ts";
 import type { LoadSample } from "./measure.ts";
@@ -21,23 +21,11 @@ export interface Measured {
 }
 
 /** A row of the JSON output: those of `npm run bench`, and what only many nodes have. What a scenario does not measure is null. */
-export interface Row {
-  scenario: string;
-  peer: string;
-  runtime: "node";
-  subscribers: number;
-  burst: number;
-  payloadBytes: number;
-  deliveries: number;
-  cpuMicrosPerDelivery: number | null;
+export interface Row extends FanOutRow {
   brokerMicrosPerDelivery: number | null;
   freeCpuMicrosPerDelivery: number | null;
-  deliveriesPerSecond: number | null;
   publishesPerSecond: number | null;
   cpuMicrosPerEntry: number | null;
-  p50Ms: number | null;
-  p99Ms: number | null;
-  rssBytesPerConnection: null;
 }
 
 const NOTHING: Omit<Row, "scenario" | "peer" | "payloadBytes"> = {
@@ -46,11 +34,6 @@ const NOTHING: Omit<Row, "scenario" | "peer" | "payloadBytes"> = {
   ...{ cpuMicrosPerDelivery: null, brokerMicrosPerDelivery: null, freeCpuMicrosPerDelivery: null, deliveriesPerSecond: null },
   ...{ publishesPerSecond: null, cpuMicrosPerEntry: null, p50Ms: null, p99Ms: null, rssBytesPerConnection: null },
 };
-
-/** The samples of one load over the rounds. */
-export function samplesOf({ rounds }: Results, load: Load): LoadSample[] {
-  return rounds.flat().filter(({ payloadBytes, burst }) => payloadBytes === load.payloadBytes && burst === load.burst);
-}
 
 /** What a receiver that is too slow spoils. */
 const AT_FULL_SPEED: readonly (keyof LoadSample)[] = [

@@ -1,10 +1,11 @@
-import { scenarioOf } from "../fan_out/results.ts";
+import { layOut, middle, spread, voids, whole } from "../fan_out/columns.ts";
+import { samplesOf, scenarioOf } from "../fan_out/results.ts";
 import type { Load } from "../fan_out/plan.ts";
 import { median } from "../fan_out/statistics.ts";
 import type { DurableResults } from "./durable.ts";
 import type { LoadSample } from "./measure.ts";
 import type { Plan } from "./plan.ts";
-import { figures, type Measured, type Results, samplesOf } from "./results.ts";
+import { figures, type Measured, type Results } from "./results.ts";
 import type { TailingResults } from "./tailing.ts";
 
 const FAN_OUT = [
@@ -30,7 +31,6 @@ export function tables({ fanOut, durable, tailing }: Measured, plan: Plan): stri
 function loadLine(results: Results, load: Load): string[] {
   const samples = samplesOf(results, load);
   const cell = (figure: keyof LoadSample, digits: number): string => middle(figures(results, load, figure), digits);
-  const voids = samples.filter((sample) => sample.void).length;
   return [
     results.peer,
     ...[cell("cpuMicrosPerDelivery", 3), spread(figures(results, load, "cpuMicrosPerDelivery"), 2)],
@@ -39,7 +39,7 @@ function loadLine(results: Results, load: Load): string[] {
     whole(median(figures(results, load, "deliveriesPerSecond"))),
     ...[cell("p50Ms", 2), cell("p99Ms", 2), Math.max(...samples.map(({ maxMs }) => maxMs)).toFixed(1)],
     `${whole(100 * (median(samples.map(({ receiverUtilisation }) => receiverUtilisation)) ?? 0))} %`,
-    voids === 0 ? "" : `${voids} of ${samples.length}`,
+    voids(samples),
   ];
 }
 
@@ -57,25 +57,4 @@ function durableLine({ publisher, samples }: DurableResults): string[] {
 function tailingLine({ scenario, samples }: TailingResults): string[] {
   const values = samples.map(({ cpuMicrosPerEntry }) => cpuMicrosPerEntry);
   return [scenario, middle(values, 2), spread(values, 2)];
-}
-
-function middle(values: readonly number[], digits: number): string {
-  const value = median(values);
-  return value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits);
-}
-
-function spread(values: readonly number[], digits: number): string {
-  return values.length === 0 ? "" : `(${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`;
-}
-
-function whole(value: number | undefined): string {
-  return value === undefined ? "–" : Math.round(value).toLocaleString("en");
-}
-
-/** Columns as wide as they need to be: the first to the left, figures to the right. */
-function layOut(lines: readonly string[][]): string {
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  return lines.map((line) =>
-    line.map((cell, column) => column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)).join("  ").trimEnd()
-  ).join("\n");
 }

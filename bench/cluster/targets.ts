@@ -1,5 +1,4 @@
-import type { Load } from "../fan_out/plan.ts";
-import { scenarioOf } from "../fan_out/results.ts";
+import { pairsOf, scenarioOf } from "../fan_out/results.ts";
 import { median } from "../fan_out/statistics.ts";
 import type { DurableResults, PublisherName } from "./durable.ts";
 import type { PeerName, Plan } from "./plan.ts";
@@ -23,7 +22,8 @@ export function targetLines({ fanOut, durable }: Measured, plan: Plan): string[]
   const lines: string[] = [];
   for (const load of plan.loads) {
     for (const { against, atMost } of FAN_OUT.filter(({ burst }) => burst === load.burst)) {
-      const ratio = median(cpuRatios(find(fanOut, "peyk-nats"), find(fanOut, against), load));
+      const pairs = pairsOf(find(fanOut, "peyk-nats"), find(fanOut, against), load);
+      const ratio = median(pairs.map(([mine, theirs]) => mine.cpuMicrosPerDelivery / theirs.cpuMicrosPerDelivery));
       if (ratio === undefined) continue;
       const what = `${scenarioOf(load)}: peyk-nats / ${against}`;
       lines.push(line(what, `${ratio.toFixed(3)}×`, `≤ ${atMost.toFixed(3)}×`, ratio <= atMost));
@@ -58,17 +58,6 @@ function shares(
 
 function find(all: readonly Results[], peer: PeerName): Results | undefined {
   return all.find((results) => results.peer === peer);
-}
-
-/** Within each round: what disturbed a whole round cancels out. */
-function cpuRatios(one: Results | undefined, other: Results | undefined, load: Load): number[] {
-  return (one?.rounds ?? []).flatMap((samples, round) => {
-    const [mine, theirs] = [samples, other?.rounds[round] ?? []].map((list) =>
-      list.find(({ payloadBytes, burst }) => payloadBytes === load.payloadBytes && burst === load.burst)
-    );
-    if (mine === undefined || theirs === undefined) return [];
-    return [mine.cpuMicrosPerDelivery / theirs.cpuMicrosPerDelivery];
-  });
 }
 
 function percent(share: number): string {

@@ -1,5 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const NODE_FLAGS = ["--expose-gc", "--conditions=peyk-source", "--disable-warning=ExperimentalWarning"];
+
+/** Starts a process of the benchmark on Node. */
+export function startOnNode(name: string, file: URL, ...args: readonly string[]): Child {
+  return startOnNodeWith([], name, file, ...args);
+}
+
+/** The same with flags for Node. */
+export function startOnNodeWith(flags: readonly string[], name: string, file: URL, ...args: readonly string[]): Child {
+  return new Child(name, process.execPath, [...NODE_FLAGS, ...flags, fileURLToPath(file), ...args]);
+}
 
 /** A process of the benchmark that can be asked things (see commands.ts). */
 export class Child {

@@ -28,8 +28,25 @@ export interface Row {
 }
 
 /** The samples of one load over the rounds. */
-export function samplesOf({ rounds }: Results, load: Load): LoadSample[] {
-  return rounds.flat().filter(({ payloadBytes, burst }) => payloadBytes === load.payloadBytes && burst === load.burst);
+export function samplesOf<Sample extends Load>({ rounds }: { rounds: Sample[][] }, load: Load): Sample[] {
+  return rounds.flat().filter((sample) => isOf(sample, load));
+}
+
+/** The samples of one load in those rounds that both ran in: what disturbed a whole round disturbed both. */
+export function pairsOf<Sample extends Load>(
+  one: { rounds: Sample[][] } | undefined,
+  other: { rounds: Sample[][] } | undefined,
+  load: Load,
+): [Sample, Sample][] {
+  return (one?.rounds ?? []).flatMap((samples, round): [Sample, Sample][] => {
+    const mine = samples.find((sample) => isOf(sample, load));
+    const theirs = other?.rounds[round]?.find((sample) => isOf(sample, load));
+    return mine === undefined || theirs === undefined ? [] : [[mine, theirs]];
+  });
+}
+
+function isOf(sample: Load, { payloadBytes, burst }: Load): boolean {
+  return sample.payloadBytes === payloadBytes && sample.burst === burst;
 }
 
 /** One figure over the rounds that count. A void round's CPU and rate do not. */

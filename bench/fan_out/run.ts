@@ -1,19 +1,18 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
+import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { fail, namesOf, wholeOf } from "./command_line.ts";
 import { measureIdle, measureLoads } from "./measure.ts";
 import { FULL, lineUp, nameOf, orderOf, type PeerName, PEERS, type Plan, QUICK } from "./plan.ts";
 import { plot } from "./plot.ts";
 import { Progress } from "./progress.ts";
 import { type Results, rowsOf } from "./results.ts";
-import { surroundings } from "./surroundings.ts";
+import { denoVersion, linesOf, surroundings } from "./surroundings.ts";
 import { tables } from "./table.ts";
+import { withTallies } from "./tally.ts";
 import { noteLines, targetLines } from "./targets.ts";
 
-// npm run bench [-- --quick --json FILE --svg FILE --peers a,b --rounds N]: what does it cost to bring a message to 1,000 sockets?
+// npm run bench [-- --quick --json FILE --svg FILE --peers a,b --rounds N --young MiB]: what does it cost to bring a message to 1,000 sockets?
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,42 +21,27 @@ const { values: flags } = parseArgs({
     svg: { type: "string", default: fileURLToPath(new URL("../fan_out.svg", import.meta.url)) },
     peers: { type: "string", default: PEERS.join(",") },
     rounds: { type: "string" },
+    young: { type: "string" },
   },
 });
 
-const plan = planOf(flags.quick ? QUICK : FULL, flags.rounds);
-const peers = peersOf(flags.peers);
-const around = surroundings();
-const results = await runRounds(plan, peers).catch((error: Error) => fail(error.message, 1));
+const quickOrFull = flags.quick ? QUICK : FULL;
+const plan: Plan = {
+  ...quickOrFull,
+  rounds: wholeOf("--rounds", flags.rounds) ?? quickOrFull.rounds,
+  youngMiB: wholeOf("--young", flags.young) ?? quickOrFull.youngMiB,
+};
+const peers = namesOf("peer", flags.peers, PEERS);
+const around = surroundings("bench", ["ws", "socket.io"], [denoVersion()]);
+const results = await withTallies((folder) => runRounds(plan, peers, folder)).catch((error: Error) => fail(error.message, 1));
 report();
 
-function planOf(plan: Plan, rounds: string | undefined): Plan {
-  if (rounds === undefined) return plan;
-  const count = Number(rounds);
-  if (!Number.isInteger(count) || count < 1) fail(`--rounds takes a whole number from 1, not "${rounds}".`);
-  return { ...plan, rounds: count };
-}
-
-function peersOf(list: string): PeerName[] {
-  const names = list.split(",");
-  const unknown = names.find((name) => !(PEERS as readonly string[]).includes(name));
-  if (unknown !== undefined) fail(`There is no peer "${unknown}". Peers are ${PEERS.join(", ")}.`);
-  return names as PeerName[];
-}
-
-function fail(reason: string, code = 2): never {
-  console.error(reason);
-  process.exit(code);
-}
-
 /** Everyone once per round, each time in another order; then the next round. */
-async function runRounds(plan: Plan, peers: readonly PeerName[]): Promise<Results[]> {
+async function runRounds(plan: Plan, peers: readonly PeerName[], folder: string): Promise<Results[]> {
   const contenders = lineUp(peers, plan);
   const results = contenders.map((contender): Results => ({ contender, rounds: [], rss: [] }));
   const idlers = contenders.filter(({ again }) => !again).length;
   const progress = new Progress(plan.rounds * contenders.length + Math.min(plan.idleRounds, plan.rounds) * idlers);
-  // Where there is a file system in memory, the tally belongs there.
-  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "peyk-bench-"));
   try {
     for (let round = 0; round < plan.rounds; round++) {
       for (const { contender, rounds, rss } of orderOf(results, round)) {
@@ -69,7 +53,6 @@ async function runRounds(plan: Plan, peers: readonly PeerName[]): Promise<Result
       }
     }
   } finally {
-    rmSync(folder, { recursive: true });
     progress.end();
   }
   return results;
@@ -79,10 +62,7 @@ function report(): void {
   const deliveries = results.flatMap(({ rounds }) => rounds.flat()).reduce((sum, sample) => sum + sample.deliveries, 0);
   console.log(`${tables(results, plan)}
 
-machine   ${around.machine}
-versions  ${around.versions}
-commit    ${around.commit}
-command   ${around.command}
+${linesOf(around)}
 
 ${plan.subscribers} subscribers, ${plan.rounds} rounds, medians; spread is least to most. ${
     deliveries.toLocaleString("en")

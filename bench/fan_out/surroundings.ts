@@ -15,27 +15,37 @@ export interface Surroundings {
   command: string;
 }
 
-export function surroundings(): Surroundings {
+/**
+ * @param script what npm runs
+ * @param packages of which the versions matter
+ * @param others versions that no package tells
+ */
+export function surroundings(script: string, packages: readonly string[], others: readonly string[] = []): Surroundings {
   const cores = cpus();
   const load = loadavg()[0]!.toFixed(2);
   const memory = Math.round(totalmem() / 2 ** 30);
+  const versions = packages.map((name) => `${name} ${versionOf(`node_modules/${name}`)}`);
   return {
     machine: `${cores.length} × ${
       cores[0]?.model.trim()
     }, ${memory} GiB, ${platform()} ${release()}, load average at start ${load}`,
-    versions: `node ${process.versions.node}, deno ${denoVersion()}, ws ${versionOf("node_modules/ws")}, ` +
-      `socket.io ${versionOf("node_modules/socket.io")}, peyk ${versionOf(".")}`,
+    versions: [`node ${process.versions.node}`, ...others, ...versions, `peyk ${versionOf(".")}`].join(", "),
     commit: commit(),
-    command: ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
+    command: [`npm run ${script}`, ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
   };
+}
+
+/** As lines of a report. */
+export function linesOf(around: Surroundings): string {
+  return Object.entries(around).map(([what, said]) => `${what.padEnd(10)}${said}`).join("\n");
+}
+
+export function denoVersion(): string {
+  return `deno ${/deno (\S+)/.exec(run("deno", "--version"))?.[1] ?? "absent"}`;
 }
 
 function versionOf(folder: string): string {
   return JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8")).version;
-}
-
-function denoVersion(): string {
-  return /deno (\S+)/.exec(run("deno", "--version"))?.[1] ?? "absent";
 }
 
 function commit(): string {

@@ -1,3 +1,4 @@
+import { layOut, middle, spread, voids, whole } from "./columns.ts";
 import type { LoadSample } from "./measure.ts";
 import { type Load, nameOf, type Plan } from "./plan.ts";
 import { figures, type Results, samplesOf, scenarioOf } from "./results.ts";
@@ -20,32 +21,17 @@ export function tables(all: readonly Results[], plan: Plan): string {
 
 function loadLine(results: Results, load: Load): string[] {
   const samples = samplesOf(results, load);
-  function middle(figure: keyof LoadSample, digits: number): string {
-    return median(figures(results, load, figure))?.toFixed(digits) ?? "–";
-  }
-  const cpu = figures(results, load, "cpuMicrosPerDelivery");
-  const voids = samples.filter((sample) => sample.void).length;
+  const cell = (figure: keyof LoadSample, digits: number): string => middle(figures(results, load, figure), digits);
   return [
     nameOf(results.contender),
-    middle("cpuMicrosPerDelivery", 3),
-    cpu.length === 0 ? "" : `(${Math.min(...cpu).toFixed(2)}–${Math.max(...cpu).toFixed(2)})`,
-    Math.round(median(figures(results, load, "deliveriesPerSecond")) ?? 0).toLocaleString("en"),
-    middle("p50Ms", 2),
-    middle("p99Ms", 2),
-    Math.max(...samples.map(({ maxMs }) => maxMs)).toFixed(1),
-    `${Math.round(100 * (median(samples.map(({ receiverUtilisation }) => receiverUtilisation)) ?? 0))} %`,
-    voids === 0 ? "" : `${voids} of ${samples.length}`,
+    ...[cell("cpuMicrosPerDelivery", 3), spread(figures(results, load, "cpuMicrosPerDelivery"), 2)],
+    whole(median(figures(results, load, "deliveriesPerSecond"))),
+    ...[cell("p50Ms", 2), cell("p99Ms", 2), Math.max(...samples.map(({ maxMs }) => maxMs)).toFixed(1)],
+    `${whole(100 * (median(samples.map(({ receiverUtilisation }) => receiverUtilisation)) ?? 0))} %`,
+    voids(samples),
   ];
 }
 
 function kilobytes(bytes: number | undefined): string {
   return bytes === undefined ? "–" : (bytes / 1024).toFixed(1);
-}
-
-/** Columns as wide as they need to be: the first to the left, figures to the right. */
-function layOut(lines: readonly string[][]): string {
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  return lines.map((line) =>
-    line.map((cell, column) => column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)).join("  ").trimEnd()
-  ).join("\n");
 }

@@ -1,4 +1,6 @@
-import { openSync, readSync, writeSync } from "node:fs";
+import { existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 /**
  * How far the receiver is, in a small file that stays in memory. The server looks there before it publishes on, which costs
@@ -40,5 +42,15 @@ export class TallyReader {
     this.#file ??= openSync(this.#path, "r");
     readSync(this.#file, new Uint8Array(this.#numbers.buffer), 0, 16, 0);
     return { received: this.#numbers[0] ?? 0, unacked: this.#numbers[1] ?? 0 };
+  }
+}
+
+/** Lends a folder for tallies: in memory, where there is a file system for that. */
+export async function withTallies<Result>(task: (folder: string) => Promise<Result>): Promise<Result> {
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "peyk-bench-"));
+  try {
+    return await task(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 }

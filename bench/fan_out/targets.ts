@@ -1,5 +1,5 @@
 import type { Load, PeerName, Plan, Runtime } from "./plan.ts";
-import { figures, type Results, scenarioOf } from "./results.ts";
+import { figures, pairsOf, type Results, scenarioOf } from "./results.ts";
 import { median } from "./statistics.ts";
 
 /** What is aimed at: the server's CPU time per delivery, as a multiple of somebody else's in the same run. */
@@ -28,7 +28,7 @@ export function targetLines(all: readonly Results[], plan: Plan): string[] {
   const lines: string[] = [];
   for (const load of plan.loads) {
     for (const target of TARGETS.filter(({ burst }) => burst === load.burst)) {
-      const ratio = ratioOf(find(all, "peyk", target.runtime), find(all, target.against, "node"), load, "cpuMicrosPerDelivery");
+      const ratio = median(cpuRatios(find(all, "peyk", target.runtime), find(all, target.against, "node"), load));
       if (ratio === undefined) continue;
       const what = target.runtime === "deno" ? "peyk on Deno / on Node" : `peyk / ${target.against}`;
       lines.push(
@@ -58,7 +58,7 @@ export function noteLines(all: readonly Results[], plan: Plan): string[] {
   if (again === undefined) return lines;
   const { peer, runtime } = again.contender;
   for (const load of plan.loads) {
-    const ratios = pairedRatios(again, find(all, peer, runtime), load, "cpuMicrosPerDelivery");
+    const ratios = cpuRatios(again, find(all, peer, runtime), load);
     const middle = median(ratios);
     if (middle === undefined) continue;
     const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
@@ -75,25 +75,11 @@ function find(all: readonly Results[], peer: PeerName, runtime: Runtime): Result
   return all.find(({ contender }) => contender.peer === peer && contender.runtime === runtime && !contender.again);
 }
 
-/** The median of the ratios within each round: what disturbed a whole round cancels out. */
-function ratioOf(
-  one: Results | undefined,
-  other: Results | undefined,
-  load: Load,
-  figure: "cpuMicrosPerDelivery",
-): number | undefined {
-  return one && median(pairedRatios(one, other, load, figure));
-}
-
-function pairedRatios(one: Results, other: Results | undefined, load: Load, figure: "cpuMicrosPerDelivery"): number[] {
-  if (other === undefined) return [];
-  return one.rounds.flatMap((samples, round) => {
-    const [mine, theirs] = [samples, other.rounds[round] ?? []].map((list) =>
-      list.find(({ payloadBytes, burst }) => payloadBytes === load.payloadBytes && burst === load.burst)
-    );
-    if (mine === undefined || theirs === undefined || mine.void || theirs.void) return [];
-    return [mine[figure] / theirs[figure]];
-  });
+/** Within each round: what disturbed a whole round cancels out. */
+function cpuRatios(one: Results | undefined, other: Results | undefined, load: Load): number[] {
+  return pairsOf(one, other, load)
+    .filter(([mine, theirs]) => !mine.void && !theirs.void)
+    .map(([mine, theirs]) => mine.cpuMicrosPerDelivery / theirs.cpuMicrosPerDelivery);
 }
 
 function line(what: string, measured: string, target: string, met: boolean): string {

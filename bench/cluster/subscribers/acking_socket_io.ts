@@ -2,8 +2,8 @@ import { now } from "../../fan_out/clock.ts";
 import { SocketIoSubscriber } from "../../fan_out/subscribers/socket_io.ts";
 
 /** As often as a client of Peyk acks: the same number of messages, and what Peyk's welcome says by default. */
-const ACK_MESSAGES = 256;
-const ACK_MS = 250;
+const ACK_MESSAGES = 512;
+const ACK_MS = 500;
 
 /** A client of Socket.IO that tells by an event how much it has, as often as a client of Peyk does. */
 export class AckingSocketIoSubscriber extends SocketIoSubscriber {

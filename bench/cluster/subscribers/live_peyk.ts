@@ -1,12 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { decodeMulti, encode } from "@msgpack/msgpack";
-import { FrameType, SUBPROTOCOL, VERSION } from "../../../src/protocol/frames.ts";
-import { now } from "../../fan_out/clock.ts";
-import { Subscriber } from "../../fan_out/subscribers/subscriber.ts";
+import { FrameType } from "../../../src/protocol/frames.ts";
+import type { NewSubscriber } from "../../fan_out/receiver.ts";
+import { framesOf, PeykClient, textOf } from "../../fan_out/subscribers/peyk_client.ts";
 import { expectSequence } from "./sequence.ts";
 
-/** When an ack is due at once, as for messages that a log keeps. */
-const ACK_ENTRIES = 256;
 /** How a live frame begins: an array of three, and its type. */
 const HEAD = 0x93;
 
@@ -14,54 +10,34 @@ const HEAD = 0x93;
  * peyk.v1 over a transport that keeps no log: live frames, which have no offsets. All of a phase have the same size, so those
  * in a WebSocket message are counted by its length, and the first one's number must be the one that comes next.
  */
-export class LivePeykSubscriber extends Subscriber {
-  readonly request = { path: "/peyk", headers: `Sec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n` };
-  readonly #user: string;
+export class LivePeykSubscriber extends PeykClient {
   /** Bytes of a live frame by bytes of payload. */
   readonly #sizes: Map<number, number>;
-  #seen = 0;
-  #pending = 0;
-  #ackMs = 0;
-  #ackedAt = -Infinity;
 
-  constructor(index: number, sizes: Map<number, number>, ...rest: ConstructorParameters<typeof Subscriber>) {
-    super(...rest);
-    this.#user = `user-${index}`;
-    this.#sizes = sizes;
+  /** Those of one process remember together. */
+  static several(): NewSubscriber {
+    const sizes = new Map<number, number>();
+    return (...rest) => new LivePeykSubscriber(sizes, ...rest);
   }
 
-  protected opened(): void {
-    this.send("binary", encode([FrameType.hello, VERSION, [], randomUUID(), this.#user, true, true, [], false]));
+  private constructor(sizes: Map<number, number>, ...rest: ConstructorParameters<typeof PeykClient>) {
+    super(...rest);
+    this.#sizes = sizes;
   }
 
   protected message(bytes: Buffer, start: number, end: number, at: number): number {
     const count = this.#count(bytes, start, end);
-    if (count === 0) return 0;
-    this.#seen += count;
-    this.#pending += count;
-    if (this.#pending >= ACK_ENTRIES || at - this.#ackedAt >= this.#ackMs) this.#ack(at);
+    if (count > 0) this.took(count, at);
     return count;
   }
 
   protected texts(message: Buffer): string[] {
-    return frames(message).filter(([type]) => type === FrameType.live).map(([, , envelope]) => {
-      const [, , , , , payload] = envelope as [string, string | null, number, number, unknown, unknown[]];
-      return String(payload[1]);
-    });
+    return framesOf(message).filter(([type]) => type === FrameType.live).map((frame) => textOf(frame[2]));
   }
 
-  override owesAck(): boolean {
-    return this.#pending > 0;
-  }
-
-  override tend(at: number): void {
-    if (this.#pending > 0 && at - this.#ackedAt >= this.#ackMs) this.#ack(at);
-  }
-
-  #ack(at: number): void {
-    this.send("binary", encode([FrameType.ack, this.#seen, []]));
-    this.#pending = 0;
-    this.#ackedAt = at;
+  /** There is no log. */
+  protected cursors(): unknown[] {
+    return [];
   }
 
   #count(bytes: Buffer, start: number, end: number): number {
@@ -74,21 +50,13 @@ export class LivePeykSubscriber extends Subscriber {
   }
 
   #decode(message: Uint8Array): number {
-    const all = frames(message);
+    const all = framesOf(message);
     let live = 0;
     for (const frame of all) {
       if (frame[0] === FrameType.live) live++;
-      else if (frame[0] === FrameType.welcome) {
-        this.#ackMs = Number(frame[5]);
-        this.ready();
-      } else if (frame[0] === FrameType.ping) this.#ack(now());
-      else if (frame[0] !== FrameType.subscribed) throw new Error(`an unexpected frame: ${JSON.stringify(frame).slice(0, 200)}`);
+      else this.control(frame);
     }
     if (live > 0 && live === all.length) this.#sizes.set(this.phase.payloadBytes, message.length / live);
     return live;
   }
-}
-
-function frames(message: Uint8Array): unknown[][] {
-  return [...decodeMulti(message)] as unknown[][];
 }

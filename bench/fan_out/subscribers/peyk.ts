@@ -1,12 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { decodeMulti, encode } from "@msgpack/msgpack";
-import { FrameType, SUBPROTOCOL, VERSION } from "../../../src/protocol/frames.ts";
-import { now } from "../clock.ts";
-import { Subscriber } from "./subscriber.ts";
+import { FrameType } from "../../../src/protocol/frames.ts";
+import type { NewSubscriber } from "../receiver.ts";
+import { framesOf, PeykClient, textOf } from "./peyk_client.ts";
 
 const TOPIC = "*/bench";
-/** Entries that make an ack due at once. Otherwise one leaves after a quiet spell, and then every so many milliseconds as the welcome says. */
-const ACK_ENTRIES = 256;
 
 /** A run of message frames as it stood in one WebSocket message. */
 interface Run {
@@ -18,29 +14,23 @@ interface Run {
 }
 
 /**
- * peyk.v1 as far as counting takes, with the acks that a client sends. The same bytes go to all subscribers, so what a
- * WebSocket message holds is decoded for the first of them and remembered for the others, by its first offset and size.
+ * peyk.v1 as far as counting takes. The same bytes go to all subscribers, so what a WebSocket message holds is decoded for the
+ * first of them and remembered for the others, by its first offset and size.
  */
-export class PeykSubscriber extends Subscriber {
-  readonly request = { path: "/peyk", headers: `Sec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n` };
-  readonly #user: string;
+export class PeykSubscriber extends PeykClient {
   readonly #runs: Map<number, Run>;
-  #seen = 0;
   #epoch = 0;
   #offset = 0;
-  #pending = 0;
-  #ackMs = 0;
-  #ackedAt = -Infinity;
 
-  constructor(index: number, runs: Map<number, Run>, ...rest: ConstructorParameters<typeof Subscriber>) {
-    super(...rest);
-    this.#user = `user-${index}`;
-    this.#runs = runs;
+  /** Those of one process remember together. */
+  static several(): NewSubscriber {
+    const runs = new Map<number, Run>();
+    return (...rest) => new PeykSubscriber(runs, ...rest);
   }
 
-  protected opened(): void {
-    const hello = [FrameType.hello, VERSION, [], randomUUID(), this.#user, true, true, [], false];
-    this.send("binary", encode(hello));
+  private constructor(runs: Map<number, Run>, ...rest: ConstructorParameters<typeof PeykClient>) {
+    super(...rest);
+    this.#runs = runs;
   }
 
   protected message(bytes: Buffer, start: number, end: number, at: number): number {
@@ -57,67 +47,34 @@ export class PeykSubscriber extends Subscriber {
     }
     this.#epoch = run.epoch;
     this.#offset = run.last;
-    this.#seen += run.count;
-    this.#pending += run.count;
-    if (this.#pending >= ACK_ENTRIES || at - this.#ackedAt >= this.#ackMs) this.#ack(at);
+    this.took(run.count, at);
     return run.count;
   }
 
   protected texts(message: Buffer): string[] {
-    return frames(message).filter(([type]) => type === FrameType.message).map((frame) => {
-      const [, , , , , envelope] = frame as [number, string, number, number, number, unknown[]];
-      const [, , , , , payload] = envelope as [string, string | null, number, number, unknown, unknown[]];
-      return String(payload[1]);
-    });
+    return framesOf(message).filter(([type]) => type === FrameType.message).map((frame) => textOf(frame[5]));
   }
 
-  override owesAck(): boolean {
-    return this.#pending > 0;
-  }
-
-  override tend(at: number): void {
-    if (this.#pending > 0 && at - this.#ackedAt >= this.#ackMs) this.#ack(at);
-  }
-
-  #ack(at: number): void {
-    const cursors = this.#pending > 0 ? [[TOPIC, this.#epoch, this.#offset]] : [];
-    this.send("binary", encode([FrameType.ack, this.#seen, cursors]));
-    this.#pending = 0;
-    this.#ackedAt = at;
+  protected cursors(): unknown[] {
+    return [[TOPIC, this.#epoch, this.#offset]];
   }
 
   #decode(message: Uint8Array): Run {
     const run: Run = { bytes: message.length, count: 0, epoch: 0, previous: 0, last: 0 };
-    for (const frame of frames(message)) {
-      switch (frame[0]) {
-        case FrameType.message: {
-          const [, , epoch, offset, previous] = frame as [number, string, number, number, number];
-          if (run.count === 0) run.previous = previous;
-          else if (previous !== run.last) throw new Error(`offset ${offset} follows ${run.last} and says ${previous}`);
-          run.count++;
-          run.epoch = epoch;
-          run.last = offset;
-          break;
-        }
-        case FrameType.welcome:
-          this.#ackMs = Number(frame[5]);
-          this.ready();
-          break;
-        case FrameType.ping:
-          this.#ack(now());
-          break;
-        case FrameType.subscribed:
-          break;
-        default:
-          throw new Error(`an unexpected frame: ${JSON.stringify(frame).slice(0, 200)}`);
+    for (const frame of framesOf(message)) {
+      if (frame[0] !== FrameType.message) {
+        this.control(frame);
+        continue;
       }
+      const [, , epoch, offset, previous] = frame as [number, string, number, number, number];
+      if (run.count === 0) run.previous = previous;
+      else if (previous !== run.last) throw new Error(`offset ${offset} follows ${run.last} and says ${previous}`);
+      run.count++;
+      run.epoch = epoch;
+      run.last = offset;
     }
     return run;
   }
-}
-
-function frames(message: Uint8Array): unknown[][] {
-  return [...decodeMulti(message)] as unknown[][];
 }
 
 /** The offset of the message frame that begins here; undefined when it is another frame. */
