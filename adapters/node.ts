@@ -78,7 +78,9 @@ class GatewaySocket extends WebSocket {
   connection!: NodeConnection;
 
   // ws closes by itself when what it reads is no WebSocket. Clients are to get a code that tells them whether to come back.
+  // It also closes by itself when the other side says goodbye.
   override close(code?: number, reason?: string | Buffer): void {
+    this.connection.open = false;
     super.close(code === undefined ? code : ownCodes[code] ?? code, reason);
   }
 }
@@ -94,10 +96,12 @@ const ownCodes: Readonly<Record<number, CloseCode>> = {
  * shared, and nothing of the request is kept.
  */
 class NodeConnection implements Connection {
-  events!: ConnectionEvents;
-  readonly #ws: GatewaySocket;
   readonly #socket: Duplex;
   readonly #framer: Framer;
+  /** Nobody has said goodbye. Stands here, and not only in ws, because a fan-out passes thousands and touches nothing more than it must. */
+  open = true;
+  events!: ConnectionEvents;
+  readonly #ws: GatewaySocket;
   #leaving = false;
 
   constructor(ws: GatewaySocket, socket: Duplex, framer: Framer) {
@@ -111,7 +115,7 @@ class NodeConnection implements Connection {
   }
 
   send(bytes: Uint8Array): boolean {
-    if (this.#ws.readyState !== WebSocket.OPEN) return true;
+    if (!this.open || !this.#socket.writable) return true;
     // One write for the whole frame: the pongs and close frames that ws writes fall between frames, never into one.
     return this.#socket.write(this.#framer.frame(bytes));
   }
