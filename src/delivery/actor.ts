@@ -69,7 +69,7 @@ export class SessionActor {
     if (group.unwatch !== undefined) return;
     const timer = this.#clock.setTimeout(() => {
       group.unwatch = undefined;
-      for (const { session } of [...group.readers]) this.#watchOldest(session);
+      for (const { session } of [...group.readers]) this.#watchFirst(session);
     }, this.#ackTimeoutMs);
     group.unwatch = () => this.#clock.clearTimeout(timer);
   }
@@ -82,7 +82,7 @@ export class SessionActor {
       reader.feed.separate(reader);
       separated = true;
     }
-    if (separated) this.#watchOldest(session);
+    if (separated) this.#watchFirst(session);
   }
 
   /** The client confirmed something. */
@@ -99,12 +99,17 @@ export class SessionActor {
     session.overdueTimer = undefined;
   }
 
-  #watchOldest(session: Session): void {
-    const { oldest } = session.unseen;
-    if (oldest === undefined || session.outlet === undefined) return;
-    const due = oldest.at + this.#ackTimeoutMs;
-    if (session.overdueTimer === undefined || session.overdueAt > due) {
-      this.#setOverdue(session, Math.max(0, due - this.#clock.elapsed()));
+  /** Watches what is due first of all that was not found late yet. */
+  #watchFirst(session: Session): void {
+    const { outlet, unseen } = session;
+    if (outlet === undefined) return;
+    for (const { at } of unseen) {
+      if (at <= unseen.lateUpTo) continue;
+      const due = at + this.#ackTimeoutMs;
+      if (session.overdueTimer === undefined || session.overdueAt > due) {
+        this.#setOverdue(session, Math.max(0, due - this.#clock.elapsed()));
+      }
+      return;
     }
   }
 
@@ -120,20 +125,22 @@ export class SessionActor {
   #checkOverdue(session: Session): void {
     if (session.outlet === undefined || session.unseen.count === 0) return;
     const now = this.#clock.elapsed();
-    const { progressAt } = session.unseen;
+    const { unseen } = session;
+    const { progressAt } = unseen;
     if (now - progressAt >= STALLED_MS) return session.outlet.close(CloseCode.slow, "no progress");
     let next = progressAt + STALLED_MS;
     let late = false;
-    for (const sending of session.unseen) {
-      const due = sending.at + this.#ackTimeoutMs;
+    for (const { at } of unseen) {
+      const due = at + this.#ackTimeoutMs;
       if (due > now) {
         next = Math.min(next, due);
         break;
       }
       late = true;
+      unseen.lateUpTo = Math.ceil(at);
     }
     if (late) this.raise(session, Event.overdue);
-    if (session.overdueTimer === undefined) this.#setOverdue(session, next - now);
+    if (session.overdueTimer === undefined || session.overdueAt > next) this.#setOverdue(session, next - now);
   }
 
   #overdue(session: Session): Sending[] {

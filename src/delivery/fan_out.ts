@@ -57,19 +57,10 @@ export function createFanOut(
     const tally: number[] = [];
     let toPush: Session[] | undefined;
     let alike: Reader[] | undefined;
-    for (const group of [...feed.groups]) {
+    for (const group of feed.groups.slice()) {
       // Some were told of something that others were not.
       const strays = group.sent === previous || last === 0 ? group.crowded(length) : group.readers.slice();
       for (const { session } of strays) actor.separate(session);
-      if (group.readers.length === 0) continue;
-      const route = stepper.step(group.state, event).route!;
-      tally[route.index] = (tally[route.index] ?? 0) + group.readers.length;
-      if (route.push === "now" || route.push === "coalesced") {
-        for (const { session } of group.readers) (toPush ??= []).push(session);
-      }
-      counters.delivered += length * group.readers.length;
-      actor.watchGroup(group);
-      group.each(sendings, ++order, last, direct ? sendAll(volley) : writeAll(volley));
     }
     const { readers } = feed;
     for (let i = 0; i < readers.length; i++) {
@@ -96,6 +87,19 @@ export function createFanOut(
         if (!listed && !reader.behind) (alike ??= []).push(reader);
       } else writeEach(reader, volley);
     }
+    // After those who are alone: whoever leaves a group while something is written is alone then, and has this already.
+    const salvos = feed.groups.map((group) => {
+      const { readers, state } = group;
+      const route = stepper.step(state, event).route!;
+      tally[route.index] = (tally[route.index] ?? 0) + readers.length;
+      if (route.push === "now" || route.push === "coalesced") {
+        for (const { session } of readers) (toPush ??= []).push(session);
+      }
+      counters.delivered += length * readers.length;
+      actor.watchGroup(group);
+      return group.note(sendings, ++order, last);
+    });
+    for (const salvo of salvos) salvo(direct ? sendAll(volley) : writeAll(volley));
     if (alike !== undefined) unite(feed, alike);
     if (!listed) count(tally, volley);
     if (toPush !== undefined) { for (const sending of sendings) pushes.pushNow(toPush, sending); }
@@ -140,6 +144,8 @@ export function createFanOut(
   /** For a reader with less room than the volley takes, or one that has some of it from the log already. */
   function writeEach(reader: Reader, volley: Volley): void {
     const { session } = reader;
+    // The room that is kept for what groups bring is needed for this.
+    actor.separate(session);
     for (const sending of volley.sendings) {
       const { entry } = sending;
       const { offset } = entry.position;

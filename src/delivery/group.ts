@@ -81,19 +81,23 @@ export class Group<Reader extends Member<Reader>> {
   }
 
   /**
-   * Notes what all of them are sent, then has it sent.
+   * Notes what all of them are sent. From here on it is theirs, whoever leaves before it has left.
    * @param last the offset of the last entry; 0: no log has them
+   * @returns to be called once: has it sent to those who are here now
    */
-  each(
+  note(
     run: readonly Sending[],
     order: number,
     last: number,
-    send: (connections: readonly Connection[], readers: readonly Reader[]) => void,
-  ): void {
+  ): (send: (connections: readonly Connection[], readers: readonly Reader[]) => void) => void {
     this.#last = this.#last.next = { run, order, next: undefined };
     if (last !== 0) this.sent = last;
+    const { readers } = this;
+    const connections = this.#connections;
     this.#inUse = true;
-    send(this.#connections, this.readers);
-    this.#inUse = false;
+    return (send) => {
+      send(connections, readers);
+      this.#inUse = false;
+    };
   }
 }

@@ -47,6 +47,9 @@ export class Unseen {
   /** When the client last confirmed something, or began to owe it. Whole monotonic milliseconds: whole numbers need no box. */
   #progressAt = 0;
 
+  /** What was sent up to here and is unseen still has been found late once. Monotonic milliseconds. */
+  lateUpTo = -1;
+
   get count(): number {
     this.#readOn();
     return this.#sent - this.#seen;
@@ -75,7 +78,6 @@ export class Unseen {
 
   /** What comes on this chain from here on is in the window too. */
   follow(follower: Follower): void {
-    this.#readOn();
     (this.#followers ??= []).push(follower);
   }
 
