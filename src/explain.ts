@@ -51,9 +51,11 @@ interface DevicePage {
 }
 
 interface MessagePage extends Account {
+  readonly key: string;
   readonly entry: AcceptedEntry;
-  readonly devices: Map<string, DevicePage>;
-  readonly counts: Map<Route, number>;
+  /** These two are made for the first who stands in them: a message to nobody who is known has neither. */
+  devices: Map<string, DevicePage> | undefined;
+  counts: Map<Route, number> | undefined;
 }
 
 /** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
@@ -63,10 +65,11 @@ export class ExplanationBook implements Journal {
   readonly #settle: (topic: Topic) => void;
   /** By topic and position. */
   readonly #pages = new Map<string, MessagePage>();
-  /** Their keys in the order of acceptance, from `#oldest` on: the oldest page is torn out first. */
-  #order: string[] = [];
+  /** The same in the order of acceptance, as a ring: once it is full, the oldest page is torn out for the next one. */
+  readonly #order: MessagePage[] = [];
   #oldest = 0;
-  readonly #keyOfId = new Map<string, string>();
+  /** The latest by message id. */
+  readonly #byId = new Map<string, MessagePage>();
 
   /** @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read */
   constructor(clock: Clock, emitter: Emitter, settle: (topic: Topic) => void) {
@@ -82,15 +85,16 @@ export class ExplanationBook implements Journal {
     // A copy: whoever reports may hold the message itself.
     const { id, topic, position, from, urgency, sentAt } = entry;
     const page: MessagePage = {
+      key,
       entry: { id, topic, position, from, urgency, sentAt },
-      devices: new Map(),
-      counts: new Map(),
+      devices: undefined,
+      counts: undefined,
       delivered: 0,
     };
+    if (this.#order.length < MESSAGES_KEPT) this.#order.push(page);
+    else this.#replaceOldest(page);
     this.#pages.set(key, page);
-    this.#order.push(key);
-    this.#keyOfId.set(id, key);
-    if (this.#pages.size > MESSAGES_KEPT) this.#tearOutOldest();
+    this.#byId.set(id, page);
     return page;
   }
 
@@ -125,18 +129,19 @@ export class ExplanationBook implements Journal {
 
   /** The latest message with this id that is still remembered. */
   find(id: string): Explanation | undefined {
-    const page = this.#pages.get(this.#keyOfId.get(id) ?? "");
+    const page = this.#byId.get(id);
     if (page === undefined) return undefined;
     this.#settle(page.entry.topic);
     const { entry } = page;
+    const devices = [...page.devices?.values() ?? []];
     const counts: Record<string, number> = {};
-    for (const [route, count] of page.counts) counts[route.rule] = count;
+    for (const [route, count] of page.counts ?? []) counts[route.rule] = count;
     return {
       ...name(entry),
       from: entry.from,
       sentAt: entry.sentAt,
-      verdict: page.devices.size === 0 && page.counts.size === 0 && !isPublic(entry.topic) ? "no-device" : "routed",
-      devices: [...page.devices.values()].map((device) => ({
+      verdict: devices.length === 0 && page.counts === undefined && !isPublic(entry.topic) ? "no-device" : "routed",
+      devices: devices.map((device) => ({
         ...device.who,
         state: device.state,
         rule: device.route?.rule,
@@ -149,18 +154,17 @@ export class ExplanationBook implements Journal {
   }
 
   #count(page: MessagePage, route: Route, devices: number): void {
-    page.counts.set(route, (page.counts.get(route) ?? 0) + devices);
+    const counts = page.counts ??= new Map();
+    counts.set(route, (counts.get(route) ?? 0) + devices);
   }
 
   /** A Map knows its oldest key too, but looks for it through all that were deleted before. */
-  #tearOutOldest(): void {
-    const key = this.#order[this.#oldest++]!;
-    const { id } = this.#pages.get(key)!.entry;
-    this.#pages.delete(key);
-    if (this.#keyOfId.get(id) === key) this.#keyOfId.delete(id);
-    if (this.#oldest < MESSAGES_KEPT) return;
-    this.#order = this.#order.slice(this.#oldest);
-    this.#oldest = 0;
+  #replaceOldest(page: MessagePage): void {
+    const torn = this.#order[this.#oldest]!;
+    this.#order[this.#oldest] = page;
+    this.#oldest = (this.#oldest + 1) % MESSAGES_KEPT;
+    this.#pages.delete(torn.key);
+    if (this.#byId.get(torn.entry.id) === torn) this.#byId.delete(torn.entry.id);
   }
 }
 
@@ -227,10 +231,11 @@ function name({ id, topic, position }: EntryName): EntryName {
 
 function devicePage(page: MessagePage, who: DeviceName): DevicePage | undefined {
   const key = `${who.userId}\n${who.device}`;
-  let device = page.devices.get(key);
-  if (device === undefined && page.devices.size < DEVICES_KEPT) {
+  const devices = page.devices ??= new Map();
+  let device = devices.get(key);
+  if (device === undefined && devices.size < DEVICES_KEPT) {
     device = { who: { userId: who.userId, device: who.device }, state: undefined, route: undefined, events: [] };
-    page.devices.set(key, device);
+    devices.set(key, device);
   }
   return device;
 }

@@ -38,7 +38,7 @@ export interface HousekeepingParts {
 const LEASE_MS = 8_000;
 const RENEW_MS = 2_000;
 /** How often a node that is not alone looks for what others left. */
-const LOOK_MS = 1_000;
+const LOOK_MS = 500;
 /** Users whom no device came for in this time are forgotten: 60 days beyond the longest that a message may live. */
 const FORGET_AFTER_MS = (DEFAULT_TTL_SECONDS + 60 * 24 * 3600) * 1_000;
 const EVICT_EVERY_MS = 3_600_000;

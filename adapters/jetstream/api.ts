@@ -1,13 +1,14 @@
+import type { Clock } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
-import type { PeykError } from "../../src/protocol/errors.ts";
-import { type Inbox, isUnheard } from "./inbox.ts";
-import { closedConnection, type JetStreamMessage, type Link, unavailable } from "./link.ts";
+import { closed, closedConnection, unavailable } from "../nats/errors.ts";
+import { Link } from "../nats/link.ts";
+import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
+import { Gate } from "./gate.ts";
+import { Inbox, type Take } from "./inbox.ts";
+import { Patience } from "./patience.ts";
 
-/** How long a server has for one answer. */
-const ANSWER_MS = 2_000;
-/** The waits between tries. */
-const RETRY_MS = 50;
-const MAX_RETRY_MS = 1_000;
+/** How long something is tried again, unless somebody says otherwise. */
+export const PATIENCE_MS = 10_000;
 /** Questions under way at a time: a server drops those that its queue has no room for. */
 const AT_ONCE = 256;
 
@@ -31,43 +32,55 @@ export const apiCode = {
   storeFailed: 10077,
 } as const;
 
+/** What is said when the storage of an account, of a stream or of the servers is used up. */
+export const noRoom: ReadonlySet<number> = new Set([10002, apiCode.noResources, 10028, 10047]);
+
 /** An answer in JSON: what was asked for, or why not. */
 export type Answer<Good> = { error: ApiError } | ({ error?: undefined } & Good);
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-export function parse(message: JetStreamMessage): unknown {
-  return JSON.parse(decoder.decode(message.data));
+/** @returns undefined: nothing that can be read */
+export function parse({ data }: JetStreamMessage): unknown {
+  if (data.length === 0) return undefined;
+  try {
+    return JSON.parse(decoder.decode(data));
+  } catch {
+    return undefined;
+  }
 }
 
-/** Asks JetStream's API. Everything asked may be asked again. */
+/** JetStream's API, and the one way to it that all parts of a storage share. */
 export class Api {
-  readonly link: Link;
+  readonly link: Link<JetStreamConnection>;
   readonly inbox: Inbox;
-  readonly #clock: StorageContext["clock"];
-  readonly #queue: (() => void)[] = [];
-  #running = 0;
+  readonly #clock: Clock;
+  readonly #room = new Gate(AT_ONCE);
+  readonly #ending = new AbortController();
+  readonly #closing = this.#ending.signal;
 
-  constructor(link: Link, inbox: Inbox, clock: StorageContext["clock"]) {
-    this.link = link;
-    this.inbox = inbox;
+  /** @throws {PeykError} `unavailable` when the connection is closed */
+  constructor(connection: JetStreamConnection, { clock, logger, random }: Pick<StorageContext, "clock" | "logger" | "random">) {
+    if (connection.isClosed()) throw closedConnection();
     this.#clock = clock;
+    this.link = new Link(connection, logger);
+    this.inbox = new Inbox(this.link, clock, random.id());
+  }
+
+  get isClosed(): boolean {
+    return this.#closing.aborted;
   }
 
   /**
-   * Asks until there is an answer: again while nobody answers, or no leader is there.
+   * Asks until there is an answer: again while nobody answers, or no leader is there. So it must be what may be asked again.
    *
    * @param ms how long to go on asking
    * @param hopeless looked at after each try; true: no other is made
-   * @throws {PeykError} `unavailable`
+   * @throws {PeykError} `unavailable`, `closed`
    */
-  async ask<Good>(verb: string, body: unknown, ms: number, hopeless?: () => boolean): Promise<Answer<Good>> {
-    return await this.#persist(ms, hopeless, () =>
-      this.#question(verb, body, (message) => {
-        const answer = parse(message) as Answer<Good>;
-        return isPassing(answer.error) ? undefined : { done: answer };
-      }));
+  ask<Good>(verb: string, body: unknown, ms?: number, hopeless?: () => boolean): Promise<Answer<Good>> {
+    return this.#persist(verb, body, () => answerOf<Good>, ms, hopeless);
   }
 
   /**
@@ -75,100 +88,65 @@ export class Api {
    *
    * @param take looks at each; true: it was the last one
    */
-  async gather<Item>(
+  gather<Item>(
     verb: string,
     body: unknown,
     ms: number,
     take: (message: JetStreamMessage, items: Item[]) => boolean,
   ): Promise<Item[]> {
-    return await this.#persist(ms, undefined, () => {
+    const begin = (): Take<Item[]> => {
       const items: Item[] = [];
-      return this.#question(verb, body, (message) => take(message, items) ? { done: items } : "more");
-    });
+      return (message) => take(message, items) ? items : "more";
+    };
+    return this.#persist(verb, body, begin, ms);
+  }
+
+  /** For what is tried again by other means. */
+  patience(ms: number = PATIENCE_MS): Patience {
+    return new Patience(this.#clock, this.#closing, ms);
+  }
+
+  /** Refuses what is asked from now on. Ends when what is under way was answered, or is late. The connection stays open. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await this.inbox.close();
+    this.link.leave();
   }
 
   async #persist<Result>(
-    ms: number,
-    hopeless: (() => boolean) | undefined,
-    once: () => Promise<{ done: Result } | undefined>,
-  ): Promise<Result> {
-    const end = this.#clock.elapsed() + ms;
-    if (this.#running >= AT_ONCE) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    else this.#running++;
-    try {
-      for (let wait = RETRY_MS;; wait = Math.min(MAX_RETRY_MS, wait * 2)) {
-        const result = await once();
-        if (result !== undefined) return result.done;
-        if (this.#closed !== undefined) throw this.#closed;
-        if (this.link.hasEnded) throw closedConnection();
-        if (this.#clock.elapsed() + wait > end || hopeless?.()) throw unavailable("NATS does not answer");
-        await this.#pause(wait);
-      }
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#running--;
-      else next();
-    }
-  }
-
-  /** @returns undefined when it is to be asked again */
-  #question<Result>(
     verb: string,
     body: unknown,
-    take: (message: JetStreamMessage) => { done: Result } | "more" | undefined,
-  ): Promise<{ done: Result } | undefined> {
-    return new Promise((resolve) => {
-      const end = (result: { done: Result } | undefined): void => {
-        this.inbox.forget(reply);
-        this.#clock.clearTimeout(timer);
-        this.#waiting.delete(stop);
-        resolve(result);
-      };
-      const stop = (): void => end(undefined);
-      const reply = this.inbox.open((message) => {
-        const taken = isUnheard(message) ? undefined : take(message);
-        if (taken === "more") heardAt = this.#clock.elapsed();
-        else end(taken);
-      });
-      const check = (): void => {
-        const left = heardAt + ANSWER_MS - this.#clock.elapsed();
-        if (left <= 0) stop();
-        else timer = this.#clock.setTimeout(check, left);
-      };
-      let heardAt = this.#clock.elapsed();
-      let timer = this.#clock.setTimeout(check, ANSWER_MS);
-      this.#waiting.add(stop);
-      if (!this.link.send(`$JS.API.${verb}`, encoder.encode(JSON.stringify(body)), { reply })) stop();
-    });
-  }
-
-  /** Everybody who waits for something, to be let go at the end. */
-  readonly #waiting = new Set<() => void>();
-  #closed: PeykError | undefined;
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        this.#clock.clearTimeout(timer);
-        this.#waiting.delete(end);
-        resolve();
-      };
-      const timer = this.#clock.setTimeout(end, ms);
-      this.#waiting.add(end);
-    });
-  }
-
-  /** Ends what waits, with that error. */
-  close(error: PeykError): void {
-    this.#closed = error;
-    for (const stop of [...this.#waiting]) stop();
+    begin: () => Take<Result>,
+    ms?: number,
+    hopeless?: () => boolean,
+  ): Promise<Result> {
+    const subject = `$JS.API.${verb}`;
+    const bytes = encoder.encode(JSON.stringify(body));
+    const patience = this.patience(ms);
+    const turn = this.#room.enter();
+    if (turn !== undefined) await turn;
+    try {
+      do {
+        const result = await this.inbox.ask(subject, bytes, begin());
+        if (result !== undefined) return result;
+        if (this.link.hasEnded) throw closedConnection();
+      } while (!hopeless?.() && await patience.again());
+      throw this.isClosed ? closed() : unavailable("NATS does not answer");
+    } finally {
+      this.#room.leave();
+    }
   }
 }
 
 /** What 503 is said of too, and does not pass. */
 const lasting: ReadonlySet<number> = new Set([apiCode.noResources, apiCode.notEnabled, apiCode.notEnabledForAccount]);
 
-/** Whether the next try may fare better. */
-function isPassing(error: ApiError | undefined): boolean {
-  return error !== undefined && error.code === 503 && !lasting.has(error.err_code);
+/** @returns undefined: the next try may fare better */
+function answerOf<Good>(message: JetStreamMessage): Answer<Good> | undefined {
+  const answer = parse(message) as Answer<Good & { cluster?: { raft_group?: string; leader?: string } }> | undefined;
+  if (answer === undefined) return undefined;
+  const { error } = answer;
+  if (error !== undefined) return error.code === 503 && !lasting.has(error.err_code) ? undefined : answer;
+  // While there is no leader anybody may answer.
+  return answer.cluster?.raft_group !== undefined && answer.cluster.leader === undefined ? undefined : answer;
 }

@@ -1,23 +1,23 @@
 /** Lets so many in at a time; the others wait in a row. */
 export class Gate {
-  readonly #width: number;
   readonly #waiting: (() => void)[] = [];
-  #inside = 0;
+  #room: number;
 
   constructor(width: number) {
-    this.#width = width;
+    this.#room = width;
   }
 
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#inside < this.#width) this.#inside++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await task();
-    } finally {
-      // Whoever is next takes the place over.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#inside--;
-      else next();
-    }
+  /** Whoever came in leaves again. @returns what to wait for; undefined: there is room */
+  enter(): Promise<void> | undefined {
+    if (this.#room === 0) return new Promise((resolve) => this.#waiting.push(resolve));
+    this.#room--;
+    return undefined;
+  }
+
+  leave(): void {
+    // Whoever is next takes the place over.
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#room++;
+    else next();
   }
 }

@@ -1,5 +1,5 @@
+import { unavailable } from "../nats/errors.ts";
 import { type Answer, type Api, apiCode } from "./api.ts";
-import { unavailable } from "./link.ts";
 import { unwrap } from "./log_format.ts";
 
 /** How long a question of a reader is asked, before it is told that NATS is away. */

@@ -1,11 +1,13 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Entry, History, HistoryPage } from "../../src/ports/transport.ts";
 import type { Topic } from "../../src/protocol/names.ts";
+import { closed, closedConnection, unavailable } from "../nats/errors.ts";
 import type { Api } from "./api.ts";
+import type { JetStreamMessage } from "./connection.ts";
 import { bytesOf, headOf, nextOf, READ_MS, type Told } from "./head.ts";
-import { closedConnection, type JetStreamMessage, unavailable } from "./link.ts";
-import { closed, type Logs } from "./logs.ts";
+import type { Logs } from "./logs.ts";
 import { unwrap } from "./log_format.ts";
+import { Replicas } from "./replicas.ts";
 
 /** Who else was told of entries. */
 export interface Hearsay {
@@ -25,21 +27,25 @@ interface Batch {
   readonly more: boolean;
 }
 
-/** Entries asked for at a time. */
-const MOST_AT_ONCE = 1_000;
-
-/** Reads logs: entries from whichever replica answers, the head from the leader. */
+/** Reads logs: pages from whichever replica answers, the head from the leader; and single entries too, which nothing is then to hold up. */
 export class LogHistory implements History {
   readonly #api: Api;
   readonly #clock: StorageContext["clock"];
   readonly #logs: Logs;
   readonly #hearsay: Hearsay;
+  readonly #replicas: Replicas;
 
   constructor(api: Api, clock: StorageContext["clock"], logs: Logs, hearsay: Hearsay) {
     this.#api = api;
     this.#clock = clock;
     this.#logs = logs;
     this.#hearsay = hearsay;
+    this.#replicas = new Replicas(api, clock);
+  }
+
+  /** Ends what is being read. */
+  close(): void {
+    this.#replicas.close(closed());
   }
 
   async read(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
@@ -60,7 +66,7 @@ export class LogHistory implements History {
     const { epoch } = tail;
     // What was told before the question: on a busy topic more is told while the answers are on their way.
     const told = [this.#logs.told(partition, subject), this.#hearsay.told(topic)];
-    const first = after < Number.MAX_SAFE_INTEGER ? this.#batch(stream, subject, after + 1, limit + 1) : NOTHING;
+    const first = after < Number.MAX_SAFE_INTEGER ? this.#first(stream, subject, after + 1, limit) : NOTHING;
     const [leaders, batch] = await Promise.all([headOf(this.#api, stream, subject), first]);
     const now = this.#clock.now();
     const entries: Entry[] = [];
@@ -83,10 +89,13 @@ export class LogHistory implements History {
     }
     // That replica may lag behind what the leader, and by it this node, knows of.
     while (!more && through < leaders.offset) {
-      const message = await nextOf(this.#api, stream, subject, through + 1);
-      const content = message && unwrap(bytesOf(message));
-      if (content === undefined) break;
-      take({ offset: message!.seq, ...content });
+      // Whoever wants one entry does not read on: to step over what expired behind it is not worth a question.
+      if (limit === 1 && entries.length === 1) more = true;
+      else {
+        const next = await this.#fromLeader(stream, subject, through + 1);
+        if (next === undefined) break;
+        take(next);
+      }
     }
     if (epoch !== tail.epoch) return undefined;
     let head = Math.max(leaders.offset, last);
@@ -99,26 +108,23 @@ export class LogHistory implements History {
     return { entries, through, expired, head: { epoch, offset: head }, floor: 0 };
   }
 
-  async #batch(stream: string, subject: string, seq: number, most: number): Promise<Batch> {
-    const batch = Math.min(most, MOST_AT_ONCE);
-    let more = false;
-    const stored = await this.#api.gather<Stored>(
-      `DIRECT.GET.${stream}`,
-      { batch, seq, next_by_subj: subject },
-      READ_MS,
-      (message, items) => {
-        const code = message.headers?.code ?? 0;
-        // 204 ends a batch and says how many more there are, 404 stands for an empty one (ADR-31).
-        if (code !== 0) {
-          more = code === 204 && Number(message.headers!.get("Nats-Num-Pending")) > 0;
-          return true;
-        }
-        const item = storedOf(message);
-        if (item !== undefined) items.push(item);
-        return false;
-      },
+  /** As many as are wanted, and one more where that costs nothing: to know whether there are more. */
+  #first(stream: string, subject: string, seq: number, limit: number): Promise<Batch> {
+    if (limit > 1) return this.#batch(stream, subject, seq, limit + 1);
+    return this.#fromLeader(stream, subject, seq).then((stored) =>
+      stored === undefined ? NOTHING : { stored: [stored], more: false }
     );
-    return { stored, more };
+  }
+
+  async #fromLeader(stream: string, subject: string, seq: number): Promise<Stored | undefined> {
+    const message = await nextOf(this.#api, stream, subject, seq);
+    const content = message && unwrap(bytesOf(message));
+    return content && { offset: message!.seq, ...content };
+  }
+
+  async #batch(stream: string, subject: string, seq: number, most: number): Promise<Batch> {
+    const { messages, more } = await this.#replicas.read(stream, subject, seq, most);
+    return { stored: messages.map(storedOf).filter((stored) => stored !== undefined), more };
   }
 }
 

@@ -5,13 +5,14 @@
  */
 import type { OpenStorage, Retention, Storage, StorageContext } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
-import type { JetStreamConnection } from "./link.ts";
-import { openLogs } from "./open_logs.ts";
-import { openState } from "./state.ts";
+import { Api } from "./api.ts";
+import type { JetStreamConnection } from "./connection.ts";
+import { type OpenLogs, openLogs } from "./open_logs.ts";
+import { openState, type State } from "./state.ts";
 import type { LogOptions } from "./streams.ts";
 
 export type { NatsLike, NatsMessage, NatsStatus, NatsStatuses, NatsSubscription } from "../nats/connection.ts";
-export type { JetStreamConnection, JetStreamMessage } from "./link.ts";
+export type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
 
 /** How a storage on JetStream is made. */
 export interface JetStreamOptions {
@@ -65,38 +66,35 @@ const NAME = /^[A-Za-z0-9_-]{1,32}$/;
  */
 export function jetstream(options: JetStreamOptions): Storage {
   const { connection } = options;
-  const logs = checked(options);
+  const checked = check(options);
   return {
     async open(context: StorageContext): Promise<OpenStorage> {
-      const { transport, history, work, peers, close } = await openLogs(connection, logs, context);
+      const { name, replicas, partitions } = checked;
+      const api = new Api(connection, context);
+      let logs: OpenLogs | undefined;
+      let state: State | undefined;
+      async function close(): Promise<void> {
+        // Work that is under way still reads users.
+        await logs?.close();
+        state?.close();
+        await api.close();
+      }
       try {
-        const state = await openState({ connection, name: logs.name, replicas: logs.replicas, context });
-        context.logger.info(durabilityOf(logs), {
-          server: connection.info?.version,
-          name: logs.name,
-          partitions: logs.partitions,
-        });
-        return {
-          transport,
-          history,
-          work,
-          users: state.users,
-          outbox: state.outbox,
-          peers,
-          async close() {
-            await close();
-            await state.close();
-          },
-        };
+        logs = await openLogs(api, checked, context);
+        state = await openState({ api, name, replicas, context });
       } catch (error) {
         await close();
         throw error;
       }
+      context.logger.info(durabilityOf(checked), { server: connection.info?.version, name, partitions });
+      const { transport, history, work, peers } = logs;
+      const { users, outbox } = state;
+      return { transport, history, work, users, outbox, peers, close };
     },
   };
 }
 
-function checked(
+function check(
   { connection, name = "peyk", replicas = 1, partitions = 1, maxBytes = -1, retention = {} }: JetStreamOptions,
 ): LogOptions {
   const { idempotencyMs = IDEMPOTENCY_MS } = retention;

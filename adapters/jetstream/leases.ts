@@ -1,5 +1,8 @@
 import type { Clock } from "../../src/ports/clock.ts";
-import { digest, type Draft, fromBytes, PATIENCE_MS, type StateStream, toBytes, tries, unavailable } from "./state_stream.ts";
+import { PATIENCE_MS } from "./api.ts";
+import { digest, type Draft, fromBytes, toBytes } from "./state_format.ts";
+import type { StateStream } from "./state_stream.ts";
+import { unanswered } from "./state_writer.ts";
 
 const NOTHING = new Uint8Array();
 
@@ -46,7 +49,8 @@ export class Leases {
     const steadySince = slept ? undefined : this.#steadySince;
     this.#steadySince = undefined;
     let cause: unknown;
-    for await (const _ of tries(Math.min(PATIENCE_MS, ms || PATIENCE_MS))) {
+    const patience = this.#stream.api.patience(Math.min(PATIENCE_MS, ms || PATIENCE_MS));
+    do {
       const outcome = await this.#stream.write([{ subject: this.#subject(node), bytes: toBytes({ node, ms }) }]);
       if (outcome.kind === "stored") {
         const now = this.#clock.elapsed();
@@ -57,8 +61,8 @@ export class Leases {
         return;
       }
       cause = outcome;
-    }
-    throw unavailable(cause);
+    } while (await patience.again());
+    throw unanswered(cause);
   }
 
   async live(): Promise<string[]> {

@@ -1,12 +1,11 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Appended, AppendOptions, Entry, TopicListener, TopicSubscription, Transport } from "../../src/ports/transport.ts";
-import { PeykError } from "../../src/protocol/errors.ts";
 import type { Topic } from "../../src/protocol/names.ts";
+import { closed, closedConnection } from "../nats/errors.ts";
 import { subjectOf } from "../nats/subjects.ts";
 import type { Api } from "./api.ts";
+import type { JetStreamMessage } from "./connection.ts";
 import { headOf, type Told } from "./head.ts";
-import type { JetStreamMessage } from "./link.ts";
-import { closedConnection } from "./link.ts";
 import { logSubject, partitionOf, unwrap } from "./log_format.ts";
 import type { Publisher } from "./publisher.ts";
 import type { LogStream } from "./streams.ts";
@@ -211,8 +210,4 @@ export class Logs implements Transport {
 
 function signalSubject(name: string, topic: Topic): string {
   return subjectOf(name, "sig", topic);
-}
-
-export function closed(): PeykError {
-  return new PeykError("closed", "the storage is closed", { hint: "Open the storage again." });
 }

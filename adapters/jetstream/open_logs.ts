@@ -1,9 +1,7 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
-import { Api } from "./api.ts";
+import type { Api } from "./api.ts";
 import { LogHistory } from "./history.ts";
-import { Inbox } from "./inbox.ts";
-import { closedConnection, type JetStreamConnection, Link } from "./link.ts";
-import { closed, Logs, Partition } from "./logs.ts";
+import { Logs, Partition } from "./logs.ts";
 import { NatsPeers } from "./peers.ts";
 import { Publisher } from "./publisher.ts";
 import { checkServer, type LogOptions, openLog } from "./streams.ts";
@@ -19,20 +17,11 @@ export interface OpenLogs {
 }
 
 /** @throws {PeykError} what `Storage.open` says */
-export async function openLogs(connection: JetStreamConnection, options: LogOptions, context: StorageContext): Promise<OpenLogs> {
-  if (connection.isClosed()) throw closedConnection();
-  const { clock, logger, random } = context;
-  const link = new Link(connection, logger);
-  const inbox = new Inbox(connection, random.id());
-  const api = new Api(link, inbox, clock);
-  const publisher = new Publisher(link, inbox, clock);
+export async function openLogs(api: Api, options: LogOptions, context: StorageContext): Promise<OpenLogs> {
+  const { clock, random } = context;
+  const publisher = new Publisher(api, clock);
   const partitions: Partition[] = [];
-  const end = async (): Promise<void> => {
-    await Promise.all(partitions.map(({ tail }) => tail.close()));
-    api.close(closed());
-    inbox.close();
-    link.leave();
-  };
+  const closeTails = (): Promise<unknown> => Promise.all(partitions.map(({ tail }) => tail.close()));
   try {
     await checkServer(api);
     for (let index = 0; index < options.partitions; index++) {
@@ -41,13 +30,13 @@ export async function openLogs(connection: JetStreamConnection, options: LogOpti
     await Promise.all(partitions.map(({ tail }) => tail.open()));
   } catch (error) {
     await publisher.close();
-    await end();
+    await closeTails();
     throw error;
   }
   const transport = new Logs(options.name, api, publisher, partitions);
   const work = new SweepWork(api, context, partitions);
   const history = new LogHistory(api, clock, transport, work);
-  const peers = new NatsPeers(options.name, link, inbox, context);
+  const peers = new NatsPeers(options.name, api.link, api.inbox, context);
   return {
     transport,
     history,
@@ -57,7 +46,8 @@ export async function openLogs(connection: JetStreamConnection, options: LogOpti
       transport.close();
       peers.close();
       await Promise.all([work.close(), publisher.close()]);
-      await end();
+      history.close();
+      await closeTails();
     },
   };
 }

@@ -2,7 +2,9 @@ import type { StorageContext } from "../../src/ports/storage.ts";
 import type { CancelMatch, NewOutboxRow, Outbox, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
 import type { OutboxIndex } from "./outbox_index.ts";
 import { asOf, endedPrefix, endedSubject, matches, openFilter, type OpenRow, openSubject, readOpenRow } from "./outbox_row.ts";
-import { type Draft, fromBytes, type StateStream, toBytes, tries, unavailable } from "./state_stream.ts";
+import { type Draft, fromBytes, toBytes } from "./state_format.ts";
+import type { StateStream } from "./state_stream.ts";
+import { unanswered } from "./state_writer.ts";
 
 /** How much longer than it is needed something stays at the server: clocks differ. */
 const MARGIN_SECONDS = 60;
@@ -155,7 +157,8 @@ export class JetStreamOutbox implements Outbox {
     let open = typeof which === "string" ? this.#index.find(which) ?? await this.#find(which) : which;
     let unsure: OutboxRow | undefined;
     let cause: unknown;
-    for await (const _ of tries()) {
+    const patience = this.#stream.api.patience();
+    do {
       let changed = open && change(this.#asOfNow(open.row), open.by);
       if (open !== undefined && changed === undefined) {
         // What this node knows may be old.
@@ -184,8 +187,8 @@ export class JetStreamOutbox implements Outbox {
         return unsure;
       }
       open = await this.#read(subject);
-    }
-    throw unavailable(cause);
+    } while (await patience.again());
+    throw unanswered(cause);
   }
 
   #drafts({ row, by, write, subject }: OpenRow, expected: number): Draft[] {

@@ -1,9 +1,13 @@
 import type { Clock, Timer } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
-import type { JetStreamMessage } from "./link.ts";
+import { unavailable } from "../nats/errors.ts";
+import { AckSubjects } from "./ack_subject.ts";
+import type { JetStreamMessage } from "./connection.ts";
 import type { OutboxIndex } from "./outbox_index.ts";
 import { readOpenRow } from "./outbox_row.ts";
-import { type StateConnection, type StateStream, toBytes, tries, unavailable } from "./state_stream.ts";
+import { toBytes } from "./state_format.ts";
+import type { StateStream } from "./state_stream.ts";
+import { unanswered } from "./state_writer.ts";
 
 /** How often the server says that it is there though nothing happens. */
 const HEARTBEAT_MS = 500;
@@ -20,7 +24,6 @@ const EMPTY = new Uint8Array();
  */
 export class OutboxFollower {
   readonly #stream: StateStream;
-  readonly #connection: StateConnection;
   readonly #index: OutboxIndex;
   readonly #clock: Clock;
   readonly #logger: StorageContext["logger"];
@@ -31,9 +34,8 @@ export class OutboxFollower {
   #timer: Timer | undefined;
   #closed = false;
 
-  constructor(stream: StateStream, connection: StateConnection, index: OutboxIndex, { clock, logger, random }: StorageContext) {
+  constructor(stream: StateStream, index: OutboxIndex, { clock, logger, random }: StorageContext) {
     this.#stream = stream;
-    this.#connection = connection;
     this.#index = index;
     this.#clock = clock;
     this.#logger = logger;
@@ -77,7 +79,9 @@ export class OutboxFollower {
     this.#end();
     const name = `outbox-${this.#id}-${++this.#life}`;
     const mark = `${this.#stream.prefix}.b.${name}`;
-    const deliver = `${this.#connection.options?.inboxPrefix ?? "_INBOX"}.${this.#id}.${this.#life}`;
+    const { link, inbox } = this.#stream.api;
+    const deliver = inbox.beside();
+    const acks = new AckSubjects(this.#stream.name, name);
     const marked = Promise.withResolvers<void>();
     const seen = new Set<string>();
     let delivered = 0;
@@ -86,13 +90,14 @@ export class OutboxFollower {
       if (message.subject === deliver) {
         // Heartbeats and flow control (ADR-15).
         const stalled = message.reply || message.headers?.get("Nats-Consumer-Stalled");
-        if (stalled) this.#connection.publish(stalled, EMPTY);
+        if (stalled) link.send(stalled, EMPTY);
         const last = message.headers?.get("Nats-Last-Consumer");
         if (message.headers?.code !== 100 || (last && Number(last) !== delivered)) this.#fail();
         return;
       }
-      const { seq, count } = readReply(message.reply ?? "");
-      if (count !== ++delivered) return this.#fail();
+      const delivery = acks.read(message.reply ?? "");
+      if (delivery?.consumerSequence !== ++delivered) return this.#fail();
+      const seq = delivery.streamSequence;
       if (message.subject === mark) {
         this.#index.retain(seen, seq);
         return marked.resolve();
@@ -102,7 +107,7 @@ export class OutboxFollower {
       if (open === undefined) this.#index.end(message.subject, seq, true);
       else this.#index.set(open);
     };
-    const subscription = this.#connection.subscribe(deliver, {
+    const subscription = link.connection.subscribe(deliver, {
       callback: (error, message) => {
         if (this.#consumer?.name !== name) return;
         if (error === null) take(message);
@@ -134,12 +139,13 @@ export class OutboxFollower {
 
   async #write(mark: string): Promise<void> {
     let cause: unknown;
-    for await (const _ of tries()) {
+    const patience = this.#stream.api.patience();
+    do {
       const outcome = await this.#stream.write([{ subject: mark, bytes: toBytes(0), ttl: MARK_SECONDS }]);
       if (outcome.kind === "stored") return;
       cause = outcome;
-    }
-    throw unavailable(cause);
+    } while (await patience.again());
+    throw unanswered(cause);
   }
 
   #end(): void {
@@ -157,11 +163,4 @@ async function within(marked: Promise<void>): Promise<void> {
     timer = setTimeout(() => reject(unavailable("the outbox was not delivered in time")), 30_000);
   });
   await Promise.race([marked, late]).finally(() => clearTimeout(timer));
-}
-
-/** `$JS.ACK.[domain.account.]stream.consumer.tries.sequence.count.time.pending` (ADR-15). */
-function readReply(reply: string): { seq: number; count: number } {
-  const tokens = reply.split(".");
-  const skipped = tokens.length > 9 ? 2 : 0;
-  return { seq: Number(tokens[5 + skipped]), count: Number(tokens[6 + skipped]) };
 }

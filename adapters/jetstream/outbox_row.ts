@@ -1,7 +1,8 @@
 import type { CancelMatch, OutboxRow } from "../../src/ports/outbox.ts";
 import { SENDING_MS } from "../../src/ports/outbox.ts";
 import { tokenOf } from "../nats/subjects.ts";
-import { digest, fromBytes, type StateStream, type Stored } from "./state_stream.ts";
+import { digest, fromBytes, type Stored } from "./state_format.ts";
+import type { StateStream } from "./state_stream.ts";
 
 /** A row that is pending or sending, as stored. */
 export interface OpenRow {

@@ -1,18 +1,20 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Peers } from "../../src/ports/peers.ts";
+import { closedConnection } from "../nats/errors.ts";
+import type { Link } from "../nats/link.ts";
 import { tokenOf } from "../nats/subjects.ts";
+import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
 import { type Inbox, isUnheard } from "./inbox.ts";
-import { closedConnection, type JetStreamMessage, type Link } from "./link.ts";
 
 /** Nodes talk over core NATS: nothing is kept, whoever is away misses it. */
 export class NatsPeers implements Peers {
   readonly #name: string;
-  readonly #link: Link;
+  readonly #link: Link<JetStreamConnection>;
   readonly #inbox: Inbox;
   readonly #context: StorageContext;
   readonly #ends = new Set<() => void>();
 
-  constructor(name: string, link: Link, inbox: Inbox, context: StorageContext) {
+  constructor(name: string, link: Link<JetStreamConnection>, inbox: Inbox, context: StorageContext) {
     this.#name = name;
     this.#link = link;
     this.#inbox = inbox;

@@ -3,9 +3,11 @@ import type { Clock, Timer } from "../../src/ports/clock.ts";
 import type { Appended, AppendOptions } from "../../src/ports/transport.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import type { Topic } from "../../src/protocol/names.ts";
-import { apiCode, type ApiError, parse } from "./api.ts";
-import { type Inbox, isUnheard } from "./inbox.ts";
-import { closedConnection, type JetStreamMessage, type Link, unavailable } from "./link.ts";
+import { closedConnection, unavailable } from "../nats/errors.ts";
+import type { Link } from "../nats/link.ts";
+import { type Api, apiCode, type ApiError, noRoom, parse } from "./api.ts";
+import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
+import type { Inbox } from "./inbox.ts";
 import { rawHeaders, serverTtl, wrap } from "./log_format.ts";
 
 /** Messages and bytes that are under way or wait. */
@@ -50,7 +52,7 @@ interface Ack {
  * stream knows: so trying again is always safe, and the only thing that is kept here are the publishes nobody answered yet.
  */
 export class Publisher {
-  readonly #link: Link;
+  readonly #link: Link<JetStreamConnection>;
   readonly #inbox: Inbox;
   readonly #clock: Clock;
   /** By reply subject, in the order in which they came. */
@@ -60,7 +62,7 @@ export class Publisher {
   #timer: Timer | undefined;
   #idle: (() => void) | undefined;
 
-  constructor(link: Link, inbox: Inbox, clock: Clock) {
+  constructor({ link, inbox }: Api, clock: Clock) {
     this.#link = link;
     this.#inbox = inbox;
     this.#clock = clock;
@@ -134,7 +136,7 @@ export class Publisher {
 
   #answered(reply: string, message: JetStreamMessage): void {
     const outgoing = this.#outgoing.get(reply)!;
-    const ack = isUnheard(message) ? undefined : parse(message) as Ack;
+    const ack = parse(message) as Ack | undefined;
     if (ack !== undefined && ack.error === undefined) {
       this.#forget(reply, outgoing);
       // After a second try nobody knows whether the first one is the earlier publish that the stream speaks of: mostly it is.
@@ -196,9 +198,6 @@ function refusal({ err_code, description }: ApiError): PeykError | undefined {
   }
   return undefined;
 }
-
-/** What an account or a server says when its storage is used up. */
-const noRoom: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
 
 function tooLarge(size: number, most: number): PeykError {
   return new PeykError("too-large", `an entry of ${size} bytes`, {

@@ -1,15 +1,16 @@
 import type { Timer } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Topic } from "../../src/protocol/names.ts";
-import { AckSubjects } from "./ack_subject.ts";
+import { unavailable } from "../nats/errors.ts";
+import { AckSubjects, type Delivery } from "./ack_subject.ts";
 import type { Api } from "./api.ts";
-import { type JetStreamConnection, type JetStreamMessage, unavailable } from "./link.ts";
+import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
 import { serverExpiry, topicOfSubject } from "./log_format.ts";
 
 /** The durable consumer of every log stream that all nodes share. */
 const CONSUMER = "sweep";
 /** How long the server waits for a word about an entry before it gives it to somebody else. */
-const ACK_WAIT_MS = 30_000;
+const ACK_WAIT_MS = 10_000;
 /** Entries that all nodes together have not answered for. */
 const MAX_ACK_PENDING = 10_000;
 /** Entries asked for at a time. */
@@ -40,6 +41,48 @@ export interface Pulled {
   stillBusy(): void;
   /** Somebody is to be given it again after so long. */
   giveBack(waitMs: number): void;
+}
+
+class PulledEntry implements Pulled {
+  readonly topic: Topic;
+  readonly #link: Api["link"];
+  readonly #message: JetStreamMessage;
+  readonly #delivery: Delivery;
+
+  constructor(link: Api["link"], topic: Topic, message: JetStreamMessage, delivery: Delivery) {
+    this.topic = topic;
+    this.#link = link;
+    this.#message = message;
+    this.#delivery = delivery;
+  }
+
+  get offset(): number {
+    return this.#delivery.streamSequence;
+  }
+
+  get deliveries(): number {
+    return this.#delivery.deliveries;
+  }
+
+  expiresAt(): number {
+    return serverExpiry(this.#delivery.storedAt, Number(this.#message.headers?.get("Nats-TTL")));
+  }
+
+  done(): void {
+    this.#answer(DONE);
+  }
+
+  stillBusy(): void {
+    this.#answer(BUSY);
+  }
+
+  giveBack(waitMs: number): void {
+    this.#answer(encoder.encode(`-NAK {"delay": ${waitMs * NANOS}}`));
+  }
+
+  #answer(bytes: Uint8Array): void {
+    this.#link.send(this.#message.reply!, bytes);
+  }
 }
 
 /** Who takes what was pulled. */
@@ -129,15 +172,7 @@ export class Puller {
     const topic = topicOfSubject(message.subject);
     if (delivery === undefined || topic === undefined) link.send(reply, DONE);
     else {
-      this.#taker.take({
-        topic,
-        offset: delivery.streamSequence,
-        deliveries: delivery.deliveries,
-        expiresAt: () => serverExpiry(delivery.storedAt, Number(message.headers?.get("Nats-TTL"))),
-        done: () => link.send(reply, DONE),
-        stillBusy: () => link.send(reply, BUSY),
-        giveBack: (waitMs) => link.send(reply, encoder.encode(`-NAK {"delay": ${waitMs * NANOS}}`)),
-      });
+      this.#taker.take(new PulledEntry(link, topic, message, delivery));
     }
     if (this.#due === 0) this.pull();
   }

@@ -1,7 +1,7 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
-import { type Api, apiCode, type ApiError } from "./api.ts";
-import { unavailable } from "./link.ts";
+import { unavailable } from "../nats/errors.ts";
+import { type Api, apiCode, type ApiError, noRoom, PATIENCE_MS } from "./api.ts";
 import { logStream } from "./log_format.ts";
 
 /** What all streams of one storage are like. */
@@ -31,7 +31,6 @@ interface StreamInfo {
 
 /** How the entries in the logs are written. */
 const FORMAT = 1;
-const OPEN_MS = 10_000;
 const NANOS = 1_000_000;
 
 /**
@@ -49,7 +48,7 @@ export async function checkServer(api: Api): Promise<void> {
     });
   }
   // A server without JetStream may know one that has it.
-  const patience = jetstream === true ? OPEN_MS : OPEN_MS / 5;
+  const patience = jetstream === true ? PATIENCE_MS : PATIENCE_MS / 5;
   const { error } = await api.ask("INFO", {}, patience, () => link.complaint !== undefined).catch((cause) => {
     throw link.complaint === undefined ? silent(cause) : forbidden(link.complaint);
   });
@@ -68,11 +67,11 @@ export async function openLog(
 ): Promise<LogStream> {
   const name = logStream(options.name, partition);
   const wanted = configOf(options, partition, 1 + Math.floor(random.fraction() * 0x7fff_fffe));
-  let info = await findLog(api, name, OPEN_MS);
+  let info = await findLog(api, name);
   if (info === undefined) {
-    const made = await api.ask<StreamInfo>(`STREAM.CREATE.${name}`, wanted, OPEN_MS);
+    const made = await api.ask<StreamInfo>(`STREAM.CREATE.${name}`, wanted);
     if (made.error === undefined) info = made;
-    else if (made.error.err_code === apiCode.streamExists) info = await findLog(api, name, OPEN_MS);
+    else if (made.error.err_code === apiCode.streamExists) info = await findLog(api, name);
     else throw refused(name, made.error);
     if (info === undefined) throw unavailable(`the stream ${name} vanished while it was opened`);
   }
@@ -81,7 +80,7 @@ export async function openLog(
 }
 
 /** @returns undefined: there is no such stream */
-export async function findLog(api: Api, name: string, ms: number): Promise<StreamInfo | undefined> {
+export async function findLog(api: Api, name: string, ms?: number): Promise<StreamInfo | undefined> {
   const info = await api.ask<StreamInfo>(`STREAM.INFO.${name}`, {}, ms);
   if (info.error === undefined) return info;
   if (info.error.err_code === apiCode.streamNotFound) return undefined;
@@ -91,7 +90,7 @@ export async function findLog(api: Api, name: string, ms: number): Promise<Strea
 /** Says that positions from now on are in another life of the log. */
 export async function renameLife(api: Api, { config }: StreamInfo, epoch: number): Promise<number> {
   const metadata = { ...config.metadata, "peyk-epoch": `${epoch}` };
-  const answer = await api.ask<StreamInfo>(`STREAM.UPDATE.${config["name"]}`, { ...config, metadata }, OPEN_MS);
+  const answer = await api.ask<StreamInfo>(`STREAM.UPDATE.${config["name"]}`, { ...config, metadata });
   if (answer.error !== undefined) throw unavailable(`NATS does not change the stream: ${answer.error.description}`);
   return epoch;
 }
@@ -167,9 +166,6 @@ function check(name: string, { config }: StreamInfo, wanted: StreamInfo["config"
       "Open it with the options that it was made with, or change the stream first (`nats stream edit`). Nothing in it was changed.",
   });
 }
-
-/** Too little room, in the account or on the servers. */
-const noRoom: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
 
 function refused(name: string, { code, err_code, description }: ApiError): PeykError {
   const message = `NATS does not make the stream ${name}: ${description}`;

@@ -1,8 +1,10 @@
 import type { Timer } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
+import { unavailable } from "../nats/errors.ts";
 import { AckSubjects } from "./ack_subject.ts";
 import type { Api } from "./api.ts";
-import { type JetStreamConnection, type JetStreamMessage, unavailable } from "./link.ts";
+import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
+import { Replicas } from "./replicas.ts";
 import { epochOf, findLog, type LogStream, renameLife } from "./streams.ts";
 
 /** The server says this often that it is there, when there is nothing else to say. */
@@ -12,6 +14,11 @@ const SILENT_BEATS = 3;
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 1_000;
 const ASK_MS = 2_000;
+/** How often one is tried to be made when the node starts: whether it comes to be on a server that answers is chance. */
+const OPEN_TRIES = 3;
+/** How often replicas are looked at while there is no consumer, and how many entries are taken at a time. */
+const READ_MS = 200;
+const READ_MOST = 500;
 /** A replicated log that is shorter than it was for so long has lost its end. */
 const SHORT_MS = 5_000;
 const NANOS = 1_000_000;
@@ -35,12 +42,14 @@ export class Tail {
   readonly #context: StorageContext;
   readonly #stream: string;
   readonly #reader: TailReader;
+  readonly #replicas: Replicas;
   readonly #unlisten: () => void;
   #epoch: number;
   /** The last sequence that came. */
   #last: number;
   #consumer: Consumer | undefined;
   #timer: Timer | undefined;
+  #pause: Timer | undefined;
   /** Counts beginnings and ends: whoever waited finds out that it is no longer meant. */
   #attempt = 0;
   #failures = 0;
@@ -56,6 +65,7 @@ export class Tail {
     this.#epoch = stream.epoch;
     this.#last = stream.lastSequence;
     this.#reader = reader;
+    this.#replicas = new Replicas(api, context.clock);
     this.#unlisten = api.link.listen({ back: () => this.#restart("the connection was lost"), ended: () => this.#stop() });
   }
 
@@ -69,7 +79,13 @@ export class Tail {
 
   /** @throws {PeykError} `unavailable` when it can't begin now */
   async open(): Promise<void> {
-    await this.#begin();
+    for (let tries = 1;; tries++) {
+      try {
+        return await this.#begin();
+      } catch (error) {
+        if (tries === OPEN_TRIES || this.#api.link.hasEnded) throw error;
+      }
+    }
   }
 
   async close(): Promise<void> {
@@ -77,6 +93,7 @@ export class Tail {
     this.#unlisten();
     const consumer = this.#consumer;
     this.#stop();
+    this.#replicas.close(unavailable("the tail was closed"));
     if (consumer !== undefined && this.#api.link.isUp) await this.#remove(consumer.name).catch(() => {});
   }
 
@@ -84,6 +101,7 @@ export class Tail {
     this.#attempt++;
     if (this.#timer !== undefined) this.#context.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (this.#pause !== undefined) this.#context.clock.clearTimeout(this.#pause);
     this.#consumer?.subscription.unsubscribe();
     this.#consumer = undefined;
   }
@@ -105,7 +123,12 @@ export class Tail {
     try {
       await this.#compare();
       if (attempt !== this.#attempt) return;
-      await this.#begin();
+      const reading = { over: false };
+      this.#readOn(attempt, reading);
+      await this.#begin().finally(() => {
+        reading.over = true;
+        if (attempt === this.#attempt) clock.clearTimeout(this.#pause!);
+      });
       this.#failures = 0;
     } catch (error) {
       if (attempt !== this.#attempt) return;
@@ -184,15 +207,43 @@ export class Tail {
     if (this.#consumer === consumer) this.#watch();
   }
 
+  /**
+   * Passes entries on from whichever replica answers, until there is a consumer: to make one takes the leader of all JetStream, which
+   * may have to be elected first, and it may come to be on a server that does not answer.
+   */
+  #readOn(attempt: number, reading: { readonly over: boolean }): void {
+    const { clock, logger } = this.#context;
+    this.#pause = clock.setTimeout(() => {
+      this.#read(attempt).then(
+        () => {
+          if (!reading.over && attempt === this.#attempt) this.#readOn(attempt, reading);
+        },
+        (error) => logger.warn("a log can't be read at its replicas either", { stream: this.#stream, error }),
+      );
+    }, READ_MS);
+  }
+
+  async #read(attempt: number): Promise<void> {
+    const { messages } = await this.#replicas.read(this.#stream, ">", this.#last + 1, READ_MOST);
+    for (const message of messages) {
+      if (attempt !== this.#attempt) return;
+      this.#pass(message.headers!.get("Nats-Subject"), Number(message.headers!.get("Nats-Sequence")), message);
+    }
+  }
+
   #take(consumer: Consumer, message: JetStreamMessage): void {
     this.#silent = 0;
     const delivery = consumer.acks.read(message.reply ?? "");
     if (delivery === undefined) return;
     if (delivery.consumerSequence !== consumer.delivered + 1) return this.#restart("a message was missed");
     consumer.delivered++;
-    if (delivery.streamSequence <= this.#last) return;
-    this.#last = delivery.streamSequence;
-    this.#reader.entry(message.subject, delivery.streamSequence, message);
+    this.#pass(message.subject, delivery.streamSequence, message);
+  }
+
+  #pass(subject: string, sequence: number, message: JetStreamMessage): void {
+    if (sequence <= this.#last) return;
+    this.#last = sequence;
+    this.#reader.entry(subject, sequence, message);
   }
 
   /** Heartbeats and flow control (ADR-15): what the server says beside the entries. */

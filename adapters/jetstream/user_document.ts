@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import type { UserRecord } from "../../src/ports/users.ts";
 import { isPublic } from "../../src/protocol/names.ts";
 import { tokenOf } from "../nats/subjects.ts";
-import { digest, type Draft, fromBytes, type StateStream, type Stored, toBytes } from "./state_stream.ts";
+import { digest, type Draft, fromBytes, type Stored, toBytes } from "./state_format.ts";
+import type { StateStream } from "./state_stream.ts";
 
 /** Writes that a document remembers: more than others make while somebody finds out what became of one. */
 const REMEMBERED = 16;

@@ -5,7 +5,9 @@ import type { Topic } from "../../src/protocol/names.ts";
 import type { Leases } from "./leases.ts";
 import { LookUps } from "./look_up.ts";
 import type { JetStreamOutbox } from "./outbox.ts";
-import { type Draft, type StateStream, tries, unavailable } from "./state_stream.ts";
+import type { Draft } from "./state_format.ts";
+import type { StateStream } from "./state_stream.ts";
+import { unanswered } from "./state_writer.ts";
 import {
   awayPrefix,
   devicePrefix,
@@ -175,7 +177,8 @@ export class JetStreamUsers implements Users {
     let fresh = await this.#outbox.draft(rows, false);
     let unsure = false;
     let cause: unknown;
-    for await (const _ of tries()) {
+    const patience = this.#stream.api.patience();
+    do {
       const drafts: Draft[] = [
         ...draftLookUps(before.lookUps, after),
         ...await this.#leases.drafts(this.#newNodes(before, record)),
@@ -209,8 +212,8 @@ export class JetStreamUsers implements Users {
       // A removed user's last document has left, or stands there now.
       if (version === 0 && now.record === undefined) before = this.#versionOf(now);
       else return undefined;
-    }
-    throw unavailable(cause);
+    } while (await patience.again());
+    throw unanswered(cause);
   }
 
   /** Nodes that hold the user now, and did not before. */

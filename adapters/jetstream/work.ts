@@ -2,9 +2,10 @@ import type { Timer } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Work, WorkItem } from "../../src/ports/transport.ts";
 import type { Topic } from "../../src/protocol/names.ts";
+import { closed } from "../nats/errors.ts";
 import type { Api } from "./api.ts";
 import type { Told } from "./head.ts";
-import { closed, type Partition } from "./logs.ts";
+import type { Partition } from "./logs.ts";
 import { type Pulled, Puller } from "./puller.ts";
 
 /** Topics worked on at a time. */
@@ -15,7 +16,7 @@ const MOST_AT_HAND = 2_000;
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 30_000;
 /** How often the server hears that entries are still worked on: well within its patience. */
-const PROGRESS_MS = 10_000;
+const PROGRESS_MS = 3_000;
 
 type Handler = (item: WorkItem) => Promise<void>;
 
@@ -139,9 +140,9 @@ class Crew {
       for (const topic of this.#ready) {
         if (this.#runs.size >= CONCURRENCY || this.#closed) return;
         this.#ready.delete(topic);
-        const run = this.#run(topic, this.#tasks.get(topic)!).finally(() => {
+        const run: Promise<void> = this.#run(topic, this.#tasks.get(topic)!).then(() => {
           this.#runs.delete(run);
-          this.#pump();
+          if (this.#ready.size > 0) this.#pump();
           for (const puller of this.#pullers) puller.pull();
         });
         this.#runs.add(run);
@@ -151,7 +152,7 @@ class Crew {
 
   async #run(topic: Topic, task: Task): Promise<void> {
     // What was given back comes again, behind what is newer.
-    const running = task.waiting.sort((one, other) => one.offset - other.offset);
+    const running = task.waiting.length === 1 ? task.waiting : task.waiting.sort((one, other) => one.offset - other.offset);
     task.running = running;
     task.waiting = [];
     const { offset } = running.at(-1)!;

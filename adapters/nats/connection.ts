@@ -5,7 +5,7 @@
 export interface NatsLike {
   /** What the server said of itself; undefined while no server is connected. */
   readonly info?: { readonly version: string; readonly max_payload: number } | undefined;
-  publish(subject: string, payload?: Uint8Array): void;
+  publish(subject: string, payload?: Uint8Array, options?: { reply?: string; headers?: unknown }): void;
   subscribe(subject: string, options: { callback(error: Error | null, message: NatsMessage): void }): NatsSubscription;
   request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<NatsMessage>;
   /** Resolves when the server has taken everything that was sent before. */
@@ -37,39 +37,4 @@ export interface NatsStatus {
   readonly type: string;
   readonly error?: unknown;
   readonly data?: unknown;
-}
-
-/** Who wants to know what becomes of a connection. */
-export interface ConnectionWatcher {
-  /** The server is gone; the client looks for one. What is published now is lost. */
-  away(): void;
-  /** A server is there again, and has the subscriptions. */
-  back(): void;
-  /** The server complained: a permission, a limit. */
-  complaint(error: unknown): void;
-  /** The connection is closed for good. */
-  closed(reason: Error | undefined): void;
-}
-
-/**
- * Tells what becomes of a connection, in the same words whichever client it is from.
- * @returns what ends it
- */
-export function watchConnection(connection: NatsLike, watcher: ConnectionWatcher): () => void {
-  const statuses = connection.status();
-  let watching = true;
-  async function follow(): Promise<void> {
-    for await (const { type, error, data } of statuses) {
-      if (!watching) return;
-      if (type === "disconnect") watcher.away();
-      else if (type === "reconnect") watcher.back();
-      else if (type === "error") watcher.complaint(error ?? data);
-    }
-  }
-  follow().catch((error) => watching && watcher.complaint(error));
-  connection.closed().then((reason) => watching && watcher.closed(reason ?? undefined));
-  return () => {
-    watching = false;
-    statuses.stop?.();
-  };
 }

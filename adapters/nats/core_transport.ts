@@ -3,8 +3,10 @@ import type { Logger } from "../../src/ports/logger.ts";
 import type { Appended, TopicListener, TopicSubscription, Transport } from "../../src/ports/transport.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import type { Topic } from "../../src/protocol/names.ts";
-import { type ConnectionWatcher, type NatsLike, type NatsMessage, type NatsSubscription, watchConnection } from "./connection.ts";
-import { Outgoing, unavailable } from "./outgoing.ts";
+import type { NatsLike, NatsMessage, NatsSubscription } from "./connection.ts";
+import { closed, closedConnection, unavailable } from "./errors.ts";
+import { Link } from "./link.ts";
+import { Outgoing } from "./outgoing.ts";
 import { subjectOf } from "./subjects.ts";
 
 /** How long a server may take to answer. */
@@ -27,30 +29,32 @@ interface Subscriber {
 }
 
 /** Topics as subjects of core NATS: one subscription for each topic that somebody on this node reads, and no log. */
-export class CoreTransport implements Transport, ConnectionWatcher {
+export class CoreTransport implements Transport {
   readonly durable = false;
-  readonly #connection: NatsLike;
+  readonly #link: Link;
   readonly #prefix: string;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #unwatch: () => void;
   readonly #subscribers = new Set<Subscriber>();
   readonly #outgoing: Outgoing;
   /** Those who wait for an answer of the server that may never come. */
   readonly #unanswered = new Set<(error: PeykError) => void>();
   readonly #accepted = Promise.resolve(ACCEPTED);
   #confirming: Promise<void> | undefined;
-  #away = false;
   /** Why nothing can be done any more. */
   #ended: PeykError | undefined;
 
   constructor({ connection, prefix, clock, logger }: CoreParts) {
-    this.#connection = connection;
+    this.#link = new Link(connection, logger);
     this.#outgoing = new Outgoing(connection);
     this.#prefix = prefix;
     this.#clock = clock;
     this.#logger = logger;
-    this.#unwatch = watchConnection(connection, this);
+    this.#link.listen({
+      away: () => this.#away(),
+      back: () => this.#back(),
+      ended: (cause) => this.#end(closedConnection(cause)),
+    });
   }
 
   /**
@@ -77,7 +81,7 @@ export class CoreTransport implements Transport, ConnectionWatcher {
 
   publish(topic: Topic, bytes: Uint8Array): Promise<Appended> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    const most = this.#connection.info?.max_payload ?? Infinity;
+    const most = this.#link.connection.info?.max_payload ?? Infinity;
     if (bytes.length > most) {
       const hint = `The server takes messages of ${most} bytes: raise its max_payload.`;
       return Promise.reject(new PeykError("too-large", `a message of ${bytes.length} bytes`, { hint }));
@@ -104,7 +108,7 @@ export class CoreTransport implements Transport, ConnectionWatcher {
 
   async subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription> {
     if (this.#ended !== undefined) throw this.#ended;
-    if (this.#away) throw unavailable("the NATS server is away");
+    if (!this.#link.isUp) throw unavailable("the NATS server is away");
     let refusal: Error | undefined;
     const subscription = this.#listen(
       subjectOf(this.#prefix, "live", topic),
@@ -131,11 +135,11 @@ export class CoreTransport implements Transport, ConnectionWatcher {
 
   /** Ends everything and leaves the connection as it was. */
   async close(): Promise<void> {
-    if (this.#ended === undefined && !this.#away) await this.#answer().catch(() => {});
-    this.#unwatch();
+    if (this.#link.isUp) await this.#answer().catch(() => {});
+    this.#link.leave();
     for (const { subscription } of this.#subscribers) subscription.unsubscribe();
     this.#subscribers.clear();
-    this.#end(new PeykError("closed", "the storage is closed", { hint: "Open the storage again." }));
+    this.#end(closed());
   }
 
   #listen(subject: string, heard: (bytes: Uint8Array) => unknown, refused: (error: Error) => unknown): NatsSubscription {
@@ -144,7 +148,7 @@ export class CoreTransport implements Transport, ConnectionWatcher {
       else refused(error);
     };
     try {
-      return this.#connection.subscribe(subject, { callback });
+      return this.#link.connection.subscribe(subject, { callback });
     } catch (cause) {
       throw unavailable("the NATS connection takes nothing more", cause);
     }
@@ -152,29 +156,15 @@ export class CoreTransport implements Transport, ConnectionWatcher {
 
   // What becomes of the connection.
 
-  away(): void {
-    this.#away = true;
+  #away(): void {
     this.#outgoing.hold();
-    this.#logger.warn("the NATS server is away: publishes wait until it is back");
     this.#disappoint(unavailable("the NATS server is away"));
   }
 
-  back(): void {
-    this.#away = false;
-    this.#logger.info("the NATS server is back: what was published elsewhere in the meantime is lost", {
-      waited: this.#outgoing.waiting,
-    });
+  #back(): void {
+    this.#logger.info("what was published elsewhere while NATS was away is lost", { waited: this.#outgoing.waiting });
     this.#outgoing.release();
     for (const { listener } of this.#subscribers) this.#tell(() => listener.gap());
-  }
-
-  complaint(error: unknown): void {
-    this.#logger.error("NATS reports an error", { error });
-  }
-
-  closed(cause: Error | undefined): void {
-    this.#logger.error("the NATS connection is closed: nothing is delivered any more", { error: cause });
-    this.#end(closedConnection(cause));
   }
 
   #end(error: PeykError): void {
@@ -204,7 +194,10 @@ export class CoreTransport implements Transport, ConnectionWatcher {
       };
       const timer: Timer = this.#clock.setTimeout(() => settle(unavailable("the NATS server does not answer")), ANSWER_MS);
       this.#unanswered.add(settle);
-      this.#connection.flush().then(() => settle(), (cause: unknown) => settle(unavailable("the NATS server is away", cause)));
+      this.#link.connection.flush().then(
+        () => settle(),
+        (cause: unknown) => settle(unavailable("the NATS server is away", cause)),
+      );
     });
   }
 
@@ -220,12 +213,4 @@ export class CoreTransport implements Transport, ConnectionWatcher {
       this.#logger.error("a topic's listener threw", { error });
     }
   }
-}
-
-/** Says that a connection is closed for good. */
-export function closedConnection(cause?: Error): PeykError {
-  return new PeykError("unavailable", "the NATS connection is closed", {
-    hint: "Make one with maxReconnectAttempts: -1 (the client gives up after 10 by default), and a new engine with it.",
-    cause,
-  });
 }

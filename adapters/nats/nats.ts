@@ -6,7 +6,8 @@
 import type { OpenStorage, Storage, StorageContext } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import type { NatsLike } from "./connection.ts";
-import { closedConnection, CoreTransport } from "./core_transport.ts";
+import { CoreTransport } from "./core_transport.ts";
+import { closedConnection } from "./errors.ts";
 import { checkPrefix } from "./subjects.ts";
 
 export type { NatsLike, NatsMessage, NatsStatus, NatsStatuses, NatsSubscription } from "./connection.ts";

@@ -1,5 +1,6 @@
-import { PeykError } from "../../src/protocol/errors.ts";
+import type { PeykError } from "../../src/protocol/errors.ts";
 import type { NatsLike } from "./connection.ts";
+import { unavailable } from "./errors.ts";
 
 /** What may wait. */
 const MAX_MESSAGES = 10_000;
@@ -104,9 +105,4 @@ export class Outgoing {
     }
     this.#waiting.splice(0, count);
   }
-}
-
-/** Says that something may work when the server is back. */
-export function unavailable(what: string, cause?: unknown): PeykError {
-  return new PeykError("unavailable", what, { retryable: true, hint: "Try again when the NATS server is back.", cause });
 }

@@ -44,7 +44,7 @@ export async function measureDurable(plan: Plan, step: (what: string) => void): 
         for (const { scenario, publisher, window, samples } of round % 2 === 0 ? results : results.toReversed()) {
           step(`${scenario}, round ${round + 1}, ${publisher}`);
           const name = `bench-${PUBLISHERS.indexOf(publisher)}-${window}-${round}`;
-          samples.push(await publish(broker, { publisher, replicas, window, name }, plan.durableMs));
+          samples.push(await publish(broker, { publisher, replicas, window, name }, plan));
         }
       }
     } finally {
@@ -55,12 +55,18 @@ export async function measureDurable(plan: Plan, step: (what: string) => void): 
   return all;
 }
 
-async function publish(broker: Broker, options: PublishingOptions, ms: number): Promise<DurableResults["samples"][number]> {
+async function publish(
+  broker: Broker,
+  options: PublishingOptions,
+  { warmUpMs, durableMs }: Plan,
+): Promise<DurableResults["samples"][number]> {
   const child = startProcess(options.publisher, "publisher_process.ts", broker.url);
   try {
     await child.ask("begin", options);
+    // Not counted: the just-in-time compilers settle, for everybody alike.
+    await child.ask<Published>("measure", { ms: warmUpMs });
     const before = broker.cpuMicros();
-    const published = await child.ask<Published>("measure", { ms });
+    const published = await child.ask<Published>("measure", { ms: durableMs });
     return { ...published, brokerMicrosPerPublish: (broker.cpuMicros() - before) / published.count };
   } catch (error) {
     throw new Error([String(error), child.complaint].join("\n"), { cause: error });

@@ -40,8 +40,8 @@ export const QUICK: Plan = {
   pacedMs: 250,
   freeMs: 100,
   burstsAtLeast: 4,
-  durableRounds: 1,
-  durableMs: 300,
+  durableRounds: 3,
+  durableMs: 500,
   windows: [64],
   tailed: 5_000,
 };

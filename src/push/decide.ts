@@ -82,24 +82,26 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
 
   async decideHeld(userId: string, deviceId: string): Promise<void> {
     const record = await this.#parts.records.store.get(userId);
+    const session = record && sessionOf(record, deviceId);
     for (const topic of Object.keys(record?.subscriptions ?? {})) {
+      if (session === undefined || !needsDecision(session, topic)) continue;
       // Up to the head that the log has now, not the one this node was told of: who swept what came since saw nobody away.
-      await this.decideTopicHeld(userId, topic, Number.MAX_SAFE_INTEGER, this.read, deviceId);
+      await this.#decideDeviceHeld(userId, deviceId, topic, Number.MAX_SAFE_INTEGER, this.read);
     }
   }
 
   /**
-   * Decides about the entries of one topic up to `head` for the away devices of a user (or for one of them).
-   * Called inside the user's exclusive section. May repeat: rows are unique, and what was decided is stored with them.
+   * Decides about the entries of one topic up to `head` for the away devices of a user. May repeat: rows are unique, and what was
+   * decided is stored with them.
    */
-  async decideTopicHeld(userId: string, topic: Topic, head: number, read: ReadPage, only?: string): Promise<void> {
-    const record = await this.#parts.records.store.get(userId);
+  async decideTopic(userId: string, topic: Topic, head: number, read: ReadPage): Promise<void> {
+    const { records } = this.#parts;
+    // Whoever goes away after this look reads the head after that, and decides for itself.
+    const record = await records.store.get(userId);
     if (record?.subscriptions[topic] === undefined) return;
-    for (const { deviceId, node, targets } of record.sessions) {
-      if (node !== null || (only !== undefined && deviceId !== only)) continue;
-      // Of a public topic nothing is written for whoever can't be pushed to anyway.
-      if (isPublic(topic) && !targets.some(isEnabled)) continue;
-      while (await this.#decidePageHeld(userId, deviceId, topic, head, read));
+    for (const session of record.sessions) {
+      if (!needsDecision(session, topic)) continue;
+      await records.exclusively(userId, () => this.#decideDeviceHeld(userId, session.deviceId, topic, head, read));
     }
   }
 
@@ -108,6 +110,10 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     if (history !== undefined) return await history.read(topic, after, PAGE);
     return { entries: [], through: 0, expired: 0, head: { epoch: 0, offset: 0 }, floor: 0 };
   };
+
+  async #decideDeviceHeld(userId: string, deviceId: string, topic: Topic, head: number, read: ReadPage): Promise<void> {
+    while (await this.#decidePageHeld(userId, deviceId, topic, head, read));
+  }
 
   /** @returns whether more is to be decided */
   async #decidePageHeld(userId: string, deviceId: string, topic: Topic, head: number, read: ReadPage): Promise<boolean> {
@@ -284,6 +290,12 @@ interface Decision {
   readonly route: Route;
   /** As it stands in the session's window, when it was sent already. */
   readonly sending?: Sending;
+}
+
+/** Whether entries of a topic are to be decided about for this session. */
+function needsDecision({ node, targets }: SessionRecord, topic: Topic): boolean {
+  // Of a public topic nothing is written for whoever can't be pushed to anyway.
+  return node === null && (!isPublic(topic) || targets.some(isEnabled));
 }
 
 function isEnabled(target: { disabled?: unknown }): boolean {

@@ -1,5 +1,5 @@
 import type { Logger } from "../ports/logger.ts";
-import { isPublic, ownerOf, type Topic } from "../protocol/names.ts";
+import { isPublic, ownerOf } from "../protocol/names.ts";
 import type { HistoryPage, WorkItem } from "../ports/transport.ts";
 import type { UserRecords } from "../delivery/records.ts";
 import type { PushDecisions, ReadPage } from "./decide.ts";
@@ -19,13 +19,9 @@ const PAGE = 200;
  * either stands in the store as away by now, or reads the head after writing that: nobody falls between.
  */
 export function createSweep({ records, decisions, logger }: SweepParts): (item: WorkItem) => Promise<void> {
-  async function sweepUser(userId: string, topic: Topic, head: number, read: ReadPage): Promise<void> {
-    await records.exclusively(userId, () => decisions.decideTopicHeld(userId, topic, head, read));
-  }
-
   return async ({ topic, head }) => {
     try {
-      if (!isPublic(topic)) return await sweepUser(ownerOf(topic), topic, head.offset, decisions.read);
+      if (!isPublic(topic)) return await decisions.decideTopic(ownerOf(topic), topic, head.offset, decisions.read);
       const pages = new Map<number, Promise<HistoryPage>>();
       const read: ReadPage = (topic, after) => {
         let page = pages.get(after);
@@ -35,7 +31,7 @@ export function createSweep({ records, decisions, logger }: SweepParts): (item: 
       let after: string | undefined;
       do {
         const { names, next } = await records.store.awayMembers(topic, { after, limit: PAGE });
-        await Promise.all(names.map((userId) => sweepUser(userId, topic, head.offset, read)));
+        await Promise.all(names.map((userId) => decisions.decideTopic(userId, topic, head.offset, read)));
         after = next;
       } while (after !== undefined);
     } catch (error) {

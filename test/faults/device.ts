@@ -34,12 +34,15 @@ export class Device {
   /** When it had left in order; the last one may have no end yet. */
   readonly absences: { readonly from: number; to: number }[] = [];
   connected = false;
+  /** Messages on a socket that it gave up, of which its node does not know, while it is connected through another one. */
+  strays = 0;
   readonly #nodes: readonly EngineNode[];
   readonly #entries: Map<string, string>;
   readonly #kept = new Map<string, string>();
   readonly #last = new Map<string, number>();
   #tries = 0;
   #socket: WebSocket | undefined;
+  #numb: WebSocket | undefined;
   #client: PeykClient | undefined;
 
   /** @param entries which message stands at which position: the same for all devices */
@@ -73,9 +76,19 @@ export class Device {
     this.#tries = home;
     // Its own idea of a load balancer: on each try the next node.
     class RoutedSocket extends WebSocket {
+      #givenUp = false;
+
       constructor(_url: string, protocols: string[]) {
         super(nodes[device.#tries++ % nodes.length]!.url, protocols);
         device.#socket = this;
+        this.on("message", () => {
+          if (this.#givenUp && device.connected) device.strays++;
+        });
+      }
+
+      override close(code?: number): void {
+        if (device.#numb === this) this.#givenUp = true;
+        else super.close(code);
       }
     }
     const storage: ClientStorage = { get: (key) => this.#kept.get(key), set: (key, value) => void this.#kept.set(key, value) };
@@ -101,10 +114,22 @@ export class Device {
     await this.#client?.close();
   }
 
-  /** Its socket breaks, and it does not come back. */
-  vanish(): void {
-    this.#socket?.terminate();
+  /**
+   * Its socket breaks, and it does not come back.
+   *
+   * @param silently its node does not hear of that either
+   */
+  vanish(silently: boolean): void {
+    if (silently) {
+      this.benumb();
+      this.stopReading();
+    } else this.#socket?.terminate();
     void this.#client?.close();
+  }
+
+  /** Should it give up the socket that it has now, its node does not hear of it: as when a network forgets a connection. */
+  benumb(): void {
+    this.#numb = this.#socket;
   }
 
   /** Stops reading from its socket: what is sent to it stays on the way. */

@@ -13,11 +13,15 @@ import { type PushReceiver, startPushReceiver } from "./push_receiver.ts";
 const byHand = process.env["PEYK_FAULT_MESSAGES"];
 export const MESSAGES = Number(byHand ?? 50_000);
 export const SESSIONS = Number(process.env["PEYK_FAULT_SESSIONS"] ?? 36);
-const SCENARIOS = 6;
+const SCENARIOS = 7;
 
 /** The shortest that shows it: longer than a lease lives (8 s). By hand as long as the rule says. */
 export const PAUSE_MS = byHand === undefined ? 12_000 : 30_000;
 export const POLICY = { graceMs: 2_000, ackTimeoutMs: 3_000, activeElsewhereMs: 5_000 } as const;
+/** Within so long after its last lease a dead node's sessions are to be decided for. */
+export const DECIDED_MS = POLICY.graceMs + POLICY.activeElsewhereMs + 5_000;
+/** Nobody decides any more. */
+const UNDECIDED_MS = 120_000;
 const SPREAD_SECONDS = byHand === undefined ? 8 : 40;
 const LOG = "peyk_LOG_0";
 const STATE = "peyk_STATE";
@@ -36,8 +40,11 @@ export interface Stage {
   /** Resolves when all servers run, and every copy of every stream is up to date. */
   healed(): Promise<void>;
   recordsOf(userIds: string[]): Promise<(UserRecord | undefined)[]>;
-  /** The devices that vanish do. */
-  vanish(): void;
+  /**
+   * The devices that vanish do. Resolves when the storage says that all of them are away and decided for, for what came since too;
+   * to the time of it, milliseconds since 1970; Infinity: nobody decided.
+   */
+  vanish(): Promise<number>;
 }
 
 /** What a scenario changes of it. */
@@ -96,8 +103,25 @@ export async function createStage(
     },
     healed: () => until(() => inStep(streams, cluster)),
     recordsOf: (userIds) => ask<(UserRecord | undefined)[]>({ type: "records", userIds }),
-    vanish() {
-      for (const device of devices) if (device.role === "vanishes") device.vanish();
+    async vanish() {
+      const since = Date.now();
+      const vanished = devices.filter(({ role }) => role === "vanishes");
+      vanished.forEach((device, index) => device.vanish(index % 2 === 1));
+      const userIds = vanished.map(({ userId }) => userId);
+      for (; Date.now() - since < UNDECIDED_MS; await pass(50)) {
+        const news = stage.load.published.find(({ to, at, state }) => to === "*" && at >= since && state === "accepted");
+        if (news === undefined) continue;
+        const { epoch, offset } = news.position!;
+        // The first node may be the one that is in trouble.
+        const records = await nodes[1]!.ask<(UserRecord | undefined)[]>({ type: "records", userIds }).catch(() => []);
+        const all = vanished.every(({ deviceId }, index) => {
+          const session = records[index]?.sessions.find((session) => session.deviceId === deviceId);
+          const progress = session?.progress[`*/${NEWS}`];
+          return session?.node === null && progress?.epoch === epoch && progress.decided >= offset;
+        });
+        if (all) return Date.now();
+      }
+      return Infinity;
     },
   };
   return stage;

@@ -26,6 +26,8 @@ export interface Tally {
   late: number;
   /** Two pushes for one message and target that do not look like one. */
   strangers: number;
+  /** Messages that a node wrote to devices which it had lost to another one. */
+  strays: number;
   duplicates: number;
   lost: number;
   missing: string[];
@@ -33,15 +35,24 @@ export interface Tally {
   complaints: string[];
   /** The longest times without a message at a device that stayed, by the node it was on. */
   gaps: number[];
-  /** From the first node's last lease to the first push of the last of the devices that vanished from it. */
+  /** From the first node's last lease until all of the devices that vanished from it were decided for, and had their first push. */
   decidedMs: number | undefined;
+  pushedMs: number | undefined;
 }
 
 /** A state that does not change for so long is the last one. */
 const PATIENCE_MS = 20_000;
 
+/** A node that died, or seemed to. */
+export interface Death {
+  /** When its lease was last renewed, milliseconds since 1970. */
+  leasedAt: number;
+  /** When all of the devices that vanished from it were decided for. */
+  decidedAt: Promise<number>;
+}
+
 /** Waits until everything has come where it belongs, or nothing moves any more, and counts. */
-export async function settle(stage: Stage, leasedAt?: number): Promise<Tally> {
+export async function settle(stage: Stage, death?: Death): Promise<Tally> {
   const { devices, load, receiver } = stage;
   const { accepted } = load;
   const loadedFrom = load.published[0]!.at;
@@ -82,9 +93,9 @@ export async function settle(stage: Stage, leasedAt?: number): Promise<Tally> {
   }
   let left = { free: 0, taken: 0 };
   await whileMoving(async () => (left = await unsent()).free);
-  const decidedMs = leasedAt === undefined
-    ? undefined
-    : decisionOf(gone.filter(({ role }) => role === "vanishes"), stage, leasedAt);
+  const vanished = gone.filter(({ role }) => role === "vanishes");
+  const pushedMs = death && lastFirstPush(vanished, stage) - death.leasedAt;
+  const decidedMs = death && await death.decidedAt - death.leasedAt;
   const [pushed, needless] = [countPushes(stage), sum(stayed, (device) => needlessPushes(device, stage, loadedTo))];
 
   // Who was not there comes back, and has it all.
@@ -106,6 +117,7 @@ export async function settle(stage: Stage, leasedAt?: number): Promise<Tally> {
     needless,
     late: sum(stayed, (device) => latePushes(device, stage)),
     strangers: receiver.strangers.length,
+    strays: sum(devices, ({ strays }) => strays),
     duplicates: sum(devices, ({ duplicates }) => duplicates),
     lost: sum(devices, (device) => missing(device).length),
     missing: devices.flatMap((device) => {
@@ -117,6 +129,7 @@ export async function settle(stage: Stage, leasedAt?: number): Promise<Tally> {
     complaints: devices.flatMap(({ complaints, userId }) => complaints.map((complaint) => `${userId}: ${complaint}`)),
     gaps,
     decidedMs,
+    pushedMs,
   };
 }
 
@@ -126,6 +139,7 @@ export const RIGHT: Partial<Tally> = {
   unpushed: 0,
   needless: 0,
   strangers: 0,
+  strays: 0,
   duplicates: 0,
   lost: 0,
   missing: [],
@@ -148,13 +162,14 @@ export function describeTally(name: string, tally: Tally): string {
     lost,
     gaps,
     decidedMs,
+    pushedMs,
   } = tally;
   const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
   return [
     `${name}: accepted ${accepted}, refused ${refused}, deliveries ${deliveries}, acked ${acked}`,
     `pushed ${pushed} (again ${pushedAgain}, under way ${underWay}, needless ${needless}, late ${late}), duplicates ${duplicates}, lost ${lost}`,
     `longest gap on each node ${gaps.map(seconds).join(", ")}`,
-    ...(decidedMs === undefined ? [] : [`decided ${seconds(decidedMs)} after the last lease`]),
+    ...(decidedMs === undefined ? [] : [`decided ${seconds(decidedMs)}, pushed ${seconds(pushedMs!)} after the last lease`]),
   ].join("; ");
 }
 
@@ -202,11 +217,11 @@ function latePushes({ token, handled }: Device, { receiver }: Stage): number {
   return pushes.filter(([id, { firstAt }]) => firstAt - (handled.get(id) ?? Infinity) > ACKED_MS).length;
 }
 
-function decisionOf(vanished: readonly Device[], { receiver }: Stage, leasedAt: number): number {
+function lastFirstPush(vanished: readonly Device[], { receiver }: Stage): number {
   const firsts = vanished.map(({ token }) =>
     Math.min(...[...receiver.pushes.get(token)?.values() ?? []].map(({ firstAt }) => firstAt))
   );
-  return Math.max(...firsts) - leasedAt;
+  return Math.max(...firsts);
 }
 
 /** What the storage does not know to be acked, though it was accepted. */

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { session, user } from "../../adapters/conformance/records.ts";
 import type { ManualClock } from "../../adapters/conformance/conformance.ts";
-import type { State } from "../../adapters/jetstream/state.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
-import { clients, openNodes, type TestConnection, until } from "./state_stage.ts";
+import { clients, openNodes, type StateNode, type TestConnection, until } from "./state_stage.ts";
 
 let server: NatsServer;
 let connections: TestConnection[];
@@ -20,8 +19,8 @@ const LEASE_MS = 1_500;
 const RENEW_MS = 500;
 
 interface Pair {
-  a: State & { clock: ManualClock };
-  b: State & { clock: ManualClock };
+  a: StateNode & { clock: ManualClock };
+  b: StateNode & { clock: ManualClock };
 }
 
 /** Node a holds sara, b watches. */

@@ -1,9 +1,18 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newRow, user } from "../../adapters/conformance/records.ts";
-import type { State } from "../../adapters/jetstream/state.ts";
 import { type NewOutboxRow, SENDING_MS } from "../../src/ports/outbox.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
-import { answering, clients, deafened, freshName, lossy, openNodes, type TestConnection, until } from "./state_stage.ts";
+import {
+  answering,
+  clients,
+  deafened,
+  freshName,
+  lossy,
+  openNodes,
+  type StateNode,
+  type TestConnection,
+  until,
+} from "./state_stage.ts";
 
 let server: NatsServer;
 let connections: TestConnection[];
@@ -16,11 +25,11 @@ afterAll(async () => {
   await server.close();
 });
 
-async function add({ users }: State, ...rows: NewOutboxRow[]): Promise<void> {
+async function add({ users }: StateNode, ...rows: NewOutboxRow[]): Promise<void> {
   expect(await users.put(await users.get("sara") ?? user("sara"), rows)).toBeTypeOf("number");
 }
 
-async function due({ outbox }: State, now = Infinity): Promise<string[]> {
+async function due({ outbox }: StateNode, now = Infinity): Promise<string[]> {
   return (await outbox.due(now, 1_000)).rows.map(({ id }) => id);
 }
 

@@ -1,5 +1,6 @@
 import { connect as connectV3 } from "@nats-io/transport-node";
 import { connect as connectV2 } from "nats";
+import { Api } from "../../adapters/jetstream/api.ts";
 import type { JetStreamConnection } from "../../adapters/jetstream/jetstream.ts";
 import { type OpenLogs, openLogs } from "../../adapters/jetstream/open_logs.ts";
 import { systemClock, systemRandom } from "../../src/system.ts";
@@ -52,16 +53,24 @@ export async function startNode(
   const connection = await clients[client]!(servers);
   const lines: Line[] = [];
   const defaults = { name: "peyk", replicas: 1, partitions: 1, maxBytes: -1, idempotencyMs: 3600_000 };
-  const logs = await openLogs(spoil(connection), { ...defaults, ...options }, context(lines)).catch(async (error) => {
+  const lent = context(lines);
+  const api = new Api(spoil(connection), lent);
+  const logs = await openLogs(api, { ...defaults, ...options }, lent).catch(async (error) => {
+    await api.close();
     await connection.close();
     throw error;
   });
+  const close = async (): Promise<void> => {
+    await logs.close();
+    await api.close();
+  };
   return {
     ...logs,
     connection,
     lines,
+    close,
     async [Symbol.asyncDispose]() {
-      await logs.close();
+      await close();
       await connection.close();
     },
   };

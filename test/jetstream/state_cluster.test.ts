@@ -1,8 +1,17 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newRow, user } from "../../adapters/conformance/records.ts";
-import { openState, type State } from "../../adapters/jetstream/state.ts";
 import { type NatsCluster, startCluster } from "../nats/servers.ts";
-import { connect, countUp, createContext, createRunningClock, freshName, type TestConnection, until } from "./state_stage.ts";
+import {
+  connect,
+  countUp,
+  createContext,
+  createRunningClock,
+  freshName,
+  openNode,
+  type StateNode,
+  type TestConnection,
+  until,
+} from "./state_stage.ts";
 
 let cluster: NatsCluster;
 const connections: TestConnection[] = [];
@@ -14,10 +23,10 @@ afterAll(async () => {
   await cluster.close();
 });
 
-async function open(name: string): Promise<State> {
+async function open(name: string): Promise<StateNode> {
   const connection = await connect(cluster.urls);
   connections.push(connection);
-  return await openState({ connection, name, replicas: 3, context: createContext(createRunningClock()) });
+  return await openNode({ connection, name, replicas: 3, context: createContext(createRunningClock()) });
 }
 
 async function leaderOf(name: string): Promise<string> {

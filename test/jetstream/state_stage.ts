@@ -1,21 +1,21 @@
 import { connect as connect3 } from "@nats-io/transport-node";
 import { connect as connect2 } from "nats";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/conformance.ts";
-import type { JetStreamMessage } from "../../adapters/jetstream/link.ts";
-import { openState, type State } from "../../adapters/jetstream/state.ts";
-import type { StateConnection } from "../../adapters/jetstream/state_stream.ts";
+import { Api } from "../../adapters/jetstream/api.ts";
+import type { JetStreamConnection, JetStreamMessage } from "../../adapters/jetstream/jetstream.ts";
+import { openState, type State, type StateOptions } from "../../adapters/jetstream/state.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { memory } from "../../src/memory/memory.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Storage, StorageContext } from "../../src/ports/storage.ts";
 
 /** A connection as the tests use it. */
-export interface TestConnection extends StateConnection {
+export interface TestConnection extends JetStreamConnection {
   request(
     subject: string,
     payload?: Uint8Array,
     options?: { timeout: number; headers?: never },
-  ): Promise<{ readonly data: Uint8Array }>;
+  ): ReturnType<JetStreamConnection["request"]>;
   close(): Promise<void>;
 }
 
@@ -37,12 +37,38 @@ export function createContext(clock: Clock = createManualClock()): StorageContex
   };
 }
 
+/** A node's state, and how it leaves. */
+export interface StateNode extends Pick<State, "users" | "outbox"> {
+  close(): Promise<void>;
+}
+
+/** Opens a state with an API of its own. Its servers are waited for in their time, whatever the node's clock says. */
+export async function openNode(
+  { connection, ...options }: Omit<StateOptions, "api"> & { connection: JetStreamConnection },
+): Promise<StateNode> {
+  const api = new Api(connection, { ...options.context, clock: createRunningClock() });
+  try {
+    const { users, outbox, close } = await openState({ api, ...options });
+    return {
+      users,
+      outbox,
+      async close() {
+        close();
+        await api.close();
+      },
+    };
+  } catch (error) {
+    await api.close();
+    throw error;
+  }
+}
+
 /** A storage whose users and outbox are the ones to test. */
-export function stateStorage(connection: StateConnection, name: string): Storage {
+export function stateStorage(connection: JetStreamConnection, name: string): Storage {
   return {
     async open(context) {
       const storage = await memory().open(context);
-      const state = await openState({ connection, name, replicas: 1, context });
+      const state = await openNode({ connection, name, replicas: 1, context });
       const close = async (): Promise<void> => {
         await state.close();
         await storage.close();
@@ -63,15 +89,15 @@ export function freshName(): string {
 /** Several nodes of one cluster, each with a clock of its own. */
 export async function openNodes(
   count: number,
-  connections: readonly StateConnection[],
+  connections: readonly JetStreamConnection[],
   { name = freshName(), replicas = 1 }: { name?: string; replicas?: number } = {},
-): Promise<(State & { clock: ManualClock })[]> {
+): Promise<(StateNode & { clock: ManualClock })[]> {
   const nodes = [];
   for (let index = 0; index < count; index++) {
     const clock = createManualClock();
     const context = createContext(clock);
     const connection = connections[index % connections.length]!;
-    nodes.push({ ...await openState({ connection, name, replicas, context }), clock });
+    nodes.push({ ...await openNode({ connection, name, replicas, context }), clock });
   }
   return nodes;
 }
@@ -87,12 +113,20 @@ export function createRunningClock(): Clock {
   };
 }
 
+/** A connection that does some things otherwise. */
+export function altered(connection: JetStreamConnection, otherwise: Partial<JetStreamConnection>): JetStreamConnection {
+  return new Proxy(connection, {
+    get(target, key) {
+      const value = Reflect.get(key in otherwise ? otherwise : target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** A connection whose questions are answered by `request`. When that throws, what comes is nothing that anybody can read. */
-export function answering(connection: TestConnection, request: TestConnection["request"]): StateConnection {
+export function answering(connection: TestConnection, request: TestConnection["request"]): JetStreamConnection {
   const inboxes = new Map<string, (error: null, message: JetStreamMessage) => void>();
-  return {
-    info: connection.info,
-    isClosed: () => connection.isClosed(),
+  return altered(connection, {
     subscribe(subject, options) {
       if (subject.endsWith(".*")) inboxes.set(subject.slice(0, -1), options.callback);
       return connection.subscribe(subject, options);
@@ -109,14 +143,14 @@ export function answering(connection: TestConnection, request: TestConnection["r
         () => answer(new TextEncoder().encode("lost")),
       );
     },
-  };
+  });
 }
 
 /** A connection on which requests and answers get lost, as often as is said. */
 export function lossy(
   connection: TestConnection,
   lost: { request?: (subject: string) => boolean; answer?: (subject: string) => boolean },
-): StateConnection {
+): JetStreamConnection {
   return answering(connection, async (...what) => {
     if (lost.request?.(what[0])) throw new Error("lost");
     const answer = await connection.request(...what);
@@ -126,18 +160,15 @@ export function lossy(
 }
 
 /** A connection that delivers only what it is told to. */
-export function deafened(connection: StateConnection, hears: (message: JetStreamMessage) => boolean): StateConnection {
-  return {
-    info: connection.info,
-    isClosed: () => connection.isClosed(),
-    publish: (...what) => connection.publish(...what),
+export function deafened(connection: JetStreamConnection, hears: (message: JetStreamMessage) => boolean): JetStreamConnection {
+  return altered(connection, {
     subscribe: (subject, { callback }) =>
       connection.subscribe(subject, {
         callback: (error, message) => {
           if (hears(message)) callback(error, message);
         },
       }),
-  };
+  });
 }
 
 /** Waits for what comes by itself. */
@@ -151,7 +182,7 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
  * Counts a user's `seenAt` up, by reading and putting, and tells how it went.
  * @returns how often a put said that it is stored, and how often it could not tell
  */
-export async function countUp({ users }: State, userId: string, times: number): Promise<{ stored: number; unsure: number }> {
+export async function countUp({ users }: StateNode, userId: string, times: number): Promise<{ stored: number; unsure: number }> {
   let stored = 0;
   let unsure = 0;
   while (stored + unsure < times) {

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newRow, session, user } from "../../adapters/conformance/records.ts";
-import { openState } from "../../adapters/jetstream/state.ts";
-import type { StateConnection } from "../../adapters/jetstream/state_stream.ts";
 import type { NamesPage, Page } from "../../src/ports/users.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
 import {
+  altered,
   answering,
   clients,
   connect,
@@ -13,6 +12,7 @@ import {
   deafened,
   freshName,
   lossy,
+  openNode,
   openNodes,
   type TestConnection,
   until,
@@ -168,10 +168,9 @@ test("asking for the away members of a topic without any is one question", async
 test("a put that changes only progress is one message", async () => {
   const name = freshName();
   let published = 0;
-  const counting: StateConnection = {
-    ...deafened(connections[0]!, () => true),
+  const counting = altered(connections[0]!, {
     publish: (...what) => (published++, connections[0]!.publish(...what)),
-  };
+  });
   const [node] = await openNodes(1, [counting], { name });
   const elsewhere = session("tablet", { node: "another" });
   const record = user("sara", { subscriptions, sessions: [session("phone"), elsewhere] });
@@ -231,11 +230,12 @@ test("a stream of that name made otherwise is refused at the start, and a closed
   const config = new TextEncoder().encode(JSON.stringify({ name: `${name}_STATE`, subjects: [`${name}.st.*`] }));
   await connections[0]!.request(`$JS.API.STREAM.CREATE.${name}_STATE`, config);
   const options = { connection: connections[0]!, name, replicas: 1, context: createContext() };
-  await expect(openState(options)).rejects.toMatchObject({ code: "bad-config" });
+  await expect(openNode(options)).rejects.toMatchObject({ code: "bad-config" });
   const [node] = await openNodes(1, connections);
   await node!.close();
   await expect(node!.users.get("sara")).rejects.toMatchObject({ code: "closed" });
   await expect(node!.users.put(user("sara"))).rejects.toMatchObject({ code: "closed" });
+  await expect(node!.users.lease("node", 1_000)).rejects.toMatchObject({ code: "closed" });
 });
 
 test("who leaves a look-up leaves nothing behind there", async () => {

@@ -111,7 +111,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const heard = createHeard();
     await node.transport.subscribe(topic, heard);
     await server.stop();
-    await until(() => node.log.some((line) => line.includes("away")));
+    await until(() => node.log.some((line) => line.includes("lost")));
     const left: number[] = [];
     const publishing = [1, 2, 3].map((index) => say(node, topic, `${index}`).then(() => left.push(index)));
     node.transport.signal(topic, new TextEncoder().encode("live, so lost"));
@@ -138,7 +138,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const heard = createHeard();
     await node.transport.subscribe(topic, heard);
     await server.stop();
-    await until(() => node.log.some((line) => line.includes("away")));
+    await until(() => node.log.some((line) => line.includes("lost")));
     const texts = Array.from({ length: 10_000 }, (_, index) => `${index}`);
     const publishing = texts.map((text) => say(node, topic, text));
     await expect(say(node, topic, "one too many")).rejects.toMatchObject({ code: "unavailable", retryable: true });
@@ -158,7 +158,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     for (let round = 0; round < 2; round++) {
       node.log.length = 0;
       await server.stop();
-      await until(() => node.log.some((line) => line.includes("away")));
+      await until(() => node.log.some((line) => line.includes("lost")));
       const publishing = Array.from({ length: 16 }, () => say(node, topic, mebibyte));
       await expect(say(node, topic, "x")).rejects.toMatchObject({ code: "unavailable", retryable: true });
       await server.restart();
@@ -226,7 +226,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const connection = await connect(server);
     const node = await openNode(connection);
     await server.stop();
-    await until(() => node.log.some((line) => line.includes("away")));
+    await until(() => node.log.some((line) => line.includes("lost")));
     const waiting = say(node, topic, "hi");
     await Promise.all([expect(waiting).rejects.toMatchObject({ code: "closed" }), node.close()]);
     await connection.close();
@@ -250,7 +250,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const connection = await connect(server);
     const node = await openNode(connection);
     await server.stop();
-    await until(() => node.log.some((line) => line.includes("away")));
+    await until(() => node.log.some((line) => line.includes("lost")));
     const waiting = say(node, topic, "hi");
     await Promise.all([expect(waiting).rejects.toMatchObject({ code: "unavailable", retryable: false }), connection.close()]);
     await node.close();
