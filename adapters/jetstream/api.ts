@@ -4,7 +4,7 @@ import { closed, closedConnection, unavailable } from "../nats/errors.ts";
 import { Link } from "../nats/link.ts";
 import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
 import { Gate } from "./gate.ts";
-import { Inbox, type Take } from "./inbox.ts";
+import { Inbox } from "./inbox.ts";
 import { Patience } from "./patience.ts";
 
 /** How long something is tried again, unless somebody says otherwise. */
@@ -79,26 +79,22 @@ export class Api {
    * @param hopeless looked at after each try; true: no other is made
    * @throws {PeykError} `unavailable`, `closed`
    */
-  ask<Good>(verb: string, body: unknown, ms?: number, hopeless?: () => boolean): Promise<Answer<Good>> {
-    return this.#persist(verb, body, () => answerOf<Good>, ms, hopeless);
-  }
-
-  /**
-   * Asks what is answered by several messages.
-   *
-   * @param take looks at each; true: it was the last one
-   */
-  gather<Item>(
-    verb: string,
-    body: unknown,
-    ms: number,
-    take: (message: JetStreamMessage, items: Item[]) => boolean,
-  ): Promise<Item[]> {
-    const begin = (): Take<Item[]> => {
-      const items: Item[] = [];
-      return (message) => take(message, items) ? items : "more";
-    };
-    return this.#persist(verb, body, begin, ms);
+  async ask<Good>(verb: string, body: unknown, ms?: number, hopeless?: () => boolean): Promise<Answer<Good>> {
+    const subject = `$JS.API.${verb}`;
+    const bytes = encoder.encode(JSON.stringify(body));
+    const patience = this.patience(ms);
+    const turn = this.#room.enter();
+    if (turn !== undefined) await turn;
+    try {
+      do {
+        const result = await this.inbox.ask(subject, bytes, answerOf<Good>);
+        if (result !== undefined) return result;
+        if (this.link.hasEnded) throw closedConnection();
+      } while (!hopeless?.() && await patience.again());
+      throw this.isClosed ? closed() : unavailable("NATS does not answer");
+    } finally {
+      this.#room.leave();
+    }
   }
 
   /** For what is tried again by other means. */
@@ -111,30 +107,6 @@ export class Api {
     this.#ending.abort();
     await this.inbox.close();
     this.link.leave();
-  }
-
-  async #persist<Result>(
-    verb: string,
-    body: unknown,
-    begin: () => Take<Result>,
-    ms?: number,
-    hopeless?: () => boolean,
-  ): Promise<Result> {
-    const subject = `$JS.API.${verb}`;
-    const bytes = encoder.encode(JSON.stringify(body));
-    const patience = this.patience(ms);
-    const turn = this.#room.enter();
-    if (turn !== undefined) await turn;
-    try {
-      do {
-        const result = await this.inbox.ask(subject, bytes, begin());
-        if (result !== undefined) return result;
-        if (this.link.hasEnded) throw closedConnection();
-      } while (!hopeless?.() && await patience.again());
-      throw this.isClosed ? closed() : unavailable("NATS does not answer");
-    } finally {
-      this.#room.leave();
-    }
   }
 }
 

@@ -14,6 +14,8 @@ const HEARTBEAT_MS = 500;
 /** Silent for so long, it is taken for gone. */
 const SILENCE_MS = 2_000;
 const RETRY_MS = 500;
+/** How often one is tried to be made when the node starts: whether it comes to be on a server that answers is chance. */
+const OPEN_TRIES = 5;
 const MARK_SECONDS = 60;
 const NANOS = 1_000_000;
 const EMPTY = new Uint8Array();
@@ -47,8 +49,14 @@ export class OutboxFollower {
    * @throws {PeykError} `unavailable`
    */
   async open(): Promise<void> {
-    await this.#begin();
-    this.#watch();
+    for (let tries = 1;; tries++) {
+      try {
+        await this.#begin();
+        return this.#watch();
+      } catch (error) {
+        if (tries === OPEN_TRIES || this.#closed) throw error;
+      }
+    }
   }
 
   close(): void {

@@ -7,6 +7,8 @@ import type { Draft, Stored } from "./state_format.ts";
 import { type Outcome, StateWriter } from "./state_writer.ts";
 
 const EMPTY = new Uint8Array();
+/** How long a consumer of one name is asked for. */
+const CONSUMER_MS = 2_000;
 
 /** A part of the stream's subjects, and how many there are. */
 interface Subjects {
@@ -100,7 +102,8 @@ export class StateStream {
   /** Makes a consumer of the stream. */
   async consume(name: string, config: Record<string, unknown>): Promise<void> {
     const body = { stream_name: this.name, config: { ...config, name }, action: "create" };
-    const { error } = await this.api.ask(`CONSUMER.CREATE.${this.name}.${name}`, body);
+    // Not for long: one that came to be on a server that does not answer never will, and another name is another chance.
+    const { error } = await this.api.ask(`CONSUMER.CREATE.${this.name}.${name}`, body, CONSUMER_MS);
     if (error !== undefined) throw unavailable(error.description);
   }
 

@@ -94,6 +94,10 @@ export class ProgressKeeper {
     if (this.#parts.pushes.acked(session, reader)) return void this.save(session);
     // What no crash survives needs no writing behind: leaving writes it down.
     if (!this.#parts.durable) return;
+    this.#later(session);
+  }
+
+  #later(session: Session): void {
     this.#dirty.add(session);
     this.#timer ??= this.#parts.clock.setTimeout(() => void this.flush(), WRITE_BEHIND_MS);
   }
@@ -153,8 +157,8 @@ export class ProgressKeeper {
         return next === record ? undefined : { record: next };
       });
     } catch (error) {
-      logger.warn("progress could not be saved, it is tried again with the next ack", { error });
-      for (const session of sessions) this.#dirty.add(session);
+      logger.warn("progress could not be saved, it is tried again", { error });
+      for (const session of sessions) this.#later(session);
     }
   }
 }

@@ -4,18 +4,17 @@ import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts
 import type { Lease } from "../delivery/lease.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
-
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushProvider, PushResult } from "../ports/push_provider.ts";
 import type { Random } from "../ports/random.ts";
-import type { Entry, History } from "../ports/transport.ts";
-import type { PushTarget, UserRecord } from "../ports/users.ts";
+import type { History } from "../ports/transport.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
 import type { Arbiter } from "./arbiter.ts";
 import { compose } from "./compose.ts";
+import { LastLook, type Parcel } from "./last_look.ts";
 import type { PendingPushes } from "./pending.ts";
 
 /** What the worker works with. */
@@ -43,20 +42,16 @@ const SEND_TIMEOUT_MS = 30_000;
 const FIRST_BACKOFF_MS = 1_000;
 const LAST_BACKOFF_MS = 60_000;
 
-/** A push that is about to leave. */
-interface Parcel {
-  readonly row: OutboxRow;
-  readonly target: PushTarget;
-  readonly provider: PushProvider;
-  readonly entry: Entry;
+/** What was asked of a provider. */
+interface Request {
+  readonly parcel: Parcel;
+  readonly result: Promise<PushResult>;
 }
-
-/** What the last look before sending found. */
-type Look = Parcel | { end: OutboxEnd; note: string };
 
 /** Takes pushes out of the outbox when they are due, looks once more whether they are needed, and asks the provider. */
 export class OutboxWorker {
   readonly #parts: OutboxWorkerParts;
+  readonly #lastLook: LastLook;
   readonly #flights = new Set<Promise<void>>();
   readonly #aborts = new Set<AbortController>();
   /** Targets that a coalesced push is on its way to. */
@@ -68,6 +63,7 @@ export class OutboxWorker {
 
   constructor(parts: OutboxWorkerParts) {
     this.#parts = parts;
+    this.#lastLook = new LastLook(parts);
   }
 
   /** Looks for due rows, now. */
@@ -103,13 +99,14 @@ export class OutboxWorker {
         const rows = due.rows.filter((row) => this.#mayLeave(row));
         // One that fails must not hold up those that were taken.
         const answers = await Promise.allSettled(rows.map((row) => outbox.take(row.id)));
+        const taken: OutboxRow[] = [];
         rows.forEach((row, index) => {
           const answer = answers[index]!;
-          if (answer.status === "fulfilled" && answer.value) {
-            this.#launch({ ...row, attempts: row.attempts + 1 });
-            this.#again = true;
-          } else this.#coalescing.delete(row.targetId);
+          if (answer.status === "fulfilled" && answer.value) taken.push({ ...row, attempts: row.attempts + 1 });
+          else this.#coalescing.delete(row.targetId);
         });
+        for (const [userId, ofUser] of Map.groupBy(taken, ({ userId }) => userId)) this.#launch(userId, ofUser);
+        if (taken.length > 0) this.#again = true;
         for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
       } while (this.#again && !this.#closed);
       this.#sleepUntil(nextDueAt);
@@ -135,14 +132,26 @@ export class OutboxWorker {
     this.#timer = clock.setTimeout(() => this.wake(), Math.min(Math.max(dueAt - clock.now(), 0), 3_600_000));
   }
 
-  #launch(row: OutboxRow): void {
-    const taken = [row];
-    const flight = this.#fly(row, taken).catch((error: unknown) => this.#putBack(taken, error));
-    this.#flights.add(flight);
-    void flight.finally(() => {
-      this.#flights.delete(flight);
-      if (row.coalesced) this.#coalescing.delete(row.targetId);
-      this.wake();
+  /**
+   * Inside the user's exclusive section up to the requests: after a revoke or unsubscribe returned, none begins. All rows of a
+   * user that are due share one, so that they do not wait for each other.
+   */
+  #launch(userId: string, rows: readonly OutboxRow[]): void {
+    const parcels = rows.map((row) => ({ row, taken: [row] }));
+    const begun = this.#parts.records.exclusively(
+      userId,
+      () => Promise.allSettled(parcels.map(({ row, taken }) => this.#begin(row, taken))),
+    );
+    parcels.forEach(({ row, taken }, index) => {
+      const flight = this.#fly(row, taken, begun.then((requests) => requests[index]!)).catch((error: unknown) =>
+        this.#putBack(taken, error)
+      );
+      this.#flights.add(flight);
+      void flight.finally(() => {
+        this.#flights.delete(flight);
+        if (row.coalesced) this.#coalescing.delete(row.targetId);
+        this.wake();
+      });
     });
   }
 
@@ -157,23 +166,27 @@ export class OutboxWorker {
     }
   }
 
-  /** @param rows what was taken for this push: the row, and what leaves together with it */
-  async #fly(row: OutboxRow, rows: OutboxRow[]): Promise<void> {
-    const { clock, outbox, records } = this.#parts;
-    let sending: Promise<PushResult> | undefined;
-    let parcel: Parcel | undefined;
-    // Inside the user's exclusive section up to the request: after a revoke or unsubscribe returned, none begins.
-    await records.exclusively(row.userId, async () => {
-      const look = await this.#look(row);
-      if ("end" in look) return await this.#settle([row], look.end, look.note);
-      // Whoever took this node's sessions over pushes for them too.
-      if (!this.#parts.lease.isHeld) return await outbox.retry(row.id, clock.now(), "the node lost its lease");
-      if (row.coalesced) await this.#join(row, rows);
-      parcel = look;
-      sending = this.#send(look, rows.length);
-    });
-    if (sending === undefined || parcel === undefined) return;
-    const result = await sending;
+  /**
+   * @param rows what was taken for this push: the row, and what leaves together with it
+   * @returns undefined: it ended here
+   */
+  async #begin(row: OutboxRow, rows: OutboxRow[]): Promise<Request | undefined> {
+    const { clock, lease, outbox } = this.#parts;
+    const parcel = await this.#lastLook.at(row);
+    if ("end" in parcel) return void await this.#settle([row], parcel.end, parcel.note);
+    // Whoever took this node's sessions over pushes for them too.
+    if (!lease.isHeld) return void await outbox.retry(row.id, clock.now(), "the node lost its lease");
+    if (row.coalesced) await this.#join(row, rows);
+    return { parcel, result: this.#send(parcel, rows.length) };
+  }
+
+  async #fly(row: OutboxRow, rows: OutboxRow[], begun: Promise<PromiseSettledResult<Request | undefined>>): Promise<void> {
+    const { clock, outbox } = this.#parts;
+    const request = await begun;
+    if (request.status === "rejected") throw request.reason;
+    if (request.value === undefined) return;
+    const { parcel } = request.value;
+    const result = await request.value.result;
     switch (result.verdict) {
       case "sent":
         return await this.#settle(rows, "sent", result.info ?? parcel.provider.name);
@@ -193,50 +206,6 @@ export class OutboxWorker {
     }
   }
 
-  /** Is it still needed, and still this session's target? */
-  async #look(row: OutboxRow): Promise<Look> {
-    const { arbiter, clock, history, providers, records } = this.#parts;
-    if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
-    const record = await records.store.get(row.userId);
-    const target = record && sessionOf(record, row.deviceId)?.targets.find(({ id }) => id === row.targetId);
-    if (record === undefined || target === undefined) {
-      return { end: "dropped", note: "the target is not this session's any more" };
-    }
-    if (target.disabled !== undefined) return { end: "dropped", note: "the target is disabled" };
-    if (record.subscriptions[row.topic] === undefined) return { end: "dropped", note: "unsubscribed" };
-    const provider = providers.find(({ name }) => name === target.provider);
-    if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
-    if (this.#ackedHere(row, record)) return { end: "dropped", note: "acked by this device" };
-    const page = await history?.read(row.topic, row.position.offset - 1, 1);
-    const entry = page?.entries[0];
-    if (entry?.offset !== row.position.offset || entry.epoch !== row.position.epoch) {
-      return { end: "expired", note: "the log does not have it any more" };
-    }
-    if (row.held) {
-      if (await arbiter.ackedElsewhere(record, deviceName(row.deviceId), row.topic, row.position)) {
-        return { end: "dropped", note: "acked on another device" };
-      }
-      // Other nodes were asked, which takes time: what was found before that may not be so any more.
-      return await this.#look({ ...row, held: false });
-    }
-    return { row, target, provider, entry };
-  }
-
-  /** In the background an ack does not say that anybody has seen it; anywhere else it does. */
-  #ackedHere(row: OutboxRow, record: UserRecord): boolean {
-    const { actor, roster } = this.#parts;
-    const session = roster.find(row.userId, row.deviceId);
-    if (session?.outlet !== undefined) {
-      return actor.stepper.describe(session.state).state !== "backgrounded" && this.#hasAcked(session.reader(row.topic), row);
-    }
-    const progress = session?.reader(row.topic) ?? sessionOf(record, row.deviceId)?.progress[row.topic];
-    return !row.rule.startsWith("backgrounded") && this.#hasAcked(progress, row);
-  }
-
-  #hasAcked(progress: { epoch: number; acked: number } | undefined, { position }: OutboxRow): boolean {
-    return progress?.epoch === position.epoch && progress.acked >= position.offset;
-  }
-
   /** Adds the other rows that leave with a coalesced one. */
   async #join(row: OutboxRow, rows: OutboxRow[]): Promise<void> {
     const { outbox } = this.#parts;
@@ -244,7 +213,7 @@ export class OutboxWorker {
       if (other.userId !== row.userId || !await outbox.take(other.id)) continue;
       const taken = { ...other, attempts: other.attempts + 1 };
       rows.push(taken);
-      const look = await this.#look(other);
+      const look = await this.#lastLook.at(other);
       if (!("end" in look)) continue;
       await this.#settle([other], look.end, look.note);
       rows.splice(rows.indexOf(taken), 1);
