@@ -58,13 +58,13 @@ export async function measureDurable(plan: Plan, step: (what: string) => void): 
 async function publish(
   broker: Broker,
   options: PublishingOptions,
-  { warmUpMs, durableMs }: Plan,
+  { durableWarmUpMs, durableMs }: Plan,
 ): Promise<DurableResults["samples"][number]> {
   const child = startProcess(options.publisher, "publisher_process.ts", broker.url);
   try {
     await child.ask("begin", options);
     // Not counted: the just-in-time compilers settle, for everybody alike.
-    await child.ask<Published>("measure", { ms: warmUpMs });
+    await child.ask<Published>("measure", { ms: durableWarmUpMs });
     const before = broker.cpuMicros();
     const published = await child.ask<Published>("measure", { ms: durableMs });
     return { ...published, brokerMicrosPerPublish: (broker.cpuMicros() - before) / published.count };

@@ -10,11 +10,11 @@ export interface Plan extends FanOutPlan {
   pacedMs: number;
   /** The part in which everybody goes as fast as they can: how many get through? */
   freeMs: number;
-  /** Bursts that each of these parts has at least, however long they take. */
-  burstsAtLeast: number;
   /** How often each way to publish durably is measured, and for how long. */
   durableRounds: number;
   durableMs: number;
+  /** Before each: what it takes until the just-in-time compilers have settled. */
+  durableWarmUpMs: number;
   /** Publishes under way at a time. */
   windows: number[];
   /** Entries that a node tails though nobody on it wants them. */
@@ -26,9 +26,9 @@ export const FULL: Plan = {
   rounds: 5,
   pacedMs: 1_000,
   freeMs: 500,
-  burstsAtLeast: 8,
   durableRounds: 5,
   durableMs: 2_000,
+  durableWarmUpMs: 1_500,
   windows: [64, 1_024],
   tailed: 50_000,
 };
@@ -39,9 +39,9 @@ export const QUICK: Plan = {
   steadyMs: 150,
   pacedMs: 250,
   freeMs: 100,
-  burstsAtLeast: 4,
   durableRounds: 3,
   durableMs: 500,
+  durableWarmUpMs: 1_500,
   windows: [64],
   tailed: 5_000,
 };

@@ -93,7 +93,13 @@ function here(file: string): URL {
 /** The server publishes as fast as it can: what does a delivery cost? */
 async function flood({ server, receiver }: Pair, load: Load, plan: Plan): Promise<Omit<LoadSample, keyof Latencies>> {
   await receiver.ask("begin", { ...load } satisfies PhaseOptions);
-  const options: FloodOptions = { ...load, subscribers: plan.subscribers, leadInMs: plan.leadInMs, ms: plan.floodMs };
+  const options: FloodOptions = {
+    ...load,
+    subscribers: plan.subscribers,
+    leadInMs: plan.leadInMs,
+    ms: plan.floodMs,
+    burstsAtLeast: plan.burstsAtLeast,
+  };
   const { published, counted, cpuMicros, beganAt } = await server.ask<Flooded>("flood", options);
   const report = await receiver.ask<PhaseReport>("end");
   reconcile(report, published, plan.subscribers);

@@ -11,10 +11,9 @@ import { type Bursts, Publishing, type SteadyOptions, windowOf } from "./publish
 export interface FloodOptions extends Bursts {
   leadInMs: number;
   ms: number;
+  /** Bursts that are counted at least, however long they take. */
+  burstsAtLeast: number;
 }
-
-/** Bursts that are counted at least, however long they take. */
-const BURSTS_AT_LEAST = 8;
 
 /** What is counted begins after the lead-in; `published` is everything. */
 export interface Flooded {
@@ -65,7 +64,7 @@ async function rss(): Promise<number> {
 }
 
 /** As fast as it goes, first through the lead-in. */
-async function flood({ leadInMs, ms, ...bursts }: FloodOptions): Promise<Flooded> {
+async function flood({ leadInMs, ms, burstsAtLeast, ...bursts }: FloodOptions): Promise<Flooded> {
   const start = now();
   let mark: { published: number; cpu: NodeJS.CpuUsage; at: number } | undefined;
   const published = await publishing.flood(
@@ -73,7 +72,7 @@ async function flood({ leadInMs, ms, ...bursts }: FloodOptions): Promise<Flooded
     (published) => {
       const elapsed = now() - start;
       if (mark === undefined && elapsed >= leadInMs) mark = { published, cpu: process.cpuUsage(), at: now() };
-      const enough = mark !== undefined && published - mark.published >= BURSTS_AT_LEAST * bursts.burst;
+      const enough = mark !== undefined && published - mark.published >= burstsAtLeast * bursts.burst;
       return enough && elapsed >= leadInMs + ms;
     },
   );
