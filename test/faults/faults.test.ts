@@ -120,7 +120,7 @@ test("slow consumers: a client that stops reading, and an engine whose connectio
     void stage.vanish();
     reader.stopReading();
     // More than a connection may have unseen: the rest comes from the log.
-    const burst = Array.from({ length: 1_500 }, () => stage.load.publish(reader.userId, "x".repeat(500)));
+    const burst = Array.from({ length: 2_500 }, () => stage.load.publish(reader.userId, "x".repeat(500)));
     await Promise.all(burst);
     await until(async () => (await stage.nodes[1]!.ask<{ diverted: number }>({ type: "counters" })).diverted > 0);
     slow.pause();
