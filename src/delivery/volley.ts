@@ -1,10 +1,9 @@
 import { isPublic } from "../protocol/names.ts";
 import type { SessionEvent } from "../session/step.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
-import type { Sending } from "./unseen.ts";
+import { CHAIN_ROOM, type Sending } from "./unseen.ts";
 
-/** The most that one volley holds. */
-const MAX_ENTRIES = 256;
+/** The most bytes that one volley holds. It has no more entries than there is room for on a chain. */
 const MAX_BYTES = 128 * 1024;
 
 /** Entries of one topic that came in one tick and are the same thing to a session's machine: decided once, written as one. */
@@ -51,7 +50,7 @@ export function volleysOf(entries: readonly OpenedEntry[], at: number): Volley[]
   entries.forEach((entry, index) => {
     bytes += entry.bytes.length;
     const next = entries[index + 1];
-    if (next?.event === entry.event && index - begin < MAX_ENTRIES - 1 && bytes + next.bytes.length < MAX_BYTES) return;
+    if (next?.event === entry.event && index - begin < CHAIN_ROOM - 1 && bytes + next.bytes.length < MAX_BYTES) return;
     volleys.push(new Volley(entries.slice(begin, index + 1), at));
     begin = index + 1;
     bytes = 0;
