@@ -158,6 +158,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     pushes: decisions,
     history,
     journal,
+    strayed: (userId) => follower.heed(userId),
     durable: transport.durable,
     clock,
     logger,

@@ -30,7 +30,9 @@ export class Follower {
   readonly #parts: FollowerParts;
   /** Which record a session's topics began again with, where they did. */
   readonly #begun = new WeakMap<Session, Map<Topic, number>>();
-  #all: Promise<void> | undefined;
+  /** The last look at all sessions that has begun, and the one that is to follow it. */
+  #looking = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   constructor(parts: FollowerParts) {
     this.#parts = parts;
@@ -38,13 +40,19 @@ export class Follower {
 
   /** A newer attachment elsewhere has the session. At once: its connection must not go on beside the newer one. */
   letGo(userId: string, device: string, generation: number): void {
-    const { attachments, logger, roster } = this.#parts;
+    const { attachments, roster } = this.#parts;
     const session = roster.of(userId).find((session) => session.device === device);
     if (session === undefined || session.generation >= generation) {
       // Its attachment here may be written down and not be through yet.
-      return void this.follow(userId).catch((error: unknown) => logger.error("a session's record could not be read", { error }));
+      return this.heed(userId);
     }
     attachments.dismantle(session, CloseCode.replaced, "a newer connection took the session");
+  }
+
+  /** Follows, and nobody waits for it. */
+  heed(userId: string): void {
+    const { logger } = this.#parts;
+    this.follow(userId).catch((error: unknown) => logger.error("a session's record could not be read", { error }));
   }
 
   async follow(userId: string, anew?: Anew): Promise<void> {
@@ -55,9 +63,17 @@ export class Follower {
     });
   }
 
-  /** After this node could not be sure for a while that its sessions are its own. */
+  /**
+   * After this node could not be sure for a while that its sessions are its own. A look that is under way does not do: it may be
+   * past a record that was written since.
+   */
   followAll(): Promise<void> {
-    return this.#all ??= this.#followAll().finally(() => this.#all = undefined);
+    return this.#next ??= this.#looking.then(() => {
+      this.#next = undefined;
+      const look = this.#followAll();
+      this.#looking = look.catch(() => {}); // Whoever asked for it is told.
+      return look;
+    });
   }
 
   async #followAll(): Promise<void> {

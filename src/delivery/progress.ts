@@ -28,6 +28,8 @@ export interface ProgressParts {
   pushes: AckListener;
   history: History | undefined;
   journal: Journal;
+  /** The store says that one of this user's sessions is another attachment's, or nobody's. */
+  strayed(userId: string): void;
   /** Whether the store survives a crash. */
   durable: boolean;
   clock: Clock;
@@ -150,9 +152,12 @@ export class ProgressKeeper {
   }
 
   async #write(sessions: readonly Session[]): Promise<void> {
-    const { records, logger } = this.#parts;
+    const { records, logger, strayed } = this.#parts;
+    const { userId } = sessions[0]!;
+    let still = true;
     try {
-      await records.update(sessions[0]!.userId, (record) => {
+      await records.update(userId, (record) => {
+        still = sessions.every((session) => session.isStill(sessionOf(record, session.deviceId)));
         const next = sessions.reduce(withProgressOf, record);
         return next === record ? undefined : { record: next };
       });
@@ -160,6 +165,7 @@ export class ProgressKeeper {
       logger.warn("progress could not be saved, it is tried again", { error });
       for (const session of sessions) this.#later(session);
     }
+    if (!still) strayed(userId);
   }
 }
 

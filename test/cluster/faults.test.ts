@@ -207,6 +207,55 @@ describe("a node that was stopped for 30 s", () => {
     expect([a, b].map(({ engine }) => engine.counters().sessions)).toEqual([0, 1]);
     expect(device.closedWith).toBe(4000);
   });
+
+  test("an adoption that crosses its look at all of its sessions: it looks again", async () => {
+    await begin();
+    c.kill();
+    const sara = await a.device("sara", { token: "t" });
+    const mina = await a.device("mina", { token: "u" });
+    a.isolate();
+    const { users } = await cluster.storage.opened();
+    const { get, liveNodes } = users;
+    // B has found the orphans, and is slow from there on.
+    users.liveNodes = () => (b.pause(), liveNodes.call(users));
+    await cluster.until(() => !b.access.gate.isRunning);
+    // A has looked at Sara's record, and waits for Mina's, which it asked for before B wrote into it.
+    const late = Promise.withResolvers<void>();
+    let isLate = false;
+    Object.assign(users, {
+      liveNodes,
+      get: async (userId: string) => {
+        const record = await get.call(users, userId);
+        if (userId === "mina" && !isLate) await (isLate = true, late.promise);
+        return record;
+      },
+    });
+    await a.heal();
+    await cluster.until(() => isLate);
+    await b.resume();
+    await cluster.until(() => b.engine.counters().sessions === 2);
+    await cluster.clock.advance(300);
+    late.resolve();
+    await cluster.clock.advance(2_000);
+    expect([sara, mina].map(({ closedWith }) => closedWith)).toEqual([4000, 4000]);
+    expect(a.engine.counters().sessions).toBe(0);
+  });
+});
+
+test("a node that was not told that it lost a session finds out when its device acks", async () => {
+  await begin();
+  const device = await a.device("sara", { token: "t" });
+  await b.device("mina");
+  const { users } = await cluster.storage.opened();
+  const [record, other] = await Promise.all(["sara", "mina"].map((userId) => users.get(userId)));
+  const { node } = other!.sessions[0]!;
+  await users.put({ ...record!, sessions: record!.sessions.map((session) => ({ ...session, node })) });
+  await cluster.clock.advance(5_000);
+  expect(device.isOpen, "nobody has found out").toBe(true);
+  await publish(c, "one");
+  await cluster.clock.advance(2_500);
+  expect(device.closedWith).toBe(4000);
+  expect(a.engine.counters().sessions).toBe(0);
 });
 
 describe("the storage is away from everybody", () => {
