@@ -79,9 +79,10 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
   async function unsent(): Promise<{ free: number; taken: number }> {
     const open = gone.flatMap((device) => unpushed(device).map(({ id }) => ({ id, device })));
     if (open.length > 200) return { free: open.length, taken: 0 };
-    const messageIds = open.map(({ id }) => id);
-    const rows = await stage.nodes.find(({ usable }) => usable)!.ask<OutboxRow[][]>({ type: "rows", messageIds });
-    const still = open.map((pair, index) => ({ ...pair, rows: rows[index]! }))
+    const messageIds = [...new Set(open.map(({ id }) => id))];
+    const found = await stage.nodes.find(({ usable }) => usable)!.ask<OutboxRow[][]>({ type: "rows", messageIds });
+    const rowsOf = new Map(messageIds.map((id, index) => [id, found[index]!]));
+    const still = open.map((pair) => ({ ...pair, rows: rowsOf.get(pair.id)! }))
       .filter(({ id, device }) => receiver.pushes.get(device.token)?.has(id) !== true);
     const taken =
       still.filter(({ device, rows }) =>
