@@ -1,5 +1,6 @@
 import type { Clock } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
+import { PeykError } from "../../src/protocol/errors.ts";
 import { closed, closedConnection, unavailable } from "../nats/errors.ts";
 import { Link } from "../nats/link.ts";
 import type { JetStreamConnection, JetStreamMessage } from "./connection.ts";
@@ -21,6 +22,8 @@ export interface ApiError {
 
 /** The errors of JetStream that mean something here, by `err_code`. */
 export const apiCode = {
+  /** No servers can be found for a stream or a consumer. */
+  noPeers: 10005,
   noLeader: 10008,
   noResources: 10023,
   notEnabled: 10076,
@@ -28,6 +31,7 @@ export const apiCode = {
   noMessage: 10037,
   streamNotFound: 10059,
   streamExists: 10058,
+  subjectsOverlap: 10065,
   /** What the stream's file store says when it takes no more, and when it fails otherwise. */
   storeFailed: 10077,
 } as const;
@@ -73,7 +77,8 @@ export class Api {
   }
 
   /**
-   * Asks until there is an answer: again while nobody answers, or no leader is there. So it must be what may be asked again.
+   * Asks until there is an answer: again while nobody answers, no leader is there, or servers are away that it takes. So it must be
+   * what may be asked again.
    *
    * @param ms how long to go on asking
    * @param hopeless looked at after each try; true: no other is made
@@ -85,13 +90,16 @@ export class Api {
     const patience = this.patience(ms);
     const turn = this.#room.enter();
     if (turn !== undefined) await turn;
+    let away: ApiError | undefined;
     try {
       do {
-        const result = await this.inbox.ask(subject, bytes, answerOf<Good>);
-        if (result !== undefined) return result;
+        const answer = await this.inbox.ask(subject, bytes, answerOf<Good>);
+        if (answer?.error !== undefined && areServersAway(answer.error)) away = answer.error;
+        else if (answer !== undefined) return answer;
         if (this.link.hasEnded) throw closedConnection();
       } while (!hopeless?.() && await patience.again());
-      throw this.isClosed ? closed() : unavailable("NATS does not answer");
+      if (this.isClosed) throw closed();
+      throw away === undefined ? unavailable("NATS does not answer") : serversAway(verb, away);
     } finally {
       this.#room.leave();
     }
@@ -121,4 +129,20 @@ function answerOf<Good>(message: JetStreamMessage): Answer<Good> | undefined {
   if (error !== undefined) return error.code === 503 && !lasting.has(error.err_code) ? undefined : answer;
   // While there is no leader anybody may answer.
   return answer.cluster?.raft_group !== undefined && answer.cluster.leader === undefined ? undefined : answer;
+}
+
+/**
+ * Whether servers are offline, or JetStream's leader has not heard of them yet, as while a cluster starts. All reasons for which no
+ * servers are found share a code, so only the words tell this one from too few servers altogether, which does not pass
+ * (`selectPeerError` in nats-server, the same from 2.12 to 2.15).
+ */
+function areServersAway({ err_code, description }: ApiError): boolean {
+  return err_code === apiCode.noPeers && /peer offline|miscellaneous issue/.test(description);
+}
+
+function serversAway(verb: string, { description }: ApiError): PeykError {
+  return new PeykError("unavailable", `NATS says to ${verb}: ${description}`, {
+    retryable: true,
+    hint: "A stream with 3 replicas needs 3 servers online, one with 5 needs 5. Try again when all servers of the cluster run.",
+  });
 }

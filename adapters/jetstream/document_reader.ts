@@ -1,9 +1,8 @@
-import { Buffer } from "node:buffer";
 import type { Clock, Timer } from "../../src/ports/clock.ts";
-import { unavailable } from "../nats/errors.ts";
-import { type Answer, type Api, apiCode } from "./api.ts";
+import type { Api } from "./api.ts";
 import type { JetStreamMessage } from "./connection.ts";
 import { type Stored, toBytes } from "./state_format.ts";
+import { readAtLeader } from "./stored_message.ts";
 
 /** Fewer are asked for one by one: that is as many questions. */
 const WORTH_A_SNAPSHOT = 3;
@@ -11,16 +10,10 @@ const WORTH_A_SNAPSHOT = 3;
 const MOST_AT_ONCE = 256;
 /** How often replicas are asked, which lag behind the leader by moments. */
 const SNAPSHOTS = 3;
-/** How long they have for that: a question may have gone to one that is frozen. */
+/** How much longer than the leader they may take: a question may have gone to one that is frozen. */
 const SNAPSHOT_MS = 300;
 /** For so long after an answer that did not come nothing is asked of them. */
 const SUSPECT_MS = 10_000;
-const EMPTY = new Uint8Array();
-
-/** A document as JetStream's API gives it, in base64. */
-export interface Message {
-  readonly message: { readonly seq: number; readonly data?: string };
-}
 
 /** Some documents as one replica had them at one time. */
 interface Snapshot {
@@ -71,17 +64,12 @@ export class DocumentReader {
   }
 
   #readEach(wanted: readonly [string, Wanted][]): void {
-    for (const [subject, { resolve }] of wanted) resolve(this.#readOne(subject));
-  }
-
-  async #readOne(subject: string): Promise<Stored | undefined> {
-    const found = messageOf(await this.#api.ask(`STREAM.MSG.GET.${this.#stream}`, { last_by_subj: subject }));
-    return found && { seq: found.seq, bytes: found.data === undefined ? EMPTY : Buffer.from(found.data, "base64") };
+    for (const [subject, { resolve }] of wanted) resolve(readAtLeader(this.#api, this.#stream, { last_by_subj: subject }));
   }
 
   async #readTogether(wanted: readonly [string, Wanted][]): Promise<void> {
     try {
-      const found = await this.#within(this.#snapshotOf(wanted.map(([subject]) => subject)));
+      const found = await this.#snapshotOf(wanted.map(([subject]) => subject));
       if (found === undefined) this.#readEach(wanted);
       else for (const [subject, { resolve }] of wanted) resolve(found.get(subject));
     } catch (error) {
@@ -89,8 +77,22 @@ export class DocumentReader {
     }
   }
 
+  /** @returns undefined: no replica answered in time that was as far as the leader */
+  async #snapshotOf(subjects: readonly string[]): Promise<Snapshot["found"] | undefined> {
+    // Both are asked at once. How long the leader takes says how busy the servers are: only after that a replica is late.
+    const first = this.#ofAnyReplica(subjects);
+    const leaders = await this.#leadersLast();
+    let snapshot = await this.#within(first);
+    for (let tries = 1; leaders !== undefined && snapshot !== undefined; tries++) {
+      if (snapshot.through >= leaders) return snapshot.found;
+      if (tries === SNAPSHOTS) break;
+      snapshot = await this.#within(this.#ofAnyReplica(subjects));
+    }
+    return undefined;
+  }
+
   /** @returns undefined: not in time */
-  async #within<Result>(snapshot: Promise<Result>): Promise<Result | undefined> {
+  async #within<Result>(answer: Promise<Result>): Promise<Result | undefined> {
     let timer: Timer;
     const late = new Promise<undefined>((resolve) => {
       timer = this.#clock.setTimeout(() => {
@@ -98,23 +100,12 @@ export class DocumentReader {
         resolve(undefined);
       }, SNAPSHOT_MS);
     });
-    return await Promise.race([snapshot, late]).finally(() => this.#clock.clearTimeout(timer));
-  }
-
-  /** @returns undefined: no replica answered that was as far as the leader */
-  async #snapshotOf(subjects: readonly string[]): Promise<Snapshot["found"] | undefined> {
-    let [snapshot, leaders] = await Promise.all([this.#ofAnyReplica(subjects), this.#leadersLast()]);
-    for (let tries = 1; leaders !== undefined && snapshot !== undefined; tries++) {
-      if (snapshot.through >= leaders) return snapshot.found;
-      if (tries === SNAPSHOTS) break;
-      snapshot = await this.#ofAnyReplica(subjects);
-    }
-    return undefined;
+    return await Promise.race([answer, late]).finally(() => this.#clock.clearTimeout(timer));
   }
 
   /** Where the leader's last document stands; undefined when that one has been removed. */
   async #leadersLast(): Promise<number | undefined> {
-    return messageOf(await this.#api.ask(`STREAM.MSG.GET.${this.#stream}`, { last_by_subj: ">" }))?.seq;
+    return (await readAtLeader(this.#api, this.#stream, { last_by_subj: ">" }))?.seq;
   }
 
   /** Asks once (ADR-31). @returns undefined: a part of the answer was lost, or it says that this can't be had */
@@ -141,10 +132,4 @@ export class DocumentReader {
     const [major = 0, minor = 0] = (this.#api.link.connection.info?.version ?? "").split(".").map(Number);
     return major > 2 || (major === 2 && minor >= 15);
   }
-}
-
-export function messageOf(answer: Answer<Message>): Message["message"] | undefined {
-  if (answer.error === undefined) return answer.message;
-  if (answer.error.err_code === apiCode.noMessage) return undefined;
-  throw unavailable(answer.error.description);
 }

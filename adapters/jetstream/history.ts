@@ -4,7 +4,7 @@ import type { Topic } from "../../src/protocol/names.ts";
 import { closed, closedConnection, unavailable } from "../nats/errors.ts";
 import type { Api } from "./api.ts";
 import type { JetStreamMessage } from "./connection.ts";
-import { bytesOf, headOf, nextOf, READ_MS, type Told } from "./head.ts";
+import { headOf, nextOf, READ_MS, type Told } from "./head.ts";
 import type { Logs } from "./logs.ts";
 import { unwrap } from "./log_format.ts";
 import { Replicas } from "./replicas.ts";
@@ -118,7 +118,7 @@ export class LogHistory implements History {
 
   async #fromLeader(stream: string, subject: string, seq: number): Promise<Stored | undefined> {
     const message = await nextOf(this.#api, stream, subject, seq);
-    const content = message && unwrap(bytesOf(message));
+    const content = message && unwrap(message.bytes);
     return content && { offset: message!.seq, ...content };
   }
 

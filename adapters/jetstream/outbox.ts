@@ -121,13 +121,14 @@ export class JetStreamOutbox implements Outbox {
   }
 
   async cancel(match: CancelMatch, note: string): Promise<OutboxRow[]> {
-    const subjects = await this.#stream.subjects(openFilter(this.#stream, match));
-    const rows = await Promise.all(subjects.map((subject) => this.#read(subject)));
-    const dropped = await Promise.all(rows.flatMap((open) => {
-      if (open === undefined || !matches(open.row, match)) return [];
+    const dropped = await Promise.all((await this.#open(match)).map((open) => {
       return this.#change(open, (row) => row.status === "pending" ? { row: { ...row, status: "dropped", note } } : undefined);
     }));
     return dropped.filter((row) => row !== undefined);
+  }
+
+  async underWay(match: CancelMatch): Promise<boolean> {
+    return (await this.#open(match)).some(({ row }) => this.#asOfNow(row).status === "sending");
   }
 
   async ofMessage(messageId: string): Promise<OutboxRow[]> {
@@ -139,6 +140,13 @@ export class JetStreamOutbox implements Outbox {
       .map(({ bytes }) => fromBytes(bytes) as OutboxRow);
     const ids = new Set(ended.map(({ id }) => id));
     return [...ended, ...open.map(({ row }) => this.#asOfNow(row)).filter(({ id }) => !ids.has(id))];
+  }
+
+  /** The open rows that match, as the leader has them. */
+  async #open(match: CancelMatch): Promise<OpenRow[]> {
+    const subjects = await this.#stream.subjects(openFilter(this.#stream, match));
+    const rows = await Promise.all(subjects.map((subject) => this.#read(subject)));
+    return rows.flatMap((open) => open !== undefined && matches(open.row, match) ? [open] : []);
   }
 
   /** The subjects of those rows that have ended. */

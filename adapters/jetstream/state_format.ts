@@ -17,6 +17,12 @@ export interface Draft {
   readonly ttl?: number;
 }
 
+/**
+ * What became of a write. Conflict: a document was not at its expected sequence, or is being written just now; nothing was stored.
+ * Unsure: no answer came, or one that says nothing; it may be stored, or be stored later.
+ */
+export type Outcome = { kind: "stored"; seq: number } | { kind: "conflict" } | { kind: "unsure"; cause: unknown };
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

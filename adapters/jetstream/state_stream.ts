@@ -1,10 +1,11 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
-import { PeykError } from "../../src/protocol/errors.ts";
 import { unavailable } from "../nats/errors.ts";
 import type { Api } from "./api.ts";
-import { DocumentReader, type Message, messageOf } from "./document_reader.ts";
-import type { Draft, Stored } from "./state_format.ts";
-import { type Outcome, StateWriter } from "./state_writer.ts";
+import { DocumentReader } from "./document_reader.ts";
+import type { Draft, Outcome, Stored } from "./state_format.ts";
+import { StateWriter } from "./state_writer.ts";
+import { readAtLeader } from "./stored_message.ts";
+import { refused } from "./streams.ts";
 
 const EMPTY = new Uint8Array();
 /** How long a consumer of one name is asked for. */
@@ -41,7 +42,7 @@ export class StateStream {
 
   /**
    * Makes the stream if it is not there.
-   * @throws {PeykError} `bad-config`, `unavailable`
+   * @throws {PeykError} `bad-config`, `storage-full`, `unavailable`
    */
   async open(replicas: number): Promise<void> {
     const { error } = await this.api.ask(`STREAM.CREATE.${this.name}`, {
@@ -57,13 +58,8 @@ export class StateStream {
       allow_msg_ttl: true,
     });
     // Whoever is not the first finds it there.
-    if (error === undefined) return void await this.write([{ subject: this.#mark, bytes: EMPTY, expected: 0 }]);
-    const message = `the stream ${this.name} can't be had: ${error.description}`;
-    if (error.code === 503) throw unavailable(message);
-    throw new PeykError("bad-config", message, {
-      hint:
-        "Is there another stream of that name or on these subjects, made otherwise? Name this cluster differently, or remove it.",
-    });
+    if (error !== undefined) throw refused(this.name, error);
+    await this.write([{ subject: this.#mark, bytes: EMPTY, expected: 0 }]);
   }
 
   /** The document of a subject. */
@@ -73,7 +69,7 @@ export class StateStream {
 
   /** Whether a document matches. Costs the server little, however many do not. */
   async any(filter: string): Promise<boolean> {
-    return messageOf(await this.api.ask<Message>(`STREAM.MSG.GET.${this.name}`, { next_by_subj: filter })) !== undefined;
+    return await readAtLeader(this.api, this.name, { next_by_subj: filter }) !== undefined;
   }
 
   /** The subjects that match, in no order. The server takes them from memory; what it takes depends on how many match. */

@@ -2,20 +2,12 @@ import type { Random } from "../../src/ports/random.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { closed, closedConnection, unavailable } from "../nats/errors.ts";
 import { type Api, type ApiError, noRoom, parse } from "./api.ts";
-import { Gate } from "./gate.ts";
+import { Batches } from "./batches.ts";
 import { rawHeaders } from "./log_format.ts";
-import type { Draft } from "./state_format.ts";
-
-/**
- * What became of a write. Conflict: a document was not at its expected sequence, or is being written just now; nothing was stored.
- * Unsure: no answer came, or one that says nothing; it may be stored, or be stored later.
- */
-export type Outcome = { kind: "stored"; seq: number } | { kind: "conflict" } | { kind: "unsure"; cause: unknown };
+import type { Draft, Outcome } from "./state_format.ts";
 
 /** What the server admits in one batch. */
 const MAX_BATCH = 1_000;
-/** Batches of this node under way. The server admits 50 per stream, from all nodes together. */
-const BATCHES = 12;
 /** The most that headers take. */
 const HEADER_BYTES = 1_024;
 
@@ -32,7 +24,7 @@ interface Ack {
 export class StateWriter {
   readonly #api: Api;
   readonly #random: Random;
-  readonly #batches = new Gate(BATCHES);
+  readonly #batches = new Batches((drafts) => this.#writeBatch(drafts));
 
   constructor(api: Api, random: Random) {
     this.#api = api;
@@ -45,13 +37,7 @@ export class StateWriter {
     if (drafts.length > MAX_BATCH) throw tooLarge(`${drafts.length} documents in one step`);
     const most = (this.#api.link.connection.info?.max_payload ?? Infinity) - HEADER_BYTES;
     for (const { bytes } of drafts) if (bytes.length > most) throw tooLarge(`a document of ${bytes.length} bytes`);
-    if (drafts.length === 1) return await this.#commit(drafts[0]!, {});
-    await this.#batches.enter();
-    try {
-      return await this.#writeBatch(drafts);
-    } finally {
-      this.#batches.leave();
-    }
+    return await (drafts.length === 1 ? this.#commit(drafts[0]!, {}) : this.#batches.write(drafts));
   }
 
   async #writeBatch(drafts: readonly Draft[]): Promise<Outcome> {

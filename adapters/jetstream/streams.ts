@@ -167,7 +167,8 @@ function check(name: string, { config }: StreamInfo, wanted: StreamInfo["config"
   });
 }
 
-function refused(name: string, { code, err_code, description }: ApiError): PeykError {
+/** Why NATS does not make a stream. */
+export function refused(name: string, { code, err_code, description }: ApiError): PeykError {
   const message = `NATS does not make the stream ${name}: ${description}`;
   if (noRoom.has(err_code)) {
     return new PeykError("storage-full", message, {
@@ -176,6 +177,11 @@ function refused(name: string, { code, err_code, description }: ApiError): PeykE
     });
   }
   if (code === 503) return unavailable(message);
+  if (err_code === apiCode.streamExists || err_code === apiCode.subjectsOverlap) {
+    return new PeykError("bad-config", message, {
+      hint: "Another stream has that name or these subjects, made otherwise. Give another name, or remove that stream.",
+    });
+  }
   return new PeykError("bad-config", message, {
     hint:
       "Change the option, or the account's limits and the servers' number: replicas need as many servers, some accounts need maxBytes.",

@@ -25,7 +25,7 @@ import {
   writesAfter,
 } from "./user_document.ts";
 
-/** Users whose last version is remembered, so that the next one need not be compared with what is read again. */
+/** Users whose last version is remembered, so that it need not be read again to write the next one. */
 const REMEMBERED = 10_000;
 /** Weeks that are looked into at a time. */
 const WEEKS_AT_ONCE = 64;
@@ -35,6 +35,7 @@ interface Version {
   readonly seq: number;
   readonly writes: readonly string[];
   readonly lookUps: ReadonlySet<string>;
+  readonly record: UserRecord | undefined;
 }
 
 /** Users as documents of the state stream: a version is a sequence of the stream, so none comes twice. */
@@ -56,6 +57,10 @@ export class JetStreamUsers implements Users {
 
   async get(userId: string): Promise<UserRecord | undefined> {
     return (await this.#read(userId)).record;
+  }
+
+  recent(userId: string): UserRecord | undefined {
+    return this.#versions.get(userId)?.record;
   }
 
   async put(record: UserRecord, rows: readonly NewOutboxRow[] = []): Promise<number | undefined> {
@@ -189,7 +194,8 @@ export class JetStreamUsers implements Users {
       if (outcome.kind === "stored") {
         const { seq } = outcome;
         fresh.stored(seq - fresh.drafts.length);
-        this.#remember(userId, { seq, writes: writesAfter(before.writes, write), lookUps: after });
+        const written = record && { ...record, version: seq };
+        this.#remember(userId, { seq, writes: writesAfter(before.writes, write), lookUps: after, record: written });
         return seq;
       }
       if (outcome.kind === "unsure") {
@@ -227,7 +233,7 @@ export class JetStreamUsers implements Users {
   }
 
   #versionOf({ seq, writes, record }: UserDocument): Version {
-    return { seq, writes, lookUps: lookUps(this.#stream, record) };
+    return { seq, writes, lookUps: lookUps(this.#stream, record), record };
   }
 
   #remember(userId: string, version: Version): void {

@@ -7,7 +7,6 @@ export interface NatsLike {
   readonly info?: { readonly version: string; readonly max_payload: number } | undefined;
   publish(subject: string, payload?: Uint8Array, options?: { reply?: string; headers?: unknown }): void;
   subscribe(subject: string, options: { callback(error: Error | null, message: NatsMessage): void }): NatsSubscription;
-  request(subject: string, payload?: Uint8Array, options?: { timeout: number }): Promise<NatsMessage>;
   /** Resolves when the server has taken everything that was sent before. */
   flush(): Promise<void>;
   status(): NatsStatuses;

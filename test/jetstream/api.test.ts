@@ -2,8 +2,11 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/conformance.ts";
 import { Api } from "../../adapters/jetstream/api.ts";
 import type { JetStreamMessage } from "../../adapters/jetstream/jetstream.ts";
+import { StateStream } from "../../adapters/jetstream/state_stream.ts";
+import { readAtLeader } from "../../adapters/jetstream/stored_message.ts";
+import { openLog } from "../../adapters/jetstream/streams.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
-import { connect, createContext, createRunningClock, type TestConnection, until } from "./state_stage.ts";
+import { connect, createContext, createRunningClock, freshName, type TestConnection, until } from "./state_stage.ts";
 
 // The server has no JetStream: what is asked of it, the test answers.
 let server: NatsServer;
@@ -43,6 +46,11 @@ async function listen(
   return heard;
 }
 
+/** That no server can be found for a stream, with the reasons that NATS gives beside. */
+function placeless(why: string): unknown {
+  return { error: { code: 400, err_code: 10005, description: `no suitable peers for placement${why}` } };
+}
+
 const busy = { error: { code: 503, err_code: 10008, description: "no leader" } };
 
 test("is asked again while there is no leader, and while nobody can read the answer", async () => {
@@ -52,6 +60,19 @@ test("is asked again while there is no leader, and while nobody can read the ans
   const heard = await listen(verb, [busy, leaderless, "nonsense", "", led]);
   expect(await api.ask(verb, {})).toEqual(led);
   expect(heard.count).toBe(5);
+  await api.close();
+});
+
+test("is asked again while servers that it takes are offline, or were not heard of yet", async () => {
+  const api = new Api(asking, createContext(createRunningClock()));
+  const answers = [
+    placeless(", peer offline"),
+    placeless(", miscellaneous issue"),
+    placeless(", peer offline, insufficient storage"),
+  ];
+  const heard = await listen(verb, [...answers, { ok: 1 }]);
+  expect(await api.ask(verb, {})).toEqual({ ok: 1 });
+  expect(heard.count).toBe(4);
   await api.close();
 });
 
@@ -70,10 +91,10 @@ test("is not asked again what is refused, nor what can't be had", async () => {
   const api = new Api(asking, createContext());
   const refusal = { error: { code: 404, err_code: 10059, description: "stream not found" } };
   const disabled = { error: { code: 503, err_code: 10039, description: "not enabled for account" } };
-  const heard = await listen(verb, [refusal, disabled]);
-  expect(await api.ask(verb, {})).toEqual(refusal);
-  expect(await api.ask(verb, {})).toEqual(disabled);
-  expect(heard.count).toBe(2);
+  const refusals = [refusal, disabled, placeless(""), placeless(", insufficient storage, tags not matched ['ssd']")];
+  const heard = await listen(verb, refusals);
+  for (const said of refusals) expect(await api.ask(verb, {})).toEqual(said);
+  expect(heard.count).toBe(refusals.length);
   await api.close();
 });
 
@@ -82,6 +103,55 @@ function openApi(): { api: Api; clock: ManualClock } {
   const clock = createManualClock();
   return { api: new Api(asking, createContext(clock)), clock };
 }
+
+for (const stream of ["LOG_0", "STATE"]) {
+  test(`a stream, ${stream}, for which servers stay offline is \`unavailable\` when the patience is at its end`, async () => {
+    const { api, clock } = openApi();
+    const name = freshName();
+    await listen(`STREAM.INFO.${name}_LOG_0`, [{ error: { code: 404, err_code: 10059, description: "stream not found" } }]);
+    const heard = await listen(`STREAM.CREATE.${name}_${stream}`, Array(100).fill(placeless(", peer offline")));
+    const options = { name, partitions: 1, replicas: 3, maxBytes: -1, idempotencyMs: 1_000 };
+    const { random } = createContext();
+    const opening = stream === "STATE" ? new StateStream(api, name, { clock, random }).open(3) : openLog(api, random, options, 0);
+    let said: unknown;
+    opening.then(() => said = "it opened", (error) => said = error);
+    for (; said === undefined; await clock.advance(500)) {
+      // One is the inbox's, the other one stands for a pause.
+      await until(() => said !== undefined || clock.timers === 2, "it pauses, or gives up");
+    }
+    expect(said).toMatchObject({
+      ...{ name: "PeykError", code: "unavailable", retryable: true },
+      message: expect.stringMatching(`${name}_${stream}: no suitable peers for placement, peer offline`),
+      hint: expect.stringMatching(/replicas.*online/),
+    });
+    expect(heard.count).toBeGreaterThan(10);
+    expect(clock.elapsed()).toBeGreaterThan(9_000);
+    await api.close();
+  });
+}
+
+test("a message is read with its content, without any, or not at all", async () => {
+  const { api } = openApi();
+  const name = freshName();
+  const none = { error: { code: 404, err_code: 10037, description: "no message found" } };
+  const gone = { error: { code: 404, err_code: 10059, description: "stream not found" } };
+  const heard = await listen(`STREAM.MSG.GET.${name}`, [
+    { message: { seq: 7, data: "8J+MsQ==" } },
+    { message: { seq: 8 } },
+    none,
+    gone,
+  ]);
+  const read = () => readAtLeader(api, name, { last_by_subj: "a" });
+  const messages = [await read(), await read(), await read()];
+  expect(messages.map((message) => message && [message.seq, new TextDecoder().decode(message.bytes)]))
+    .toEqual([[7, "🌱"], [8, ""], undefined]);
+  await expect(read()).rejects.toMatchObject({
+    code: "unavailable",
+    message: expect.stringMatching(`${name}: stream not found`),
+  });
+  expect(heard.count).toBe(4);
+  await api.close();
+});
 
 test("an answer that comes too late is nobody's, and the next one is waited for", async () => {
   const { api, clock } = openApi();

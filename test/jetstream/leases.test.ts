@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { session, user } from "../../adapters/conformance/records.ts";
 import type { ManualClock } from "../../adapters/conformance/conformance.ts";
-import { type NatsServer, startServer } from "../nats/servers.ts";
-import { clients, openNodes, type StateNode, type TestConnection, until } from "./state_stage.ts";
+import { openNodes, shareServer, type StateNode, until } from "./state_stage.ts";
 
-let server: NatsServer;
-let connections: TestConnection[];
-beforeAll(async () => {
-  server = await startServer({ jetstream: true });
-  connections = await Promise.all(Object.values(clients).map((each) => each(server.url)));
-});
-afterAll(async () => {
-  await Promise.all(connections.map((connection) => connection.close()));
-  await server.close();
-});
+const stage = shareServer();
+const { connections } = stage;
 
 const LEASE_MS = 1_500;
 const RENEW_MS = 500;
@@ -107,13 +98,13 @@ test("a node that slept takes nobody for dead when it wakes", async () => {
 test("while nobody can renew, nobody is dead", async () => {
   const pair = await open();
   await pass(pair, LEASE_MS - RENEW_MS);
-  server.pause();
+  stage.server.pause();
   try {
     const asking = (): Promise<unknown> => connections[1]!.request("$JS.API.INFO", undefined, { timeout: 50 });
     await until(() => asking().then(() => false, () => true), "the server answers nothing any more");
     await expect(pair.b.users.lease("b", LEASE_MS)).rejects.toMatchObject({ code: "unavailable", retryable: true });
   } finally {
-    server.resume();
+    stage.server.resume();
   }
   await pair.b.clock.advance(RENEW_MS);
   await pair.b.users.lease("b", LEASE_MS);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JetStreamConnection, JetStreamMessage } from "../../adapters/jetstream/jetstream.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
-import { createEar, type OwnConnection, publish, startNode, until } from "./stage.ts";
+import { createEar, publish, startNode, until } from "./stage.ts";
+import type { TestConnection } from "./state_stage.ts";
 
 let server: NatsServer;
 let places = 0;
@@ -20,7 +21,7 @@ interface Spoiled {
   lost?(message: JetStreamMessage, later: () => void): boolean;
 }
 
-function spoiling({ sent, lost }: Spoiled): (connection: OwnConnection) => JetStreamConnection {
+function spoiling({ sent, lost }: Spoiled): (connection: TestConnection) => JetStreamConnection {
   return (connection) =>
     new Proxy<JetStreamConnection>(connection, {
       get(target, key) {

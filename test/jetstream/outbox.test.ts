@@ -1,29 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { newRow, user } from "../../adapters/conformance/records.ts";
 import { type NewOutboxRow, SENDING_MS } from "../../src/ports/outbox.ts";
-import { type NatsServer, startServer } from "../nats/servers.ts";
-import {
-  answering,
-  clients,
-  deafened,
-  freshName,
-  lossy,
-  openNodes,
-  type StateNode,
-  type TestConnection,
-  until,
-} from "./state_stage.ts";
+import { answering, deafened, freshName, lossy, openNodes, shareServer, type StateNode, until } from "./state_stage.ts";
 
-let server: NatsServer;
-let connections: TestConnection[];
-beforeAll(async () => {
-  server = await startServer({ jetstream: true });
-  connections = await Promise.all(Object.values(clients).map((each) => each(server.url)));
-});
-afterAll(async () => {
-  await Promise.all(connections.map((connection) => connection.close()));
-  await server.close();
-});
+const { connections } = shareServer();
 
 async function add({ users }: StateNode, ...rows: NewOutboxRow[]): Promise<void> {
   expect(await users.put(await users.get("sara") ?? user("sara"), rows)).toBeTypeOf("number");

@@ -1,9 +1,8 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/conformance.ts";
 import { user } from "../../adapters/conformance/records.ts";
 import type { JetStreamConnection } from "../../adapters/jetstream/jetstream.ts";
 import { tokenOf } from "../../adapters/nats/subjects.ts";
-import { type NatsServer, startServer } from "../nats/servers.ts";
 import {
   altered,
   clients,
@@ -11,22 +10,14 @@ import {
   deafened,
   freshName,
   openNode,
+  shareServer,
   type StateNode,
   type TestConnection,
 } from "./state_stage.ts";
 
 // Records that are wanted at the same moment. What a lagging replica would say, the server says too when it is asked about the past.
 
-let server: NatsServer;
-let connections: TestConnection[];
-beforeAll(async () => {
-  server = await startServer({ jetstream: true });
-  connections = await Promise.all(Object.values(clients).map((each) => each(server.url)));
-});
-afterAll(async () => {
-  await Promise.all(connections.map((connection) => connection.close()));
-  await server.close();
-});
+const { connections } = shareServer();
 
 const names = ["sara", "omid", "mina", "nobody", "user @ 5"];
 const there = names.filter((name) => name !== "nobody");
@@ -143,7 +134,10 @@ test("when no replica answers, the leader is asked, and for 10 s the replicas ar
   const connection = watched(connections[0]!, (body) => lost ? undefined : body);
   const { node, close } = await withUsers(connections[0]!, connection, clock);
   asked = [];
+  const { timers } = clock;
   const reading = seenAt(node);
+  // The replicas' time begins when the leader has answered.
+  await expect.poll(() => clock.timers).toBe(timers + 1);
   await clock.advance(299);
   expect([askedTogether(), askedOfTheLeader()]).toEqual([1, 1]);
   await clock.advance(1);
@@ -157,6 +151,31 @@ test("when no replica answers, the leader is asked, and for 10 s the replicas ar
   asked = [];
   expect(await seenAt(node)).toEqual(newest);
   expect([askedTogether(), askedOfTheLeader()]).toEqual([1, 1]);
+  await close();
+});
+
+test("replicas are not late while the leader has not answered either: the servers are busy", async () => {
+  const clock = createManualClock();
+  const held: (() => void)[] = [];
+  let isBusy = false;
+  const connection = watched(connections[0]!);
+  const slow = altered(connection, {
+    publish: (...question) => {
+      if (isBusy) held.push(() => connection.publish(...question));
+      else connection.publish(...question);
+    },
+  });
+  const { node, close } = await withUsers(connections[0]!, slow, clock);
+  asked = [];
+  isBusy = true;
+  const reading = seenAt(node);
+  await expect.poll(() => held.length).toBe(2);
+  await clock.advance(1_500);
+  isBusy = false;
+  for (const go of held) go();
+  expect(await reading).toEqual(newest);
+  expect(await seenAt(node)).toEqual(newest);
+  expect([askedTogether(), askedOfTheLeader()]).toEqual([2, 2]);
   await close();
 });
 

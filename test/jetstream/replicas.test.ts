@@ -5,7 +5,8 @@ import type { JetStreamConnection, JetStreamMessage } from "../../adapters/jetst
 import { type Batch, Replicas } from "../../adapters/jetstream/replicas.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
-import { createEar, type OwnConnection, publish, startNode, until } from "./stage.ts";
+import { createEar, publish, startNode, until } from "./stage.ts";
+import type { TestConnection } from "./state_stage.ts";
 
 interface Asked {
   readonly subject: string;
@@ -168,7 +169,7 @@ beforeAll(async () => void (server = await startServer({ jetstream: true })));
 afterAll(() => server.close());
 
 /** A connection on which some of what is sent gets lost. */
-function losing(lost: (subject: string) => boolean): (connection: OwnConnection) => JetStreamConnection {
+function losing(lost: (subject: string) => boolean): (connection: TestConnection) => JetStreamConnection {
   return (connection) =>
     new Proxy<JetStreamConnection>(connection, {
       get(target, key) {

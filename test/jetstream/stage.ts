@@ -6,9 +6,7 @@ import { type OpenLogs, openLogs } from "../../adapters/jetstream/open_logs.ts";
 import { systemClock, systemRandom } from "../../src/system.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Entry, TopicListener } from "../../src/ports/transport.ts";
-
-/** A connection that its maker may also close. */
-export type OwnConnection = JetStreamConnection & { close(): Promise<void> };
+import type { TestConnection } from "./state_stage.ts";
 
 export interface Credentials {
   user?: string;
@@ -16,7 +14,7 @@ export interface Credentials {
 }
 
 /** Both lines of the client, as they are to be connected. */
-export const clients: Readonly<Record<string, (servers: string | string[], who?: Credentials) => Promise<OwnConnection>>> = {
+export const clients: Readonly<Record<string, (servers: string | string[], who?: Credentials) => Promise<TestConnection>>> = {
   "nats 2.29": (servers, who = {}) => connectV2({ servers, ...settings, ...who }),
   "transport-node 3.4": (servers, who = {}) => connectV3({ servers, ...settings, ...who }),
 };
@@ -40,7 +38,7 @@ export function context(lines: Line[] = []): StorageContext {
 
 /** A node's logs, and what they wrote about themselves. */
 export interface NodeOfLogs extends OpenLogs, AsyncDisposable {
-  readonly connection: OwnConnection;
+  readonly connection: TestConnection;
   readonly lines: Line[];
 }
 
@@ -48,7 +46,7 @@ export async function startNode(
   servers: string | string[],
   options: { name?: string; replicas?: number; partitions?: number; maxBytes?: number } = {},
   client: string = "transport-node 3.4",
-  spoil: (connection: OwnConnection) => JetStreamConnection = (connection) => connection,
+  spoil: (connection: TestConnection) => JetStreamConnection = (connection) => connection,
 ): Promise<NodeOfLogs> {
   const connection = await clients[client]!(servers);
   const lines: Line[] = [];

@@ -1,5 +1,6 @@
 import { connect as connect3 } from "@nats-io/transport-node";
 import { connect as connect2 } from "nats";
+import { afterAll, beforeAll } from "vitest";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/conformance.ts";
 import { Api } from "../../adapters/jetstream/api.ts";
 import type { JetStreamConnection, JetStreamMessage } from "../../adapters/jetstream/jetstream.ts";
@@ -8,14 +9,15 @@ import { PeykError } from "../../src/protocol/errors.ts";
 import { memory } from "../../src/memory/memory.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Storage, StorageContext } from "../../src/ports/storage.ts";
+import { type NatsServer, startServer } from "../nats/servers.ts";
 
-/** A connection as the tests use it. */
+/** A connection of which the tests use more than an engine does. */
 export interface TestConnection extends JetStreamConnection {
   request(
     subject: string,
     payload?: Uint8Array,
     options?: { timeout: number; headers?: never },
-  ): ReturnType<JetStreamConnection["request"]>;
+  ): Promise<{ readonly data: Uint8Array }>;
   close(): Promise<void>;
 }
 
@@ -27,6 +29,33 @@ export const clients: Readonly<Record<string, (servers: string | string[]) => Pr
 };
 
 export const connect = clients["@nats-io/transport-node"]!;
+
+/** What all tests of a file use. */
+export interface Shared {
+  readonly server: NatsServer;
+  /** One of each client. */
+  readonly connections: readonly TestConnection[];
+}
+
+/** Starts a server before the first test of a file, and ends it after the last. */
+export function shareServer(): Shared {
+  const connections: TestConnection[] = [];
+  let server: NatsServer;
+  beforeAll(async () => {
+    server = await startServer({ jetstream: true });
+    connections.push(...await Promise.all(Object.values(clients).map((each) => each(server.url))));
+  });
+  afterAll(async () => {
+    await Promise.all(connections.map((connection) => connection.close()));
+    await server.close();
+  });
+  return {
+    connections,
+    get server() {
+      return server;
+    },
+  };
+}
 
 /** What an engine would lend; its clock stands still. */
 export function createContext(clock: Clock = createManualClock()): StorageContext {

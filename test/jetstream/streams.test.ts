@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { jetstream } from "../../adapters/jetstream/jetstream.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
-import { clients, context, type Line, type OwnConnection, startNode } from "./stage.ts";
+import { clients, context, type Line, startNode } from "./stage.ts";
+import type { TestConnection } from "./state_stage.ts";
 
 let server: NatsServer;
-let connection: OwnConnection;
+let connection: TestConnection;
 
 beforeAll(async () => {
   server = await startServer({ jetstream: ["max_file_store: 64MB"] });
@@ -22,7 +23,7 @@ async function ask<Answer>(verb: string, body: unknown = {}): Promise<Answer> {
 }
 
 /** What opening says against it. */
-async function complaint(to: OwnConnection, options: Partial<Parameters<typeof jetstream>[0]>): Promise<unknown> {
+async function complaint(to: TestConnection, options: Partial<Parameters<typeof jetstream>[0]>): Promise<unknown> {
   try {
     await (await jetstream({ connection: to, ...options }).open(context())).close();
   } catch (error) {
@@ -48,7 +49,7 @@ test("an option that makes no sense is refused before anything is asked", () => 
     { maxBytes: 0 },
     { maxBytes: NaN },
     { retention: { idempotencyMs: 99 } },
-    { connection: {} as OwnConnection },
+    { connection: {} as TestConnection },
   ];
   for (const option of options) {
     expect(() => jetstream({ connection, ...option }), JSON.stringify(option)).toThrow(expect.objectContaining(bad));
@@ -124,7 +125,11 @@ describe("one clear error says", () => {
 
   test("that the subjects are somebody else's", async () => {
     await ask("STREAM.CREATE.TAKEN", { name: "TAKEN", subjects: ["taken.>"] });
-    expect(await complaint(connection, { name: "taken" })).toEqual({ ...bad, message: expect.stringMatching(/overlap/) });
+    expect(await complaint(connection, { name: "taken" })).toEqual({
+      ...bad,
+      message: expect.stringMatching(/overlap/),
+      hint: expect.stringMatching(/these subjects/),
+    });
   });
 
   test("what a stream was made with, and what is asked for now", async () => {

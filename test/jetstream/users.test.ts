@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { newRow, session, user } from "../../adapters/conformance/records.ts";
 import type { NamesPage, Page } from "../../src/ports/users.ts";
-import { type NatsServer, startServer } from "../nats/servers.ts";
 import {
   altered,
   answering,
-  clients,
   connect,
   countUp,
   createContext,
@@ -14,20 +12,12 @@ import {
   lossy,
   openNode,
   openNodes,
-  type TestConnection,
+  shareServer,
   until,
 } from "./state_stage.ts";
 
-let server: NatsServer;
-let connections: TestConnection[];
-beforeAll(async () => {
-  server = await startServer({ jetstream: true });
-  connections = await Promise.all(Object.values(clients).map((each) => each(server.url)));
-});
-afterAll(async () => {
-  await Promise.all(connections.map((connection) => connection.close()));
-  await server.close();
-});
+const stage = shareServer();
+const { connections } = stage;
 
 const topic = "*/news";
 const subscriptions = { [topic]: { epoch: 1, offset: 0 } };
@@ -201,7 +191,7 @@ test("what does not fit into one step is refused, and nothing of it is stored", 
 test("deviceIds, tokens and target ids stand in no subject", async () => {
   const name = freshName();
   const subjects: string[] = [];
-  const watcher = await connect(server.url);
+  const watcher = await connect(stage.server.url);
   watcher.subscribe(`${name}.>`, { callback: (_, { subject }) => void subjects.push(subject) });
   watcher.subscribe("$JS.API.>", {
     callback: (_, { subject, data }) => void subjects.push(subject, new TextDecoder().decode(data)),
@@ -230,7 +220,7 @@ test("a stream of that name made otherwise is refused at the start, and a closed
   const config = new TextEncoder().encode(JSON.stringify({ name: `${name}_STATE`, subjects: [`${name}.st.*`] }));
   await connections[0]!.request(`$JS.API.STREAM.CREATE.${name}_STATE`, config);
   const options = { connection: connections[0]!, name, replicas: 1, context: createContext() };
-  await expect(openNode(options)).rejects.toMatchObject({ code: "bad-config" });
+  await expect(openNode(options)).rejects.toMatchObject({ code: "bad-config", hint: expect.stringMatching(/that name/) });
   const [node] = await openNodes(1, connections);
   await node!.close();
   await expect(node!.users.get("sara")).rejects.toMatchObject({ code: "closed" });
