@@ -89,7 +89,7 @@ export function createFanOut(
     }
     // After those who are alone: whoever leaves a group while something is written is alone then, and has this already.
     const salvos = feed.groups.map((group) => {
-      const { readers, state } = group;
+      const { connections, readers, state } = group;
       const route = stepper.step(state, event).route!;
       tally[route.index] = (tally[route.index] ?? 0) + readers.length;
       if (route.push === "now" || route.push === "coalesced") {
@@ -97,34 +97,35 @@ export function createFanOut(
       }
       counters.delivered += length * readers.length;
       actor.watchGroup(group);
-      return group.note(sendings, ++order, last);
+      group.note(sendings, ++order, last);
+      // As these are now: whoever is written to may make somebody leave.
+      return { connections, readers };
     });
-    for (const salvo of salvos) salvo(direct ? sendAll(volley) : writeAll(volley));
+    for (const { connections, readers } of salvos) {
+      if (direct) sendAll(connections, readers, volley);
+      else writeAll(readers, volley);
+    }
     if (alike !== undefined) unite(feed, alike);
     if (!listed) count(tally, volley);
     if (toPush !== undefined) { for (const sending of sendings) pushes.pushNow(toPush, sending); }
   }
 
   /** The hot path: of a reader nothing is touched but the connection. */
-  function sendAll({ bytes }: Volley): (connections: readonly Connection[], readers: readonly Reader[]) => void {
-    return (connections, readers) => {
-      let slow: Reader[] | undefined;
-      for (let i = 0; i < connections.length; i++) if (!connections[i]!.send(bytes)) (slow ??= []).push(readers[i]!);
-      slow?.forEach(({ session }) => session.outlet?.backlog());
-    };
+  function sendAll(connections: readonly Connection[], readers: readonly Reader[], { bytes }: Volley): void {
+    let slow: Reader[] | undefined;
+    for (let i = 0; i < connections.length; i++) if (!connections[i]!.send(bytes)) (slow ??= []).push(readers[i]!);
+    slow?.forEach(({ session }) => session.outlet?.backlog());
   }
 
-  function writeAll({ sendings }: Volley): (connections: readonly Connection[], readers: readonly Reader[]) => void {
-    return (_, readers) => {
-      for (const { session } of readers) for (const { entry } of sendings) session.outlet?.write(entry.frame);
-    };
+  function writeAll(readers: readonly Reader[], { sendings }: Volley): void {
+    for (const { session } of readers) for (const { entry } of sendings) session.outlet?.write(entry.frame);
   }
 
   /** These got the same at the same time. Next time those who are alike are passed together. */
   function unite(feed: Feed<Reader>, readers: readonly Reader[]): void {
     for (const reader of readers) {
       const { outlet, unseen } = reader.session;
-      if (reader.index >= 0 && outlet?.full === false && unseen.room >= CHAIN_ROOM) feed.unite(reader);
+      if (outlet?.full === false && unseen.room >= CHAIN_ROOM) feed.unite(reader);
     }
   }
 

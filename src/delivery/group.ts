@@ -21,16 +21,16 @@ export interface Member<Self extends Member<Self>> extends Follower {
 export class Group<Reader extends Member<Reader>> {
   readonly state: StateId;
   sent: number;
-  /** Whose connections these are, in the same order. */
   readers: Reader[] = [];
-  #connections: Connection[] = [];
+  /** Theirs, in the same order. */
+  connections: Connection[] = [];
+  /** Somebody may be going through both lists: they are replaced, not changed. */
+  #inUse = false;
   /** Ends the timer that watches over all of them. */
   unwatch: (() => void) | undefined = undefined;
   #last: Chained = { run: [], order: 0, next: undefined };
   /** Frames since somebody looked how much room each of them has. */
   #unchecked = 0;
-  /** Somebody goes through the lists: they are replaced, not changed. */
-  #inUse = false;
 
   constructor(state: StateId, sent: number) {
     this.state = state;
@@ -48,7 +48,7 @@ export class Group<Reader extends Member<Reader>> {
     reader.chained = this.#last;
     unseen.follow(reader);
     reader.index = this.readers.push(reader) - 1;
-    this.#connections.push(outlet!.connection);
+    this.connections.push(outlet!.connection);
   }
 
   /** What it was sent up to here is its own from here on. */
@@ -56,13 +56,13 @@ export class Group<Reader extends Member<Reader>> {
     if (this.#inUse) {
       this.#inUse = false;
       this.readers = this.readers.slice();
-      this.#connections = this.#connections.slice();
+      this.connections = this.connections.slice();
     }
     const last = this.readers.pop()!;
-    const connection = this.#connections.pop()!;
+    const connection = this.connections.pop()!;
     if (last !== reader) {
       this.readers[reader.index] = last;
-      this.#connections[reader.index] = connection;
+      this.connections[reader.index] = connection;
       last.index = reader.index;
     }
     reader.session.unseen.unfollow(reader);
@@ -81,23 +81,13 @@ export class Group<Reader extends Member<Reader>> {
   }
 
   /**
-   * Notes what all of them are sent. From here on it is theirs, whoever leaves before it has left.
+   * Notes what all of them are sent. From here on it is theirs, whoever leaves before it has left: so it is for the lists as
+   * they are now.
    * @param last the offset of the last entry; 0: no log has them
-   * @returns to be called once: has it sent to those who are here now
    */
-  note(
-    run: readonly Sending[],
-    order: number,
-    last: number,
-  ): (send: (connections: readonly Connection[], readers: readonly Reader[]) => void) => void {
+  note(run: readonly Sending[], order: number, last: number): void {
     this.#last = this.#last.next = { run, order, next: undefined };
     if (last !== 0) this.sent = last;
-    const { readers } = this;
-    const connections = this.#connections;
     this.#inUse = true;
-    return (send) => {
-      send(connections, readers);
-      this.#inUse = false;
-    };
   }
 }

@@ -37,11 +37,8 @@ function groupOf(count: number): { group: Group<Somebody>; members: Somebody[] }
 
 /** Whom the group would write to now. */
 function connectionsOf(group: Group<Somebody>, members: readonly Somebody[]): Somebody[] {
-  let called: Somebody[] = [];
-  group.note(runOf(1), 1, 0)((connections, readers) => {
-    called = connections.map((connection) => members.find((member) => member.connection === connection)!);
-    expect(called).toEqual([...readers]);
-  });
+  const called = group.connections.map((connection) => members.find((member) => member.connection === connection)!);
+  expect(called).toEqual(group.readers);
   return called;
 }
 
@@ -55,10 +52,10 @@ test("takes whoever is in the same state at the same position, and nobody else",
 test("whoever leaves takes along what was sent and how far that was, and the others stay in one row with their connections", () => {
   const { group, members } = groupOf(4);
   const run = runOf(2);
-  group.note(run, 1, 12)(() => {});
+  group.note(run, 1, 12);
   group.remove(members[1]!);
   expect([members[1]!.group, members[1]!.index, members[1]!.sent, members[1]!.chained]).toEqual([undefined, -1, 12, undefined]);
-  group.note(runOf(1), 2, 13)(() => {});
+  group.note(runOf(1), 2, 13);
   expect([...members[1]!.session.unseen]).toEqual(run);
   expect(members[0]!.session.unseen.count).toBe(3);
   expect(connectionsOf(group, members)).toEqual([members[0], members[3], members[2]]);
@@ -67,9 +64,9 @@ test("whoever leaves takes along what was sent and how far that was, and the oth
 
 test("what no log has leaves the position where it is", () => {
   const { group } = groupOf(1);
-  group.note(runOf(1), 1, 0)(() => {});
+  group.note(runOf(1), 1, 0);
   expect(group.sent).toBe(10);
-  group.note(runOf(1), 2, 11)(() => {});
+  group.note(runOf(1), 2, 11);
   expect(group.sent).toBe(11);
 });
 
@@ -77,13 +74,13 @@ test("whoever leaves while the group is being written to disturbs nobody: each i
   const { group, members } = groupOf(5);
   const called: Connection[] = [];
   const run = runOf(1);
-  group.note(run, 1, 11)((connections, readers) => {
-    for (let i = 0; i < connections.length; i++) {
-      called.push(connections[i]!);
-      if (i === 1) { for (const gone of [0, 1, 3]) group.remove(members[gone]!); }
-      expect(readers[i]!.connection).toBe(connections[i]);
-    }
-  });
+  group.note(run, 1, 11);
+  const { connections, readers } = group;
+  for (let i = 0; i < connections.length; i++) {
+    called.push(connections[i]!);
+    if (i === 1) { for (const gone of [0, 1, 3]) group.remove(members[gone]!); }
+    expect(readers[i]!.connection).toBe(connections[i]);
+  }
   expect(called).toEqual(members.map(({ connection }) => connection));
   for (const { session } of members) expect([...session.unseen]).toEqual(run);
   expect(members.map(({ sent }) => sent)).toEqual([11, 11, 10, 11, 10]);
@@ -92,12 +89,29 @@ test("whoever leaves while the group is being written to disturbs nobody: each i
 
 test("whoever leaves between the note and the writing is still written to: it is in the window already", () => {
   const { group, members } = groupOf(3);
-  const send = group.note(runOf(1), 1, 11);
-  for (const gone of members) group.remove(gone);
-  const called: Connection[] = [];
-  send((connections) => called.push(...connections));
-  expect(called).toEqual(members.map(({ connection }) => connection));
-  expect(members.map(({ sent, session }) => [sent, session.unseen.count])).toEqual([[11, 1], [11, 1], [11, 1]]);
+  for (const order of [1, 2]) {
+    const here = members.slice(order - 1);
+    group.note(runOf(1), order, 10 + order);
+    const { connections } = group;
+    group.remove(here[0]!);
+    expect(new Set(connections)).toEqual(new Set(here.map(({ connection }) => connection)));
+  }
+  group.remove(members[2]!);
+  expect(members.map(({ sent, session }) => [sent, session.unseen.count])).toEqual([[11, 1], [12, 2], [12, 2]]);
+});
+
+test("the lists are replaced once per note, however many leave", () => {
+  const { group, members } = groupOf(5);
+  group.remove(members[0]!);
+  const lists = new Set([group.connections]);
+  for (const order of [1, 2]) {
+    group.note(runOf(1), order, 10 + order);
+    for (const gone of [2 * order - 1, 2 * order]) {
+      group.remove(members[gone]!);
+      lists.add(group.connections);
+    }
+  }
+  expect(lists.size).toBe(3);
 });
 
 test("the last one to leave ends the group's timer, the ones before do not", () => {
@@ -117,7 +131,7 @@ test("before anybody has more than its window holds it is named as crowded, and 
     const crowded = group.crowded(1);
     expect(crowded.includes(quick)).toBe(false);
     for (const member of crowded) group.remove(member);
-    group.note(runOf(1), order, at)(() => {});
+    group.note(runOf(1), order, at);
     expect(mute.session.unseen.count).toBeLessThanOrEqual(MAX_UNSEEN);
     quick.session.unseen.confirm(order, 0, () => {});
   }
@@ -128,7 +142,7 @@ test("before anybody has more than its window holds it is named as crowded, and 
 
 test("windows are looked at once in so many frames, not with each", () => {
   const { group, members } = groupOf(1);
-  group.note(runOf(MAX_UNSEEN), 1, 11)(() => {});
+  group.note(runOf(MAX_UNSEEN), 1, 11);
   expect(group.crowded(CHAIN_ROOM)).toEqual([]);
   expect(group.crowded(1)).toEqual(members);
   expect(group.crowded(CHAIN_ROOM - 1)).toEqual([]);
