@@ -37,7 +37,7 @@ export interface HousekeepingParts {
  */
 const LEASE_MS = 8_000;
 const RENEW_MS = 2_000;
-/** How often a node that is not alone looks for what others left. */
+/** How often a node that is not alone looks for what others left, and for what they took when they say so. */
 const LOOK_MS = 500;
 /** Users whom no device came for in this time are forgotten: 60 days beyond the longest that a message may live. */
 const FORGET_AFTER_MS = (DEFAULT_TTL_SECONDS + 60 * 24 * 3600) * 1_000;
@@ -59,7 +59,7 @@ export class Housekeeping {
 
   /** Sessions of this node's last life are held as recent when it resolves. */
   async start(): Promise<void> {
-    const { clock, outbox, pending, shared, wake } = this.#parts;
+    const { clock, follower, outbox, pending, shared, wake } = this.#parts;
     await this.#renew();
     pending.found((await outbox.due(clock.now(), PUSHES_FOUND)).rows);
     await this.#adopt();
@@ -69,6 +69,8 @@ export class Housekeeping {
       if (shared) wake();
       await this.#adopt();
     });
+    this.#every("recover", shared ? LOOK_MS : RENEW_MS, () => this.#recover());
+    if (shared) this.#every("follow", LOOK_MS, () => follower.followLost());
     this.#every("evict", EVICT_EVERY_MS, () => this.#evict());
   }
 
@@ -111,18 +113,29 @@ export class Housekeeping {
 
   /** Sessions of nodes that are gone become recent here. */
   async #adopt(): Promise<void> {
-    const { attachments, elsewhere, lease, records } = this.#parts;
+    const { lease, records } = this.#parts;
     if (!lease.isHeld) return;
     let after: string | undefined;
     do {
       const { names, next } = await records.store.orphans({ after, limit: PAGE });
-      if (names.length > 0) {
-        const live = await records.store.liveNodes();
-        const losers = await Promise.all(names.map((userId) => attachments.restore(userId, live)));
-        for (const node of new Set(losers.flat())) elsewhere.adopted(node);
-      }
+      await this.#restore(names);
       after = this.#closed ? undefined : next;
     } while (after !== undefined);
+  }
+
+  /** So do those that this node may have been given by a write that it heard no answer of. */
+  async #recover(): Promise<void> {
+    const { attachments, lease } = this.#parts;
+    const users = attachments.unsure;
+    while (users.length > 0 && lease.isHeld && !this.#closed) await this.#restore(users.splice(0, PAGE));
+  }
+
+  async #restore(users: readonly string[]): Promise<void> {
+    const { attachments, elsewhere, records } = this.#parts;
+    if (users.length === 0) return;
+    const live = await records.store.liveNodes();
+    const losers = await Promise.all(users.map((userId) => attachments.restore(userId, live)));
+    for (const node of new Set(losers.flat())) elsewhere.adopted(node);
   }
 
   async #evict(): Promise<void> {

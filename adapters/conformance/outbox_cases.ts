@@ -174,6 +174,40 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "says whether rows that match are under way, until they are settled or given back",
+    async run({ storage }) {
+      const { outbox } = storage;
+      await add(
+        storage,
+        newRow("pending", { deviceId: "watch", targetId: "target 3" }),
+        newRow("phone"),
+        newRow("tablet", { deviceId: "tablet", targetId: "target 2", topic: "*/news", position: { epoch: 5, offset: 7 } }),
+        newRow("omid", { userId: "omid" }),
+      );
+      const sara = { userId: "sara" };
+      strictEqual(await outbox.underWay(sara), false, "nothing was taken yet");
+      await outbox.take("phone");
+      await outbox.take("tablet");
+      const matching: CancelMatch[] = [sara, { ...sara, deviceId: "phone" }, { ...sara, targetId: "target 2" }, {
+        ...sara,
+        ...{ deviceId: "tablet", targetId: "target 2", topic: "*/news", upTo: { epoch: 5, offset: 7 }, held: false },
+      }];
+      for (const match of matching) strictEqual(await outbox.underWay(match), true, JSON.stringify(match));
+      const others: CancelMatch[] = [
+        ...[{ userId: "omid" }, { userId: "nobody" }, { ...sara, deviceId: "watch" }, { ...sara, targetId: "target 3" }],
+        ...[{ ...sara, deviceId: "phone", topic: "*/news" }, { ...sara, deviceId: "tablet", targetId: "target" }],
+        ...[{ ...sara, upTo: { epoch: 5, offset: 0 } }, { ...sara, upTo: { epoch: 6, offset: 9 } }, { ...sara, held: true }],
+      ];
+      for (const match of others) strictEqual(await outbox.underWay(match), false, JSON.stringify(match));
+      await outbox.cancel(sara, "why");
+      strictEqual(await outbox.underWay(sara), true, "what is under way is not dropped");
+      await outbox.retry("phone", 9, "busy");
+      strictEqual(await outbox.underWay({ ...sara, deviceId: "phone" }), false, "it was given back");
+      await outbox.settle(["tablet"], "sent", "201");
+      strictEqual(await outbox.underWay(sara), false, "it was settled");
+    },
+  },
+  {
     name: "lists the pending coalesced rows of a target, whenever they are due",
     async run({ storage }) {
       const { outbox } = storage;

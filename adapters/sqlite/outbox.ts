@@ -1,6 +1,7 @@
 import type { StatementSync } from "node:sqlite";
 import type { CancelMatch, Outbox, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
+import { MATCHES, matching } from "./outbox_writer.ts";
 import { readRow } from "./push_row.ts";
 import type { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
@@ -13,6 +14,7 @@ export class SqliteOutbox implements Outbox {
   readonly #due: StatementSync;
   readonly #next: StatementSync;
   readonly #coalesced: StatementSync;
+  readonly #underWay: StatementSync;
   readonly #ofMessage: StatementSync;
 
   constructor(context: StorageContext, writer: Writer, reader: Reader) {
@@ -22,6 +24,7 @@ export class SqliteOutbox implements Outbox {
     this.#due = reader.prepare("SELECT * FROM push WHERE status = 'pending' AND due <= ? ORDER BY due, id LIMIT ?");
     this.#next = reader.prepare("SELECT due FROM push WHERE status = 'pending' AND due > ? ORDER BY due LIMIT 1");
     this.#coalesced = reader.prepare("SELECT * FROM push WHERE status = 'pending' AND coalesced = 1 AND target = ?");
+    this.#underWay = reader.prepare(`SELECT 1 FROM push WHERE status = 'sending' AND ${MATCHES} LIMIT 1`);
     this.#ofMessage = reader.prepare("SELECT * FROM push WHERE message = ?");
   }
 
@@ -52,6 +55,10 @@ export class SqliteOutbox implements Outbox {
 
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]> {
     return this.#writer.send({ kind: "cancel", match, note, now: this.#context.clock.now() });
+  }
+
+  underWay(match: CancelMatch): Promise<boolean> {
+    return this.#reader.run(() => this.#underWay.get(...matching(match)) !== undefined);
   }
 
   ofMessage(messageId: string): Promise<OutboxRow[]> {

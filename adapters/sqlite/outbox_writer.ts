@@ -3,6 +3,17 @@ import type { CancelMatch, NewOutboxRow, OutboxEnd, OutboxRow } from "../../src/
 import { whole } from "./log_writer.ts";
 import { readRow } from "./push_row.ts";
 
+/** The condition that {@link matching} gives the values for. */
+export const MATCHES = `user = ? AND device = ifnull(?, device) AND target = ifnull(?, target) AND topic = ifnull(?, topic)
+  AND epoch = ifnull(?, epoch) AND position <= ifnull(?, position) AND held = ifnull(?, held)`;
+
+export function matching({ userId, deviceId, targetId, topic, upTo, held }: CancelMatch): (string | number | null)[] {
+  return [
+    ...[userId, deviceId ?? null, targetId ?? null, topic ?? null],
+    ...[upTo?.epoch ?? null, upTo?.offset ?? null, held === undefined ? null : Number(held)],
+  ];
+}
+
 /** Writes the queue of pushes. Used by the writing thread, inside its transactions. */
 export class OutboxWriter {
   readonly #insert: StatementSync;
@@ -29,10 +40,7 @@ export class OutboxWriter {
       "UPDATE push SET status = ?, note = ?, changed = ? WHERE id = ? AND status IN ('pending', 'sending')",
     );
     this.#cancel = db.prepare(
-      `UPDATE push SET status = 'dropped', note = ?, changed = ?
-       WHERE status = 'pending' AND user = ? AND device = ifnull(?, device) AND target = ifnull(?, target)
-         AND topic = ifnull(?, topic) AND epoch = ifnull(?, epoch) AND position <= ifnull(?, position) AND held = ifnull(?, held)
-       RETURNING *`,
+      `UPDATE push SET status = 'dropped', note = ?, changed = ? WHERE status = 'pending' AND ${MATCHES} RETURNING *`,
     );
     this.#forget = db.prepare(
       `DELETE FROM push WHERE key IN (
@@ -64,11 +72,8 @@ export class OutboxWriter {
     for (const id of ids) this.#end.run(end, note, whole(now), id);
   }
 
-  cancel({ userId, deviceId, targetId, topic, upTo, held }: CancelMatch, note: string, now: number): OutboxRow[] {
-    return this.#cancel.all(
-      ...[note, whole(now), userId, deviceId ?? null, targetId ?? null, topic ?? null],
-      ...[upTo?.epoch ?? null, upTo?.offset ?? null, held === undefined ? null : Number(held)],
-    ).map(readRow);
+  cancel(match: CancelMatch, note: string, now: number): OutboxRow[] {
+    return this.#cancel.all(note, whole(now), ...matching(match)).map(readRow);
   }
 
   /** Lets go of settled rows that expired, in proportion to what a batch of `commands` may have added. */

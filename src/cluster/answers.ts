@@ -50,8 +50,8 @@ async function answerOf(
       return follower.letGo(question.userId, question.device, question.generation) ?? null;
     case "follow":
       return await follower.follow(question.userId, question.anew) ?? null;
-    case "followAll":
-      return await follower.followAll() ?? null;
+    case "lost":
+      return follower.lost() ?? null;
     case "attended":
       return arbiter.attendedHere(question) !== undefined;
     case "acked":

@@ -30,9 +30,8 @@ export class Follower {
   readonly #parts: FollowerParts;
   /** Which record a session's topics began again with, where they did. */
   readonly #begun = new WeakMap<Session, Map<Topic, number>>();
-  /** The last look at all sessions that has begun, and the one that is to follow it. */
-  #looking = Promise.resolve();
-  #next: Promise<void> | undefined;
+  /** Others took sessions from this node, who knows which. */
+  #hasLost = false;
 
   constructor(parts: FollowerParts) {
     this.#parts = parts;
@@ -55,28 +54,34 @@ export class Follower {
     this.follow(userId).catch((error: unknown) => logger.error("a session's record could not be read", { error }));
   }
 
+  /** Whoever pushes for the user here is in its exclusive section until the request has begun: so none is about to begin after this. */
   async follow(userId: string, anew?: Anew): Promise<void> {
     const { records, roster } = this.#parts;
     await records.exclusively(userId, async () => {
+      if (roster.of(userId).length === 0) return;
       const record = await records.store.get(userId);
       for (const session of [...roster.of(userId)]) await this.#follow(session, record, anew);
     });
   }
 
-  /**
-   * After this node could not be sure for a while that its sessions are its own. A look that is under way does not do: it may be
-   * past a record that was written since.
-   */
-  followAll(): Promise<void> {
-    return this.#next ??= this.#looking.then(() => {
-      this.#next = undefined;
-      const look = this.#followAll();
-      this.#looking = look.catch(() => {}); // Whoever asked for it is told.
-      return look;
-    });
+  /** Sessions were taken from this node: it looks which, soon, and again until it has found out. */
+  lost(): void {
+    this.#hasLost = true;
   }
 
-  async #followAll(): Promise<void> {
+  async followLost(): Promise<void> {
+    if (!this.#hasLost) return;
+    this.#hasLost = false;
+    try {
+      await this.followAll();
+    } catch (error) {
+      this.#hasLost = true;
+      throw error;
+    }
+  }
+
+  /** After this node could not be sure for a while that its sessions are its own. */
+  async followAll(): Promise<void> {
     const users = [...new Set([...this.#parts.roster].map(({ userId }) => userId))];
     while (users.length > 0) await Promise.all(users.splice(0, WIDTH).map((userId) => this.follow(userId)));
   }

@@ -1,4 +1,4 @@
-import type { Anew, Elsewhere, Other } from "../delivery/elsewhere.ts";
+import type { Anew, Elsewhere, Nodes, Other } from "../delivery/elsewhere.ts";
 import type { Explanation } from "../explain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Peers } from "../ports/peers.ts";
@@ -25,6 +25,8 @@ export class Neighbours implements Elsewhere {
   readonly #parts: NeighbourParts;
   /** What is being insisted on. */
   readonly #errands = new Set<Promise<void>>();
+  /** Nodes that are being told that they lost sessions; due: there are more since they were last asked. */
+  readonly #reminders = new Map<string, { due: boolean }>();
   /** Ends the waits between two tries. */
   readonly #naps = new Set<() => void>();
   #closed = false;
@@ -36,16 +38,20 @@ export class Neighbours implements Elsewhere {
   async takeOver(node: string, { userId, device, generation }: Other & { readonly generation: number }): Promise<void> {
     const question: Question = { kind: "takeOver", userId, device, generation };
     // The newer connection need not wait for a node that can't be reached; the older one ends when it can be.
-    if ((await this.#ask(node, question)).length === 0) this.#remind(node, question);
+    const isSilent = this.#reminders.has(node);
+    if (isSilent || (await this.#ask(node, question)).length === 0) this.adopted(node);
   }
 
   adopted(node: string): void {
-    this.#remind(node, { kind: "followAll" });
+    const reminder = this.#reminders.get(node);
+    if (reminder !== undefined) reminder.due = true;
+    else void this.#track(this.#remind(node));
   }
 
-  async follow(nodes: readonly string[], userId: string, anew?: Anew): Promise<void> {
+  async follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void> {
+    const asked = nodes === "all" ? await this.#others() : nodes;
     const question: Question = anew === undefined ? { kind: "follow", userId } : { kind: "follow", userId, anew };
-    await Promise.all(nodes.map((node) => this.#track(this.#insist(node, question))));
+    await Promise.all(asked.map((node) => this.#track(this.#insist(node, question))));
   }
 
   async attended(nodes: readonly string[], { userId, device }: Other): Promise<boolean> {
@@ -63,12 +69,17 @@ export class Neighbours implements Elsewhere {
 
   /** What every other node can say about a message. */
   async explain(id: string): Promise<Explanation[]> {
-    const { node, peers, users } = this.#parts;
-    const others = (await users.liveNodes()).filter((other) => other !== node).length;
+    const { node, peers } = this.#parts;
+    const others = await this.#others();
     const question: Question = { kind: "explain", id };
-    const enough = (answers: readonly Uint8Array[]): boolean => answers.length >= others;
+    const enough = (answers: readonly Uint8Array[]): boolean => answers.length >= others.length;
     const answers = await peers.ask(ALL_NODES, encodeTalk({ from: node, question }), { ms: ANSWER_MS, enough });
     return answers.map(decodeTalk).filter((explanation) => explanation !== null) as Explanation[];
+  }
+
+  async #others(): Promise<string[]> {
+    const { node, users } = this.#parts;
+    return (await users.liveNodes()).filter((other) => other !== node);
   }
 
   async #askEach(nodes: readonly string[], question: Question): Promise<unknown[]> {
@@ -90,18 +101,25 @@ export class Neighbours implements Elsewhere {
     }
   }
 
-  /** The same for what nobody waits for: while the store does not say who lives, everybody may. */
-  #remind(node: string, question: Question): void {
-    const remind = async (): Promise<void> => {
-      while (!this.#closed) {
-        try {
-          return await this.#insist(node, question);
-        } catch {
-          await this.#nap();
-        }
+  /**
+   * The same for sessions that were taken from a node, however many: nobody waits for it, and while the store does not say who
+   * lives, everybody may.
+   */
+  async #remind(node: string): Promise<void> {
+    const reminder = { due: true };
+    this.#reminders.set(node, reminder);
+    while (reminder.due && !this.#closed) {
+      // What is taken from here on may come too late for the look that it answers with.
+      reminder.due = false;
+      try {
+        if ((await this.#ask(node, { kind: "lost" })).length > 0) continue;
+        reminder.due = (await this.#parts.users.liveNodes()).includes(node);
+      } catch {
+        reminder.due = true;
       }
-    };
-    void this.#track(remind());
+      if (reminder.due) await this.#nap();
+    }
+    this.#reminders.delete(node);
   }
 
   async #track(errand: Promise<void>): Promise<void> {

@@ -8,8 +8,8 @@ export type Question =
   | { kind: "takeOver"; userId: string; device: string; generation: number }
   /** The user's record was changed. */
   | { kind: "follow"; userId: string; anew?: Anew }
-  /** Sessions that this node seemed to have left were taken over. */
-  | { kind: "followAll" }
+  /** Sessions were taken from this node, some of which it was not told of. The answer says that it looks. */
+  | { kind: "lost" }
   /** Is the person at another device than this one? Answer: boolean. */
   | { kind: "attended"; userId: string; device: string }
   /** Has another device than this one acked it, in front? Answer: boolean. */

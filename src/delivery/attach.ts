@@ -9,7 +9,7 @@ import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
-import { type Elsewhere, otherNodes } from "./elsewhere.ts";
+import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
@@ -47,6 +47,11 @@ export interface AttachParts {
   clock: Clock;
 }
 
+/**
+ * Attachments under way. When all clients of a node that died come at once, and each needs the store a few times, all of them
+ * together would take longer than any of them may: nobody would get in, and all would come again.
+ */
+const WIDTH = 256;
 /** How often in a row another node's change may come between. */
 const MAX_RACES = 50;
 
@@ -54,15 +59,35 @@ const MAX_RACES = 50;
 export class Attachments {
   readonly #parts: AttachParts;
   readonly #places: Places;
+  #underWay = 0;
+  readonly #waiting: (() => void)[] = [];
+  /** Users whose record may name this node for a session that it does not hold: a write was not answered. */
+  readonly #unsure = new Set<string>();
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
     this.#places = new Places(parts.hub, parts.history);
   }
 
-  /** Gives the session a connection; whoever had it before is told that it was replaced. */
+  /**
+   * Gives the session a connection; whoever had it before is told that it was replaced. When many wait for their turn, it is the
+   * newest one's: whoever has waited for long is about to give up and come again.
+   */
   async attach(request: AttachRequest): Promise<void> {
+    if (this.#underWay === WIDTH) await new Promise<void>((go) => this.#waiting.push(go));
+    else this.#underWay++;
+    try {
+      await this.#attach(request);
+    } finally {
+      const next = this.#waiting.pop();
+      if (next === undefined) this.#underWay--;
+      else next();
+    }
+  }
+
+  async #attach(request: AttachRequest): Promise<void> {
     const { records } = this.#parts;
+    if (!request.outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
     await this.#suspendFormerUsers(request.userId, request.deviceId);
     await records.exclusively(request.userId, () => this.#attachHeld(request));
   }
@@ -102,8 +127,14 @@ export class Attachments {
     catchUp.resume(session);
   }
 
+  /** Whom to {@link restore}, because a write was not answered. */
+  get unsure(): string[] {
+    return [...this.#unsure];
+  }
+
   /**
-   * A user's sessions of nodes that died, or of this one's last life: held as recent, so that they can come back or be decided for.
+   * A user's sessions of nodes that died, of this one's last life, or that this one was given without hearing of it: held as
+   * recent, so that they can come back or be decided for.
    *
    * @param live nodes whose sessions are left alone
    * @returns the nodes that lost a session to this one
@@ -112,9 +143,12 @@ export class Attachments {
     const { actor, node, records, roster } = this.#parts;
     const losers: string[] = [];
     await records.exclusively(userId, async () => {
+      // Behind the write that was not answered: by now it was made, or it never will be.
+      if (this.#unsure.has(userId)) await records.updateHeld(userId, (record) => ({ record }));
       const known = await records.store.get(userId);
-      for (const { deviceId, node: former } of known?.sessions ?? []) {
-        if (former === null || former === node || live.includes(former)) continue;
+      for (const { deviceId, generation, node: former } of known?.sessions ?? []) {
+        const isHere = former === node && roster.find(userId, deviceId)?.generation === generation;
+        if (former === null || isHere || (former !== node && live.includes(former))) continue;
         let taken = false;
         const { record, places } = await this.#claim(userId, deviceId, [], (current) => {
           const orphan = sessionOf(current, deviceId);
@@ -126,14 +160,15 @@ export class Attachments {
           this.#places.release(places);
           continue;
         }
-        losers.push(former);
-        // The dead node had taken it from this one and did not come to say so.
+        if (former !== node) losers.push(former);
+        // The dead node had taken it from this one and did not come to say so, or this one has a newer attachment of it.
         const stale = roster.find(userId, deviceId);
         if (stale !== undefined) this.dismantle(stale, CloseCode.replaced, "a newer connection took the session");
         const session = new Session(userId, stored, actor.stepper.start);
         this.#enlist(session, stored, places);
         actor.raise(session, SessionEvent.orphaned);
       }
+      this.#unsure.delete(userId);
     });
     return losers;
   }
@@ -199,19 +234,23 @@ export class Attachments {
   ): Promise<{ record: UserRecord; places: Place[] }> {
     const { records } = this.#parts;
     for (let race = 0; race < MAX_RACES; race++) {
-      const known = this.#current(await records.store.get(userId) ?? newUser(userId));
+      const read = await records.store.get(userId) ?? newUser(userId);
+      const known = this.#current(read);
       const places = await this.#places.open(known, deviceId, cursors);
       let moved = false;
+      let written = false;
       try {
         const record = await records.updateHeld(userId, (stored) => {
           const current = this.#current(stored);
           moved = !sameSubscriptions(current, known);
           const next = moved ? undefined : change(current, places);
+          written ||= next !== undefined;
           return next && { record: next };
-        });
+        }, read);
         if (!moved) return { record, places };
       } catch (error) {
         this.#places.release(places);
+        if (written) this.#unsure.add(userId);
         throw error;
       }
       this.#places.release(places);
@@ -224,7 +263,7 @@ export class Attachments {
     const { clock, elsewhere, node, pushes, records, roster } = this.#parts;
     for (const former of await records.store.holders({ deviceId })) {
       if (former === userId) continue;
-      let nodes: string[] = [];
+      let nodes: Nodes = [];
       await records.exclusively(former, async () => {
         const session = roster.find(former, deviceId);
         await records.updateHeld(former, (stored) => {
@@ -235,7 +274,7 @@ export class Attachments {
           const generation = suspended.generation + 1;
           return { record: withSession(record, { ...suspended, generation, node: null, targets: [], changedAt: clock.now() }) };
         });
-        await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device");
+        if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
         if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");
       });
       await elsewhere.follow(nodes, former);

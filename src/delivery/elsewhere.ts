@@ -14,17 +14,21 @@ export interface Anew {
   readonly version: number;
 }
 
-/** What delivery and push tell and ask the other nodes on the same storage. Each call names the nodes that a user's record names. */
+/** Which other nodes are meant. */
+export type Nodes = readonly string[] | "all";
+
+/** What delivery and push tell and ask the other nodes on the same storage. Mostly those that a user's record names. */
 export interface Elsewhere {
   /** A newer attachment has the session: the node that held it lets go of it, unless it can't be reached. */
   takeOver(node: string, session: Other & { readonly generation: number }): Promise<void>;
   /**
-   * The user's record was changed: these nodes do what it says with the sessions they hold. Resolves when each has, or its lease
-   * has lapsed.
+   * The user's record was changed: these nodes do what it says with the sessions they hold, and begin no provider request any more
+   * that it does not allow. Resolves when each has, or its lease has lapsed.
    *
+   * @param nodes "all": whoever lives, because any node may push for anybody
    * @param anew what was subscribed to again, and begins where the record says
    */
-  follow(nodes: readonly string[], userId: string, anew?: Anew): Promise<void>;
+  follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void>;
   /** Sessions were taken over from this node. Should it live after all, it is to let go of them. */
   adopted(node: string): void;
   /** Whether the person is at one of the user's other devices there. No answer in time: no. */

@@ -9,6 +9,7 @@ export class Lease {
   readonly #clock: Clock;
   #until = Infinity;
   #lapsed = false;
+  #term = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -20,6 +21,11 @@ export class Lease {
     return !this.#lapsed;
   }
 
+  /** Another one since it lapsed and began anew: what was found out before that may no longer be so. */
+  get term(): number {
+    return this.#term;
+  }
+
   /** @param until monotonic milliseconds */
   extend(until: number): void {
     this.#until = until;
@@ -28,6 +34,7 @@ export class Lease {
   /** A new one, after what became of the sessions is known. */
   begin(until: number): void {
     this.#lapsed = false;
+    this.#term++;
     this.#until = until;
   }
 }

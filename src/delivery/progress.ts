@@ -156,7 +156,7 @@ export class ProgressKeeper {
     const { userId } = sessions[0]!;
     let still = true;
     try {
-      await records.update(userId, (record) => {
+      await records.updateRecent(userId, (record) => {
         still = sessions.every((session) => session.isStill(sessionOf(record, session.deviceId)));
         const next = sessions.reduce(withProgressOf, record);
         return next === record ? undefined : { record: next };

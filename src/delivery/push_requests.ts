@@ -4,8 +4,11 @@ import type { Sending } from "./unseen.ts";
 
 /** Who drops pushes that nobody is to get any more. */
 export interface PushCancellation {
-  /** When it resolves, none of them can leave unless it is on its way already. */
-  dropNow(match: CancelMatch, note: string): Promise<void>;
+  /**
+   * Drops what waits. What is looked at for the last time after the user's record was written finds out by itself.
+   * @returns whether another node may be past that look and about to ask a provider: `Elsewhere.follow` waits for it
+   */
+  dropNow(match: CancelMatch, note: string): Promise<boolean>;
 }
 
 /** Who queues the pushes that the fan-out finds due at once. */

@@ -31,10 +31,25 @@ export class UserRecords {
     return this.exclusively(userId, () => this.updateHeld(userId, change));
   }
 
-  /** The same, for whoever is inside `exclusively` already. */
-  async updateHeld(userId: string, change: (record: UserRecord) => Change | Promise<Change>): Promise<UserRecord> {
+  /**
+   * The same, beginning with the record as this node wrote it last: for what follows from the record, and shows nothing to be
+   * changed only when another node has it.
+   */
+  updateRecent(userId: string, change: (record: UserRecord) => Change): Promise<UserRecord> {
+    return this.exclusively(userId, () => this.updateHeld(userId, change, this.store.recent?.(userId)));
+  }
+
+  /**
+   * Changes a record, for whoever is inside `exclusively` already.
+   * @param known as it was read just now: it need not be read again unless somebody else writes first
+   */
+  async updateHeld(
+    userId: string,
+    change: (record: UserRecord) => Change | Promise<Change>,
+    known?: UserRecord,
+  ): Promise<UserRecord> {
     for (let race = 0; race < MAX_RACES; race++) {
-      const record = await this.store.get(userId) ?? newUser(userId);
+      const record = (race === 0 ? known : undefined) ?? await this.store.get(userId) ?? newUser(userId);
       const changed = await change(record);
       if (changed === undefined) return record;
       const version = await this.store.put(changed.record, changed.rows);

@@ -1,3 +1,4 @@
+import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -5,7 +6,8 @@ import type { PushProvider } from "../ports/push_provider.ts";
 import type { PushTarget } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
-import { type Elsewhere, otherNodes } from "./elsewhere.ts";
+import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
+import type { Outlet } from "./outlet.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
@@ -58,36 +60,46 @@ export class SignOut {
 
   /**
    * Ends a user's sessions, or one of them. When it returns, no frame is written and no provider request begins for them.
-   * @param last called before the connection is closed
+   * @param last called then, by whoever asks over a connection of the session: it is closed only after that
    * @returns how many sessions ended
    */
   async end(userId: string, deviceId: string | undefined, last?: () => void): Promise<number> {
     const { actor, elsewhere, node, records, roster, pushes } = this.#parts;
     let ended = 0;
-    let nodes: string[] = [];
+    let nodes: Nodes = [];
+    const asking: Outlet[] = [];
     await records.exclusively(userId, async () => {
       const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
       await records.updateHeld(userId, (record) => {
-        const sessions = record.sessions.filter((session) => !matches(session));
-        ended = record.sessions.length - sessions.length;
-        nodes = otherNodes(record, node);
-        return ended === 0 ? undefined : { record: { ...record, sessions } };
+        const { leaving = [], staying = [] } = Object.groupBy(record.sessions, (one) => matches(one) ? "leaving" : "staying");
+        ended = leaving.length;
+        nodes = otherNodes({ ...record, sessions: leaving }, node);
+        return ended === 0 ? undefined : { record: { ...record, sessions: staying } };
       });
-      await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out");
-      last?.();
+      if (await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out")) nodes = "all";
       for (const session of [...roster.of(userId)].filter(matches)) {
         for (const { feed } of session.readers) feed.handOut();
+        if (last !== undefined && session.outlet !== undefined) {
+          asking.push(session.outlet);
+          session.outlet = undefined;
+        }
         // The machine's answer is "release": the connection is closed, the session is gone from memory.
         actor.raise(session, SessionEvent.signOut);
       }
     });
-    await elsewhere.follow(nodes, userId);
+    try {
+      await elsewhere.follow(nodes, userId);
+      last?.();
+    } finally {
+      for (const outlet of asking) outlet.close(CloseCode.signedOut, "signed out");
+    }
     return ended;
   }
 
   async #changeTargets(session: Session, change: (targets: readonly PushTarget[]) => PushTarget[]): Promise<void> {
-    const { actor, records, pushes } = this.#parts;
+    const { actor, elsewhere, records, pushes } = this.#parts;
     const { userId, deviceId } = session;
+    let nodes: Nodes = [];
     await records.exclusively(userId, async () => {
       let lost: PushTarget[] = [];
       const record = await records.updateHeld(userId, (record) => {
@@ -98,16 +110,19 @@ export class SignOut {
         lost = stored.targets.filter(({ id }) => !targets.some((target) => target.id === id));
         return { record: withSession(record, { ...stored, targets }) };
       });
-      for (const { id } of lost) await pushes.dropNow({ userId, deviceId, targetId: id }, "the target was removed");
+      for (const { id } of lost) {
+        if (await pushes.dropNow({ userId, deviceId, targetId: id }, "the target was removed")) nodes = "all";
+      }
       const enabled = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined) === true;
       actor.raise(session, enabled ? SessionEvent["target.some"] : SessionEvent["target.none"]);
     });
+    await elsewhere.follow(nodes, userId);
   }
 
   /** Takes a target from every session of a user but one. */
   async #releaseTarget(userId: string, id: string, except: string | undefined): Promise<void> {
     const { actor, elsewhere, node, records, roster, pushes } = this.#parts;
-    let nodes: string[] = [];
+    let nodes: Nodes = [];
     await records.exclusively(userId, async () => {
       const losers: string[] = [];
       const record = await records.updateHeld(userId, (record) => {
@@ -121,7 +136,7 @@ export class SignOut {
       });
       if (losers.length > 0) nodes = otherNodes(record, node);
       for (const deviceId of losers) {
-        await pushes.dropNow({ userId, deviceId, targetId: id }, "the target moved to another session");
+        if (await pushes.dropNow({ userId, deviceId, targetId: id }, "the target moved to another session")) nodes = "all";
         const session = roster.find(userId, deviceId);
         const left = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined);
         if (session !== undefined && left !== true) actor.raise(session, SessionEvent["target.none"]);

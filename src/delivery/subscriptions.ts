@@ -5,7 +5,7 @@ import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../prot
 import type { Progress } from "../ports/users.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
-import { type Elsewhere, otherNodes } from "./elsewhere.ts";
+import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import type { UserRecords } from "./records.ts";
@@ -97,7 +97,7 @@ export class Subscriptions {
    */
   async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
     const { elsewhere, node, pushes, records, roster } = this.#parts;
-    let nodes: string[] = [];
+    let nodes: Nodes = [];
     if (topic === topicOf(userId, DEFAULT_CHANNEL)) {
       throw new PeykError("forbidden", "a user's own default channel can't be left");
     }
@@ -113,7 +113,7 @@ export class Subscriptions {
       });
       nodes = otherNodes(record, node);
       for (const session of roster.of(userId)) this.end(session, topic, session === by);
-      await pushes.dropNow({ userId, topic }, "unsubscribed");
+      if (await pushes.dropNow({ userId, topic }, "unsubscribed")) nodes = "all";
     });
     await elsewhere.follow(nodes, userId);
   }

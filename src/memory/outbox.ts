@@ -17,7 +17,8 @@ export class MemoryOutbox implements Outbox {
   readonly #rows = new Map<string, OutboxRow>();
   /** Pending rows by due time. */
   readonly #pending = new SortedList<At>(byTime);
-  readonly #pendingOfUser = new Multimap();
+  /** Pending and sending rows. */
+  readonly #openOfUser = new Multimap();
   readonly #pendingOfTarget = new Multimap();
   readonly #ofMessage = new Multimap();
   /** Settled rows by the time they may be forgotten. */
@@ -70,10 +71,15 @@ export class MemoryOutbox implements Outbox {
   }
 
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]> {
-    const dropped = this.#get(this.#pendingOfUser.get(match.userId))
-      .filter((row) => matches(row, match))
+    const dropped = this.#get(this.#openOfUser.get(match.userId))
+      .filter((row) => row.status === "pending" && matches(row, match))
       .map((row) => this.#end(row, "dropped", note)!);
     return Promise.resolve(dropped);
+  }
+
+  underWay(match: CancelMatch): Promise<boolean> {
+    const open = this.#get(this.#openOfUser.get(match.userId));
+    return Promise.resolve(open.some((row) => row.status === "sending" && matches(row, match)));
   }
 
   ofMessage(messageId: string): Promise<OutboxRow[]> {
@@ -85,7 +91,7 @@ export class MemoryOutbox implements Outbox {
   }
 
   #end(row: OutboxRow | undefined, end: OutboxEnd, note: string): OutboxRow | undefined {
-    if (row?.status !== "pending" && row?.status !== "sending") return undefined;
+    if (row === undefined || !isOpen(row)) return undefined;
     const ended: OutboxRow = { ...row, status: end, note, changedAt: this.#clock.now() };
     this.#set(ended);
     this.#settled.add({ at: row.expiresAt, id: row.id });
@@ -97,14 +103,14 @@ export class MemoryOutbox implements Outbox {
     const before = this.#rows.get(row.id);
     if (before?.status === "pending") {
       this.#pending.delete({ at: before.dueAt, id: row.id });
-      this.#pendingOfUser.delete(row.userId, row.id);
       this.#pendingOfTarget.delete(row.targetId, row.id);
     }
     if (row.status === "pending") {
       this.#pending.add({ at: row.dueAt, id: row.id });
-      this.#pendingOfUser.add(row.userId, row.id);
       this.#pendingOfTarget.add(row.targetId, row.id);
     }
+    if (isOpen(row)) this.#openOfUser.add(row.userId, row.id);
+    else this.#openOfUser.delete(row.userId, row.id);
     this.#rows.set(row.id, row);
   }
 
@@ -122,6 +128,10 @@ export class MemoryOutbox implements Outbox {
 
 function byTime(a: At, b: At): number {
   return a.at - b.at || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
+
+function isOpen({ status }: OutboxRow): boolean {
+  return status === "pending" || status === "sending";
 }
 
 function matches(row: OutboxRow, { deviceId, targetId, topic, upTo, held }: CancelMatch): boolean {

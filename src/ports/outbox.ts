@@ -66,11 +66,13 @@ export interface Outbox {
    * @returns the dropped rows
    */
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]>;
+  /** Whether rows that match are `sending`: somebody, anywhere, has taken them and may be about to ask a provider. */
+  underWay(match: CancelMatch): Promise<boolean>;
   /** Everything known about a message, for `explain()`. */
   ofMessage(messageId: string): Promise<OutboxRow[]>;
 }
 
-/** Which pending rows to drop. Absent fields match all. */
+/** Which rows are meant. Absent fields match all. */
 export interface CancelMatch {
   userId: string;
   deviceId?: string;

@@ -78,6 +78,11 @@ export interface NamesPage {
 export interface Users {
   get(userId: string): Promise<UserRecord | undefined>;
   /**
+   * The record as this node wrote it last, without asking anybody; undefined: it is not remembered. Others may have written
+   * since: only `put` finds out. A store that is quick to read leaves this out.
+   */
+  recent?(userId: string): UserRecord | undefined;
+  /**
    * Stores `record` if the stored version is still `record.version` (0: none stored), adding `rows` to the outbox in the same
    * step. Rows whose id the outbox knows are left as they are.
    * @returns the new version, or undefined when somebody else was faster and nothing was changed

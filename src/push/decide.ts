@@ -101,7 +101,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     if (record?.subscriptions[topic] === undefined) return;
     for (const session of record.sessions) {
       if (!needsDecision(session, topic)) continue;
-      await records.exclusively(userId, () => this.#decideDeviceHeld(userId, session.deviceId, topic, head, read));
+      await records.exclusively(userId, () => this.#decideDeviceHeld(userId, session.deviceId, topic, head, read, record));
     }
   }
 
@@ -111,12 +111,27 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     return { entries: [], through: 0, expired: 0, head: { epoch: 0, offset: 0 }, floor: 0 };
   };
 
-  async #decideDeviceHeld(userId: string, deviceId: string, topic: Topic, head: number, read: ReadPage): Promise<void> {
-    while (await this.#decidePageHeld(userId, deviceId, topic, head, read));
+  async #decideDeviceHeld(
+    userId: string,
+    deviceId: string,
+    topic: Topic,
+    head: number,
+    read: ReadPage,
+    known?: UserRecord,
+  ): Promise<void> {
+    let more = await this.#decidePageHeld(userId, deviceId, topic, head, read, known);
+    while (more) more = await this.#decidePageHeld(userId, deviceId, topic, head, read);
   }
 
   /** @returns whether more is to be decided */
-  async #decidePageHeld(userId: string, deviceId: string, topic: Topic, head: number, read: ReadPage): Promise<boolean> {
+  async #decidePageHeld(
+    userId: string,
+    deviceId: string,
+    topic: Topic,
+    head: number,
+    read: ReadPage,
+    known?: UserRecord,
+  ): Promise<boolean> {
     const { journal, records, stepper } = this.#parts;
     const decisions: Decision[] = [];
     let more = false;
@@ -143,7 +158,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       const acked = progress.epoch === epoch ? progress.acked : 0;
       const moved = { ...who.progress, [topic]: { epoch, acked, decided: page.through } };
       return { record: withSession(record, { ...who, progress: moved }), rows };
-    });
+    }, known);
     if (who === undefined) return false;
     const device = { userId, device: deviceName(deviceId) };
     for (const { entry, route } of decisions) {

@@ -172,11 +172,15 @@ export class OutboxWorker {
    */
   async #begin(row: OutboxRow, rows: OutboxRow[]): Promise<Request | undefined> {
     const { clock, lease, outbox } = this.#parts;
+    const { term } = lease;
     const parcel = await this.#lastLook.at(row);
     if ("end" in parcel) return void await this.#settle([row], parcel.end, parcel.note);
-    // Whoever took this node's sessions over pushes for them too.
-    if (!lease.isHeld) return void await outbox.retry(row.id, clock.now(), "the node lost its lease");
     if (row.coalesced) await this.#join(row, rows);
+    // Nobody waits for a node whose lease has lapsed: what it looked at before that may have ended.
+    if (!lease.isHeld || lease.term !== term) {
+      await Promise.all(rows.map(({ id }) => outbox.retry(id, clock.now(), "the node lost its lease")));
+      return undefined;
+    }
     return { parcel, result: this.#send(parcel, rows.length) };
   }
 

@@ -71,10 +71,15 @@ export class PendingPushes {
 
   /** Drops what is not needed any more, if it has not left yet. */
   drop(match: CancelMatch, note: string): void {
-    this.dropNow(match, note).catch((error: unknown) => this.#logger.warn("a needless push could not be dropped", { error }));
+    this.#cancel(match, note).catch((error: unknown) => this.#logger.warn("a needless push could not be dropped", { error }));
   }
 
-  async dropNow(match: CancelMatch, note: string): Promise<void> {
+  async dropNow(match: CancelMatch, note: string): Promise<boolean> {
+    await this.#cancel(match, note);
+    return this.#shared && await this.#outbox.underWay(match);
+  }
+
+  async #cancel(match: CancelMatch, note: string): Promise<void> {
     for (const row of await this.#outbox.cancel(match, note)) this.dropped(row, note);
   }
 

@@ -242,6 +242,39 @@ describe("a node that was stopped for 30 s", () => {
   });
 });
 
+test("a node that can't be reached is reminded of what it lost all at once, however many sessions that are", async () => {
+  await begin();
+  const names = Array.from({ length: 50 }, (_, index) => `user ${index}`);
+  const stale = await Promise.all(names.map((name) => a.device(name)));
+  a.cut();
+  await Promise.all(names.map((name) => b.device(name)));
+  const { users } = await cluster.storage.opened();
+  const { liveNodes } = users;
+  let looks = 0;
+  users.liveNodes = () => (looks++, liveNodes.call(users));
+  await cluster.clock.advance(10_000);
+  // One node is asked for: that is some 14 times, whoever else looks at leases.
+  expect(looks).toBeLessThan(50);
+  expect(stale.every(({ isOpen }) => isOpen)).toBe(true);
+  await a.heal();
+  await cluster.clock.advance(2_000);
+  expect(stale.map(({ closedWith }) => closedWith)).toEqual(names.map(() => 4101));
+});
+
+test("a node that is told that it lost sessions, and can't read which, looks again", async () => {
+  await begin();
+  const stale = await a.device("sara");
+  a.cut();
+  await b.device("sara");
+  a.access.isAway = true;
+  a.access.isCut = false;
+  await cluster.clock.advance(3_000);
+  expect(stale.isOpen, "it was told, and could not look").toBe(true);
+  await a.heal();
+  await cluster.clock.advance(1_000);
+  expect(stale.closedWith).toBe(4101);
+});
+
 test("a node that was not told that it lost a session finds out when its device acks", async () => {
   await begin();
   const device = await a.device("sara", { token: "t" });

@@ -197,6 +197,7 @@ export class SharedMemory {
             await outbox.settle(ids, ...args);
           }),
         cancel: (...args) => call(() => outbox.cancel(...args)),
+        underWay: (match) => call(() => outbox.underWay(match)),
         ofMessage: (id) => call(() => outbox.ofMessage(id)),
       },
       peers: this.hub.for(access),

@@ -97,6 +97,19 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     }),
   },
   {
+    defect: "knows of no push that is under way",
+    caughtBy: ["outbox says whether rows that match are under way, until they are settled or given back"],
+    spoil: (storage) => ({ ...storage, outbox: over(storage.outbox, { underWay: () => Promise.resolve(false) }) }),
+  },
+  {
+    defect: "looks for pushes under way among all of a user's, whatever is named",
+    caughtBy: ["outbox says whether rows that match are under way, until they are settled or given back"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { underWay: ({ userId }) => storage.outbox.underWay({ userId }) }),
+    }),
+  },
+  {
     defect: "takes every row of a target for coalesced",
     caughtBy: ["outbox lists the pending coalesced rows of a target, whenever they are due"],
     spoil: (storage) => ({

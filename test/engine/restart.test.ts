@@ -278,6 +278,7 @@ function bound(outbox: OpenStorage["outbox"]): Omit<OpenStorage["outbox"], "sett
     take: (...given) => outbox.take(...given),
     retry: (...given) => outbox.retry(...given),
     cancel: (...given) => outbox.cancel(...given),
+    underWay: (...given) => outbox.underWay(...given),
     ofMessage: (...given) => outbox.ofMessage(...given),
   };
 }
