@@ -7,6 +7,7 @@ import type { UserRecords } from "./delivery/records.ts";
 import type { Clock, Timer } from "./ports/clock.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Outbox } from "./ports/outbox.ts";
+import { fingerprint } from "./protocol/fingerprint.ts";
 import { DEFAULT_TTL_SECONDS } from "./protocol/message.ts";
 import type { PendingPushes } from "./push/pending.ts";
 
@@ -43,6 +44,8 @@ const LOOK_MS = 500;
 const FORGET_AFTER_MS = (DEFAULT_TTL_SECONDS + 60 * 24 * 3600) * 1_000;
 const EVICT_EVERY_MS = 3_600_000;
 const PAGE = 100;
+/** Users whose sessions are taken over at a time. */
+const AT_ONCE = 256;
 /** Pushes from the last life that are remembered at start; older ones are found when they are due. */
 const PUSHES_FOUND = 10_000;
 
@@ -51,6 +54,8 @@ export class Housekeeping {
   readonly #parts: HousekeepingParts;
   readonly #timers = new Map<string, Timer>();
   readonly #tasks = new Map<string, Promise<void>>();
+  /** Users whose sessions have been left to other nodes. */
+  #left = new Set<string>();
   #closed = false;
 
   constructor(parts: HousekeepingParts) {
@@ -111,29 +116,39 @@ export class Housekeeping {
     resume();
   }
 
-  /** Sessions of nodes that are gone become recent here. */
+  /**
+   * Sessions of nodes that are gone become recent on others. Those who live share them by their users' names: each takes its own
+   * part, and what is left of the others' when it looks again, since another one may be slow or gone.
+   */
   async #adopt(): Promise<void> {
-    const { lease, records } = this.#parts;
+    const { lease, node, records } = this.#parts;
     if (!lease.isHeld) return;
+    const left = this.#left;
+    this.#left = new Set();
     let after: string | undefined;
     do {
-      const { names, next } = await records.store.orphans({ after, limit: PAGE });
-      await this.#restore(names);
+      const { names, next } = await records.store.orphans({ after, limit: AT_ONCE });
+      if (names.length > 0) {
+        const live = (await records.store.liveNodes()).sort();
+        const isMine = (userId: string): boolean => left.has(userId) || live[partOf(userId, live.length)] === node;
+        for (const userId of names) if (!isMine(userId)) this.#left.add(userId);
+        await this.#restore(names.filter(isMine), live);
+      }
       after = this.#closed ? undefined : next;
     } while (after !== undefined);
   }
 
   /** So do those that this node may have been given by a write that it heard no answer of. */
   async #recover(): Promise<void> {
-    const { attachments, lease } = this.#parts;
+    const { attachments, lease, records } = this.#parts;
     const users = attachments.unsure;
-    while (users.length > 0 && lease.isHeld && !this.#closed) await this.#restore(users.splice(0, PAGE));
+    while (users.length > 0 && lease.isHeld && !this.#closed) {
+      await this.#restore(users.splice(0, AT_ONCE), await records.store.liveNodes());
+    }
   }
 
-  async #restore(users: readonly string[]): Promise<void> {
-    const { attachments, elsewhere, records } = this.#parts;
-    if (users.length === 0) return;
-    const live = await records.store.liveNodes();
+  async #restore(users: readonly string[], live: readonly string[]): Promise<void> {
+    const { attachments, elsewhere } = this.#parts;
     const losers = await Promise.all(users.map((userId) => attachments.restore(userId, live)));
     for (const node of new Set(losers.flat())) elsewhere.adopted(node);
   }
@@ -153,4 +168,9 @@ export class Housekeeping {
       after = this.#closed ? undefined : next;
     } while (after !== undefined);
   }
+}
+
+/** The same on every node. */
+function partOf(userId: string, parts: number): number {
+  return Number.parseInt(fingerprint(userId).slice(0, 8), 16) % parts;
 }

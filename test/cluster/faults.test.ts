@@ -84,6 +84,38 @@ describe("a killed node's sessions", () => {
     expect(cluster.tokens).toEqual(["phone"]);
   });
 
+  test("are shared by those who live, who don't get in each other's way", async () => {
+    await begin();
+    const names = Array.from({ length: 60 }, (_, index) => `user ${index}`);
+    await Promise.all(names.map((name) => a.device(name)));
+    const { users } = await cluster.storage.opened();
+    const put = users.put.bind(users);
+    let conflicts = 0;
+    users.put = async (...args) => {
+      const version = await put(...args);
+      if (version === undefined) conflicts++;
+      return version;
+    };
+    a.kill();
+    await cluster.clock.advance(10_000);
+    const held = [b, c].map(({ engine }) => engine.counters().sessions);
+    expect(held[0]! + held[1]!).toBe(60);
+    expect(Math.min(...held)).toBeGreaterThan(15);
+    expect(conflicts).toBe(0);
+  });
+
+  test("are taken over whole when one of those who live does not get to it", async () => {
+    await begin();
+    const names = Array.from({ length: 60 }, (_, index) => `user ${index}`);
+    await Promise.all(names.map((name) => a.device(name)));
+    a.kill();
+    await cluster.clock.advance(5_000);
+    c.pause();
+    await cluster.clock.advance(5_000);
+    expect(b.engine.counters().sessions).toBe(60);
+    await c.resume();
+  });
+
   test("pushes that waited there leave from another node", async () => {
     await begin();
     const phone = await a.device("sara", { deviceId: "phone", token: "phone" });
