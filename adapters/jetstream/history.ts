@@ -5,6 +5,7 @@ import { closed, closedConnection, unavailable } from "../nats/errors.ts";
 import type { Api } from "./api.ts";
 import type { JetStreamMessage } from "./connection.ts";
 import { headOf, nextOf, READ_MS, type Told } from "./head.ts";
+import { Joined } from "./joined.ts";
 import type { Logs } from "./logs.ts";
 import { unwrap } from "./log_format.ts";
 import { Replicas } from "./replicas.ts";
@@ -34,6 +35,8 @@ export class LogHistory implements History {
   readonly #logs: Logs;
   readonly #hearsay: Hearsay;
   readonly #replicas: Replicas;
+  /** When a node died, all who read a public topic come at once, and want the same pages. */
+  readonly #pages = new Joined<HistoryPage>();
 
   constructor(api: Api, clock: StorageContext["clock"], logs: Logs, hearsay: Hearsay) {
     this.#api = api;
@@ -48,7 +51,11 @@ export class LogHistory implements History {
     this.#replicas.close(closed());
   }
 
-  async read(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
+  read(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
+    return this.#pages.ask(`${after} ${limit} ${topic}`, () => this.#page(topic, after, limit));
+  }
+
+  async #page(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
     const end = this.#clock.elapsed() + READ_MS;
     do {
       if (this.#logs.isClosed) throw closed();
