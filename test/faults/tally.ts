@@ -42,6 +42,8 @@ export interface Tally {
 
 /** A state that does not change for so long is the last one. */
 const PATIENCE_MS = 20_000;
+/** What is open is looked up when it is no more than this: as many as all nodes can have had in their hands when writes failed. */
+const MOST_ASKED_FOR = 2_000;
 
 /** A node that died, or seemed to. */
 export interface Death {
@@ -78,7 +80,7 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
   /** What is to be pushed yet: free, or in the hands of a node that could not say what became of it. */
   async function unsent(): Promise<{ free: number; taken: number }> {
     const open = gone.flatMap((device) => unpushed(device).map(({ id }) => ({ id, device })));
-    if (open.length > 200) return { free: open.length, taken: 0 };
+    if (open.length > MOST_ASKED_FOR) return { free: open.length, taken: 0 };
     const messageIds = [...new Set(open.map(({ id }) => id))];
     const found = await stage.nodes.find(({ usable }) => usable)!.ask<OutboxRow[][]>({ type: "rows", messageIds });
     const rowsOf = new Map(messageIds.map((id, index) => [id, found[index]!]));
