@@ -100,7 +100,11 @@ export class LogHistory implements History {
       if (limit === 1 && entries.length === 1) more = true;
       else {
         const next = await this.#fromLeader(stream, subject, through + 1);
-        if (next === undefined) break;
+        if (next === undefined) {
+          // Its head is not there any more: it has expired since, or another leader answers by now that has not applied it yet.
+          if (leaders.expiresAt > this.#clock.now()) return undefined;
+          break;
+        }
         take(next);
       }
     }

@@ -99,6 +99,28 @@ test("what a replica lacks that lags behind comes from the leader", async () => 
   }
 });
 
+test("an entry is not taken for expired because a new leader, which has not applied it yet, does not find it", async () => {
+  // The head was told by the former one.
+  let behind = true;
+  let asked = 0;
+  const sent = (subject: string, payload: Uint8Array) => {
+    if (!behind || !/DIRECT\.GET|MSG\.GET/.test(subject)) return { subject, payload };
+    const body = JSON.parse(new TextDecoder().decode(payload));
+    if (!("next_by_subj" in body)) return { subject, payload };
+    if (++asked === 4) behind = false;
+    return { subject, payload: new TextEncoder().encode(JSON.stringify({ ...body, seq: body.seq + 1_000 })) };
+  };
+  await using other = await startNode(server.url, { name });
+  await publish(other, "*/news", "text");
+  for (const limit of [1, 10]) {
+    [behind, asked] = [true, 0];
+    await using node = await startNode(server.url, { name }, undefined, spoiling({ sent }));
+    const { entries, through, expired } = await node.history.read("*/news", 0, limit);
+    expect([entries.length, through, expired]).toEqual([1, 1, 0]);
+    expect(asked).toBe(4);
+  }
+});
+
 test("a leader that lacks what this node was told of is asked again", async () => {
   let behind = false;
   let asked = 0;
