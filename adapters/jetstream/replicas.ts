@@ -92,11 +92,19 @@ export class Replicas {
       };
       const put = (): void => {
         const messages: JetStreamMessage[] = [];
+        let last = 0;
+        let isWhole = true;
         const reply = inbox.open((message) => {
           if (isUnheard(message)) return;
           heardAt = this.#clock.elapsed();
-          const code = message.headers?.code ?? 0;
-          if (code === 0) return void messages.push(message);
+          const { code = 0 } = message.headers ?? {};
+          // Each names the one before it. A server that has just come back may not know yet whom its first ones are for.
+          if (code === 0 || code === 204) isWhole &&= Number(message.headers?.get("Nats-Last-Sequence") || NaN) === last;
+          if (code === 0) {
+            last = Number(message.headers?.get("Nats-Sequence"));
+            return void messages.push(message);
+          }
+          if (!isWhole) return put();
           if (reply !== replies[0]) this.#suspectUntil = heardAt + SUSPECT_MS;
           end();
           // 204 ends a batch and says how many more there are, 404 stands for an empty one (ADR-31).

@@ -121,6 +121,20 @@ test("an entry is not taken for expired because a new leader, which has not appl
   }
 });
 
+test.each([["first", "1"], ["middle", "2"], ["last", "3"]])(
+  "a page whose %s entry is lost on its way is read again",
+  async (_, lostOne) => {
+    let losses = 0;
+    const lost = ({ headers }: JetStreamMessage): boolean =>
+      headers?.get("Nats-Num-Pending") !== "" && headers?.get("Nats-Sequence") === lostOne && losses++ === 0;
+    await using node = await startNode(server.url, { name }, undefined, spoiling({ lost }));
+    for (let index = 1; index <= 3; index++) await publish(node, "*/news", `${index}`, `${index}`);
+    const { entries, through } = await node.history.read("*/news", 0, 10);
+    expect([entries.map(({ offset }) => offset), through]).toEqual([[1, 2, 3], 3]);
+    expect(losses).toBeGreaterThan(0);
+  },
+);
+
 test("a leader that lacks what this node was told of is asked again", async () => {
   let behind = false;
   let asked = 0;

@@ -37,8 +37,14 @@ function createServers(): Servers {
   const link = {
     hasEnded: false,
     send(subject: string, bytes: Uint8Array, { reply }: { reply: string }) {
+      let count = 0;
       const answer = (code: number, data = "", pending = 0): void => {
-        const headers = { code, get: () => `${pending}` };
+        const fields = {
+          "Nats-Last-Sequence": count,
+          "Nats-Sequence": code === 0 ? ++count : "",
+          "Nats-Num-Pending": pending,
+        } as Record<string, unknown>;
+        const headers = { code, get: (name: string) => `${fields[name] ?? ""}` };
         waiting.get(reply)?.({ subject: reply, data: new TextEncoder().encode(data), headers });
       };
       asked.push({ subject, body: JSON.parse(new TextDecoder().decode(bytes)), answer });
