@@ -83,8 +83,9 @@ test("one that is too large is refused alone", async () => {
   const { server, batches } = busy();
   server.tooLarge.add("large");
   const writes = [drafts("a", "a2"), drafts("large", "b"), drafts("c", "c2")].map((each) => batches.write(each));
+  const settled = Promise.allSettled(writes);
   await server.answer();
-  expect((await Promise.allSettled(writes)).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect((await settled).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   await expect(writes[1]).rejects.toMatchObject({ code: "too-large" });
   expect(server.stored.slice(2 * ROOM).sort()).toEqual(["a", "a2", "c", "c2"]);
 });
