@@ -1,6 +1,6 @@
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
-import { type NatsCluster, type NatsServer, startServer } from "../nats/servers.ts";
+import { freePort, type NatsCluster, type NatsServer, startServer } from "../nats/servers.ts";
 
 /** A cluster whose servers reach each other over lines that can be cut, while clients reach all of them. */
 export interface CutCluster extends NatsCluster {
@@ -95,12 +95,4 @@ async function isOne(servers: readonly NatsServer[]): Promise<boolean> {
   const leaders = new Set(groups.map((group) => group?.leader));
   return !healthy.includes(undefined) && leaders.size === 1 && !leaders.has(undefined) &&
     groups.every((group) => group!.cluster_size === servers.length);
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

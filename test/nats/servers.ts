@@ -222,10 +222,18 @@ function startLife(path: string, file: string, log: string[]): Life {
   return Object.assign(life, { ready: readies.promise, end: ends.promise });
 }
 
-/** A port that nobody listens on, below those that systems give to outgoing connections: a restarted server finds it free again. */
-async function freePort(): Promise<number> {
+/** Below the ports that systems give to outgoing connections: a restarted server finds its own free again. */
+const PORTS = { first: 10_000, count: 22_000 };
+/** Test files that run at the same time draw from shares of their own: what one has drawn and not yet taken looks free to the others. */
+const SHARES = 16;
+const share = PORTS.count / SHARES;
+const firstOfShare = PORTS.first + share * (Number(process.env["VITEST_POOL_ID"] ?? 0) % SHARES);
+let drawn = Math.floor(Math.random() * share);
+
+/** A port that nobody listens on, and that this process has not given to another server: that one may be about to listen, or be stopped. */
+export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const port = firstOfShare + drawn++ % share;
     const free = await new Promise<boolean>((resolve) => {
       const probe = createServer().on("error", () => resolve(false));
       probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
