@@ -18,8 +18,8 @@ export class Session implements DeviceName {
   overdueTimer: Timer | undefined = undefined;
   /** When that one fires. Whole monotonic milliseconds: whole numbers need no box. */
   overdueAt = 0;
-  /** Of what is unseen: what the engine has queued a push for. Absent most of the time. */
-  pushed: Set<Sending> | undefined = undefined;
+  /** Of what is unseen: what is pushed, and whether that is written down by now. Absent most of the time. */
+  pushed: Map<Sending, boolean> | undefined = undefined;
   readonly userId: string;
   readonly deviceId: string;
   readonly device: string;
@@ -107,7 +107,8 @@ export class Reader implements Member<Reader> {
     for (const sending of session.unseen) {
       const { entry } = sending;
       if (entry.topic !== feed.topic || entry.position.offset <= this.decided) continue;
-      if (session.pushed?.has(sending)) continue;
+      // A push that waits to be written is dropped when the session goes away first: it is then decided about again.
+      if (session.pushed?.get(sending)) continue;
       decided = Math.max(this.decided, Math.min(decided, entry.previous));
       break;
     }

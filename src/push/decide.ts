@@ -178,7 +178,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       const { route } = stepper.step(session.state, sending.entry.event);
       // What was sent while all was well and is overdue now has the route of a suspect connection by now.
       if (route!.push !== "now" && route!.push !== "coalesced") continue;
-      (session.pushed ??= new Set()).add(sending);
+      (session.pushed ??= new Map()).set(sending, false);
       decisions.push({ entry: sending.entry, route: route!, sending });
     }
     if (decisions.length > 0) this.#lanes.add(() => this.#write(session, decisions));
@@ -212,17 +212,18 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   async #write(session: Session, decisions: readonly Decision[]): Promise<void> {
     const { clock, records, logger } = this.#parts;
     let rows: NewOutboxRow[] = [];
+    let who: SessionRecord | undefined;
     try {
       await records.update(session.userId, async (record) => {
-        const stored = sessionOf(record, session.deviceId);
-        rows = session.isStill(stored) ? await this.#rows(stored, record, decisions) : [];
+        who = sessionOf(record, session.deviceId);
+        rows = session.isStill(who) ? await this.#rows(who, record, decisions) : [];
         return rows.length === 0 ? undefined : { record, rows };
       });
+      if (!session.isStill(who)) return;
+      for (const { sending } of decisions) if (session.pushed?.has(sending!)) session.pushed.set(sending!, true);
       this.#queued(rows);
     } catch (error) {
       logger.error("a push could not be queued, it is tried again", { error });
-      // Until then it is undecided: should the session go away first, it is decided about then.
-      for (const { sending } of decisions) if (sending !== undefined) session.pushed?.delete(sending);
       const timer = clock.setTimeout(() => {
         this.#retries.delete(timer);
         this.#lanes.add(() => this.#write(session, decisions));

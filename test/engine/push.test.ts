@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { memory, type Storage } from "../../mod.ts";
 import { createStage } from "./stage.ts";
 
 test("nothing is pushed for a message that was seen in time", async () => {
@@ -246,4 +247,34 @@ test("a held push is dropped at once also when the attended device acks before t
   expect(notes.at(-1)).toMatchObject({ kind: "push-dropped", detail: "acked on another device" });
   await clock.advance(60_000);
   expect(provider.sent).toEqual([]);
+});
+
+test("a push that waits to be written is decided about again when its session goes away first", async () => {
+  const writing = Promise.withResolvers<void>();
+  const storage: Storage = {
+    async open(context) {
+      const opened = await memory().open(context);
+      const { users } = opened;
+      const put = users.put.bind(users);
+      users.put = async (record, rows) => {
+        if (rows !== undefined && rows.length > 0 && record.userId !== "sara") await writing.promise;
+        return await put(record, rows);
+      };
+      return opened;
+    },
+  };
+  const { engine, clock, provider, device } = await createStage({ storage });
+  const phone = await device("sara", { token: "sara", habit: "mute" });
+  // More than are written at a time, and none of them gets done.
+  const others = Array.from({ length: 40 }, (_, index) => `user ${index}`);
+  for (const userId of others) await device(userId, { token: userId, habit: "mute" });
+  for (const to of [...others, "sara"]) await engine.publish({ to, content: "hi" });
+  await clock.advance(3_000);
+  expect(provider.sent).toEqual([]);
+  phone.drop();
+  await clock.advance(20_000);
+  expect(provider.tokens).toEqual(["sara"]);
+  writing.resolve();
+  await clock.settle();
+  expect(provider.tokens.toSorted()).toEqual([...others, "sara"].toSorted());
 });
