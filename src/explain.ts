@@ -33,7 +33,7 @@ export interface Explanation {
   readonly verdict: "routed" | "no-device";
   /** Of a private message each device; of a public one the exceptions (pushes, failures, slow readers), 100 at most. */
   readonly devices: readonly DeviceExplanation[];
-  /** Of a public message: how many devices each rule decided for. */
+  /** Of a public message: for how many devices each rule decided; again for one that comes back before it has acked. */
   readonly counts: Readonly<Record<string, number>>;
   /** Devices whose handler is done. */
   readonly delivered: number;

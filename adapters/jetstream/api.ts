@@ -24,7 +24,6 @@ export interface ApiError {
 export const apiCode = {
   /** No servers can be found for a stream or a consumer. */
   noPeers: 10005,
-  noLeader: 10008,
   noResources: 10023,
   notEnabled: 10076,
   notEnabledForAccount: 10039,
@@ -143,6 +142,7 @@ function areServersAway({ err_code, description }: ApiError): boolean {
 function serversAway(verb: string, { description }: ApiError): PeykError {
   return new PeykError("unavailable", `NATS says to ${verb}: ${description}`, {
     retryable: true,
-    hint: "A stream with 3 replicas needs 3 servers online, one with 5 needs 5. Try again when all servers of the cluster run.",
+    hint:
+      "A stream or a consumer with 3 replicas needs 3 servers online, one with 5 needs 5. Try again when all servers of the cluster run.",
   });
 }

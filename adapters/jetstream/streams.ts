@@ -52,7 +52,7 @@ export async function checkServer(api: Api): Promise<void> {
   const { error } = await api.ask("INFO", {}, patience, () => link.complaint !== undefined).catch((cause) => {
     throw link.complaint === undefined ? silent(cause) : forbidden(link.complaint);
   });
-  if (error !== undefined) throw error.err_code === apiCode.noLeader ? unavailable(error.description) : disabled(error);
+  if (error !== undefined) throw disabled(error);
 }
 
 /**
@@ -170,7 +170,7 @@ function check(name: string, { config }: StreamInfo, wanted: StreamInfo["config"
 /** Why NATS does not make a stream. */
 export function refused(name: string, { code, err_code, description }: ApiError): PeykError {
   const message = `NATS does not make the stream ${name}: ${description}`;
-  if (noRoom.has(err_code)) {
+  if (noRoom.has(err_code) || (err_code === apiCode.noPeers && / placement, insufficient storage$/.test(description))) {
     return new PeykError("storage-full", message, {
       retryable: true,
       hint: "Give JetStream more room, or set a smaller maxBytes.",

@@ -18,6 +18,7 @@ import type { PushCancellation } from "./push_requests.ts";
 import { newUser, sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
+import { Turns } from "./turns.ts";
 
 /** A connection that proved whose it is. */
 export interface AttachRequest {
@@ -59,8 +60,7 @@ const MAX_RACES = 50;
 export class Attachments {
   readonly #parts: AttachParts;
   readonly #places: Places;
-  #underWay = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #turns = new Turns(WIDTH);
   /** Users whose record may name this node for a session that it does not hold: a write was not answered. */
   readonly #unsure = new Set<string>();
 
@@ -69,20 +69,9 @@ export class Attachments {
     this.#places = new Places(parts.hub, parts.history);
   }
 
-  /**
-   * Gives the session a connection; whoever had it before is told that it was replaced. When many wait for their turn, it is the
-   * newest one's: whoever has waited for long is about to give up and come again.
-   */
-  async attach(request: AttachRequest): Promise<void> {
-    if (this.#underWay === WIDTH) await new Promise<void>((go) => this.#waiting.push(go));
-    else this.#underWay++;
-    try {
-      await this.#attach(request);
-    } finally {
-      const next = this.#waiting.pop();
-      if (next === undefined) this.#underWay--;
-      else next();
-    }
+  /** Gives the session a connection; whoever had it before is told that it was replaced. */
+  attach(request: AttachRequest): Promise<void> {
+    return this.#turns.take(() => this.#attach(request));
   }
 
   async #attach(request: AttachRequest): Promise<void> {

@@ -86,7 +86,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     for (const topic of Object.keys(record?.subscriptions ?? {})) {
       if (session === undefined || !needsDecision(session, topic)) continue;
       // Up to the head that the log has now, not the one this node was told of: who swept what came since saw nobody away.
-      await this.#decideDeviceHeld(userId, deviceId, topic, Number.MAX_SAFE_INTEGER, this.read);
+      await this.#decideDeviceHeld({ userId, deviceId, topic, head: Number.MAX_SAFE_INTEGER, read: this.read });
     }
   }
 
@@ -101,7 +101,8 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     if (record?.subscriptions[topic] === undefined) return;
     for (const session of record.sessions) {
       if (!needsDecision(session, topic)) continue;
-      await records.exclusively(userId, () => this.#decideDeviceHeld(userId, session.deviceId, topic, head, read, record));
+      const { deviceId } = session;
+      await records.exclusively(userId, () => this.#decideDeviceHeld({ userId, deviceId, topic, head, read }, record));
     }
   }
 
@@ -111,27 +112,13 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     return { entries: [], through: 0, expired: 0, head: { epoch: 0, offset: 0 }, floor: 0 };
   };
 
-  async #decideDeviceHeld(
-    userId: string,
-    deviceId: string,
-    topic: Topic,
-    head: number,
-    read: ReadPage,
-    known?: UserRecord,
-  ): Promise<void> {
-    let more = await this.#decidePageHeld(userId, deviceId, topic, head, read, known);
-    while (more) more = await this.#decidePageHeld(userId, deviceId, topic, head, read);
+  async #decideDeviceHeld(task: Task, known?: UserRecord): Promise<void> {
+    let more = await this.#decidePageHeld(task, known);
+    while (more) more = await this.#decidePageHeld(task);
   }
 
   /** @returns whether more is to be decided */
-  async #decidePageHeld(
-    userId: string,
-    deviceId: string,
-    topic: Topic,
-    head: number,
-    read: ReadPage,
-    known?: UserRecord,
-  ): Promise<boolean> {
+  async #decidePageHeld({ userId, deviceId, topic, head, read }: Task, known?: UserRecord): Promise<boolean> {
     const { journal, records, stepper } = this.#parts;
     const decisions: Decision[] = [];
     let more = false;
@@ -299,6 +286,15 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
     this.#retries.clear();
   }
+}
+
+/** The entries of one topic up to `head`, for one device that is away. */
+interface Task {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly topic: Topic;
+  readonly head: number;
+  readonly read: ReadPage;
 }
 
 interface Decision {

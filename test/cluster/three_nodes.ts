@@ -23,3 +23,8 @@ export function useThreeNodes(): void {
 export async function states(node: Node, userId: string): Promise<string[]> {
   return (await cluster.finish(node.engine.sessions(userId))).map(({ state }) => state).sort();
 }
+
+/** A message for Sara. */
+export function publish(node: Node, content: string, id: string = content): Promise<unknown> {
+  return cluster.finish(node.engine.publish({ to: "sara", content, id }));
+}

@@ -254,3 +254,14 @@ test("closing waits for no answer longer than it may take", async () => {
   await clock.advance(2_000);
   await Promise.all([asked, closing]);
 });
+
+test("a stream for which no server has room is `storage-full`, one that no server takes for other reasons too is not", async () => {
+  const { api, clock } = openApi();
+  for (const [why, code] of [["insufficient storage", "storage-full"], ["insufficient storage, peer excluded", "bad-config"]]) {
+    const name = freshName();
+    await listen(`STREAM.CREATE.${name}_STATE`, [placeless(`, ${why}`)]);
+    const { random } = createContext();
+    await expect(new StateStream(api, name, { clock, random }).open(3)).rejects.toMatchObject({ code });
+  }
+  await api.close();
+});
