@@ -1,3 +1,4 @@
+import { CalmLogger } from "./calm_logger.ts";
 import { answerNeighbours, heldSessions } from "./cluster/answers.ts";
 import { Follower } from "./cluster/follower.ts";
 import { Neighbours } from "./cluster/neighbours.ts";
@@ -107,7 +108,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const clock = options.clock ?? systemClock();
   const random = options.random ?? systemRandom();
-  const logger = options.logger ?? systemLogger();
+  const logger = new CalmLogger(options.logger ?? systemLogger(), clock);
   const policy = checkPolicy(options.policy ?? {});
   const limits = checkLimits(options.limits ?? {});
   const heartbeatMs = checkWhole("heartbeatMs", options.heartbeatMs ?? 25_000, 1_000);
@@ -241,6 +242,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     receipts.flush();
     await Promise.all(providers.map((provider) => provider.close?.()));
     await closeStorage();
+    logger.close();
   }
 
   function checkOpen(): void {

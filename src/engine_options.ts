@@ -34,7 +34,7 @@ export interface EngineOptions {
   limits?: Limits;
   /** How often a connection is asked for a sign of life, milliseconds. Default 25,000: below the minute of most proxies. */
   heartbeatMs?: number;
-  /** Default: warnings and errors on the console. */
+  /** Default: warnings and errors on the console. What is said again within a second comes as one line more, with `repeated`. */
   logger?: Logger;
   /** Default: the runtime's. */
   clock?: Clock;

@@ -27,7 +27,11 @@ export async function startPushReceiver(): Promise<PushReceiver> {
   const strangers: string[] = [];
   const server = createServer(async (request, response) => {
     let body = "";
-    for await (const chunk of request) body += chunk;
+    try {
+      for await (const chunk of request) body += chunk;
+    } catch {
+      return; // Whoever sent it was killed, or did not wait for long enough.
+    }
     const delivery = verifyWebhook({ headers: request.headers, body, secret });
     response.writeHead(delivery === undefined ? 401 : 204).end();
     if (delivery === undefined) return;

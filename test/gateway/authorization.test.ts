@@ -196,6 +196,7 @@ test("an authorize that throws is an error answer, and the connection lives", as
   expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null })).toBe("internal");
   expect(sara.of("error").every(({ ref, retryable }) => ref === 1 && retryable)).toBe(true);
   expect(JSON.stringify(sara.frames)).not.toContain("database");
+  await clock.advance(1_000);
   expect(errors).toHaveLength(2);
   broken = false;
   expect(await ask(clock, sara, publish("sara/default"))).toBe("ok");

@@ -29,8 +29,9 @@ const layers: Layer[] = [
   { name: "housekeeping", path: "src/housekeeping.ts", on: facing, packages: [] },
   { name: "gateway", path: "src/gateway/", on: facing, packages: [] },
   { name: "system", path: "src/system.ts", on: below, packages: [] },
+  { name: "calm_logger", path: "src/calm_logger.ts", on: below, packages: [] },
   { name: "options", path: "src/engine_options.ts", on: facing, packages: [] },
-  { name: "engine", path: "src/create_engine.ts", on: [...facing, "options", "memory", "system"], packages: [] },
+  { name: "engine", path: "src/create_engine.ts", on: [...facing, "options", "memory", "system", "calm_logger"], packages: [] },
   { name: "client", path: "src/client/", on: ["protocol"], packages: [] },
   { name: "mod", path: "mod.ts", on: [...facing, "options", "memory", "engine"], packages: [] },
 ];
