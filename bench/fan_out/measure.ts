@@ -37,11 +37,12 @@ export function measureLoads(contender: Contender, plan: Plan, folder: string): 
 
 /** Resident memory of the server per idle connection, in processes that do nothing else. */
 export function measureIdle(contender: Contender, plan: Plan, folder: string): Promise<number> {
-  const { idle, idleBefore } = plan;
+  const { idle, idleBefore, idleMs } = plan;
   return withPair(contender, plan, folder, async (pair) => {
     await open(pair, 0, idleBefore);
     const before = await pair.server.ask<number>("rss");
     await open(pair, idleBefore, idle);
+    await sleep(idleMs);
     const after = await pair.server.ask<number>("rss");
     return (after - before) / (idle - idleBefore);
   });

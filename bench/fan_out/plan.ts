@@ -80,6 +80,8 @@ export interface Plan extends FanOutPlan {
   idle: number;
   /** Connections that are there when memory is read for the first time: the code has run once by then. */
   idleBefore: number;
+  /** How long they have been idle when memory is read: what opening them left behind is gone then, and a heartbeat has passed. */
+  idleMs: number;
   /**
    * The most that each half of V8's young generation may grow to in a server, MiB. Node 24 would let it be 64 and keeps what it
    * once took, empty or not: 130 MB that say nothing about connections.
@@ -91,9 +93,10 @@ export const FULL: Plan = {
   ...FULL_FAN_OUT,
   again: true,
   floodMs: 1_000,
-  idleRounds: 3,
+  idleRounds: 2,
   idle: 15_000,
   idleBefore: 100,
+  idleMs: 30_000,
   youngMiB: 16,
 };
 
@@ -106,6 +109,8 @@ export const QUICK: Plan = {
   // What the process itself grows by while it takes its first connections is left out: there are too few to spread it over.
   idleBefore: 1_000,
   idle: 2_500,
+  // A first look has no time for more.
+  idleMs: 0,
 };
 
 /** The contenders in their standing order, and the first one once more if the plan says so. */
