@@ -50,12 +50,18 @@ interface DevicePage {
   readonly events: { at: number; kind: NoteKind; detail: string | undefined }[];
 }
 
+/** Few rules decide about one message, and every public one has some: a list takes less than a Map. */
+interface RouteCount {
+  readonly route: Route;
+  devices: number;
+}
+
 interface MessagePage extends Account {
   readonly key: string;
   readonly entry: AcceptedEntry;
   /** These two are made for the first who stands in them: a message to nobody who is known has neither. */
   devices: Map<string, DevicePage> | undefined;
-  counts: Map<Route, number> | undefined;
+  counts: RouteCount[] | undefined;
 }
 
 /** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
@@ -135,7 +141,7 @@ export class ExplanationBook implements Journal {
     const { entry } = page;
     const devices = [...page.devices?.values() ?? []];
     const counts: Record<string, number> = {};
-    for (const [route, count] of page.counts ?? []) counts[route.rule] = count;
+    for (const { route, devices } of page.counts ?? []) counts[route.rule] = devices;
     return {
       ...name(entry),
       from: entry.from,
@@ -154,8 +160,11 @@ export class ExplanationBook implements Journal {
   }
 
   #count(page: MessagePage, route: Route, devices: number): void {
-    const counts = page.counts ??= new Map();
-    counts.set(route, (counts.get(route) ?? 0) + devices);
+    const known = page.counts?.find((count) => count.route === route);
+    if (known !== undefined) known.devices += devices;
+    // Nearly always it stays the only one: a list that was empty first would have room for more.
+    else if (page.counts === undefined) page.counts = [{ route, devices }];
+    else page.counts.push({ route, devices });
   }
 
   /** A Map knows its oldest key too, but looks for it through all that were deleted before. */

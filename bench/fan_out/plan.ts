@@ -93,7 +93,7 @@ export const FULL: Plan = {
   ...FULL_FAN_OUT,
   again: true,
   floodMs: 1_000,
-  idleRounds: 2,
+  idleRounds: 3,
   idle: 15_000,
   idleBefore: 100,
   idleMs: 30_000,
