@@ -141,7 +141,7 @@ export class ExplanationBook implements Journal {
     const { entry } = page;
     const devices = [...page.devices?.values() ?? []];
     const counts: Record<string, number> = {};
-    for (const { route, devices } of page.counts ?? []) counts[route.rule] = devices;
+    for (const count of page.counts ?? []) counts[count.route.rule] = count.devices;
     return {
       ...name(entry),
       from: entry.from,
