@@ -16,6 +16,7 @@ import type { Arbiter } from "./arbiter.ts";
 import { compose } from "./compose.ts";
 import { LastLook, type Parcel } from "./last_look.ts";
 import type { PendingPushes } from "./pending.ts";
+import { type Begun, Pump } from "./pump.ts";
 
 /** What the worker works with. */
 export interface OutboxWorkerParts {
@@ -35,7 +36,7 @@ export interface OutboxWorkerParts {
   logger: Logger;
 }
 
-/** Requests under way at the same time. */
+/** Pushes under way at the same time. */
 const WIDTH = 64;
 /** A provider that has not answered by then is asked again. */
 const SEND_TIMEOUT_MS = 30_000;
@@ -52,68 +53,66 @@ interface Request {
 export class OutboxWorker {
   readonly #parts: OutboxWorkerParts;
   readonly #lastLook: LastLook;
-  readonly #flights = new Set<Promise<void>>();
+  readonly #pump: Pump;
   readonly #aborts = new Set<AbortController>();
   /** Targets that a coalesced push is on its way to. */
   readonly #coalescing = new Set<string>();
   #timer: Timer | undefined;
-  #running: Promise<void> | undefined;
-  #again = false;
   #closed = false;
 
   constructor(parts: OutboxWorkerParts) {
     this.#parts = parts;
     this.#lastLook = new LastLook(parts);
+    this.#pump = new Pump(WIDTH, (room) => this.#begin(room));
   }
 
   /** Looks for due rows, now. */
   wake(): void {
-    if (this.#closed || !this.#parts.lease.isHeld) return;
-    if (this.#running !== undefined) {
-      this.#again = true;
-      return;
-    }
-    this.#running = this.#run().finally(() => this.#running = undefined);
+    this.#pump.ring();
   }
 
   /** Stops, gives up what is under way: it will be asked again after the next start. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
-    await this.#running;
+    await this.#pump.close();
     for (const abort of this.#aborts) abort.abort();
-    await Promise.all(this.#flights);
+    await this.#pump.landed();
   }
 
-  async #run(): Promise<void> {
-    const { clock, logger, outbox } = this.#parts;
+  async #begin(room: number): Promise<Begun> {
+    const { clock, lease, outbox } = this.#parts;
+    // A node whose lease has lapsed is woken when it has a new one.
+    if (!lease.isHeld) return NOTHING;
     try {
-      let nextDueAt: number | undefined;
-      do {
-        this.#again = false;
-        const room = WIDTH - this.#flights.size;
-        // Whoever lands wakes us again.
-        if (room <= 0) return;
-        const due = await outbox.due(clock.now(), room);
-        nextDueAt = due.nextDueAt;
-        const rows = due.rows.filter((row) => this.#mayLeave(row));
-        // One that fails must not hold up those that were taken.
-        const answers = await Promise.allSettled(rows.map((row) => outbox.take(row.id)));
-        const taken: OutboxRow[] = [];
-        rows.forEach((row, index) => {
-          const answer = answers[index]!;
-          if (answer.status === "fulfilled" && answer.value) taken.push({ ...row, attempts: row.attempts + 1 });
-          else this.#coalescing.delete(row.targetId);
-        });
-        for (const [userId, ofUser] of Map.groupBy(taken, ({ userId }) => userId)) this.#launch(userId, ofUser);
-        if (taken.length > 0) this.#again = true;
-        for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
-      } while (this.#again && !this.#closed);
+      const { rows: due, nextDueAt } = await outbox.due(clock.now(), room);
       this.#sleepUntil(nextDueAt);
+      const rows = due.filter((row) => this.#mayLeave(row));
+      const answers = await Promise.allSettled(rows.map((row) => outbox.take(row.id)));
+      const taken: OutboxRow[] = [];
+      rows.forEach((row, index) => {
+        const answer = answers[index]!;
+        if (answer.status === "fulfilled" && answer.value) taken.push({ ...row, attempts: row.attempts + 1 });
+        else this.#coalescing.delete(row.targetId);
+      });
+      // One that fails must not hold up those that were taken.
+      const refused = answers.find((answer) => answer.status === "rejected");
+      if (refused !== undefined) this.#failed(refused.reason);
+      const byUser = Map.groupBy(taken, ({ userId }) => userId);
+      return {
+        flights: [...byUser].flatMap(([userId, ofUser]) => this.#launch(userId, ofUser)),
+        more: taken.length > 0 && refused === undefined,
+      };
     } catch (error) {
-      logger.error("the outbox could not be read", { error });
-      this.#sleepUntil(clock.now() + LAST_BACKOFF_MS);
+      this.#failed(error);
+      return NOTHING;
     }
+  }
+
+  #failed(error: unknown): void {
+    const { clock, logger } = this.#parts;
+    logger.error("the outbox could not be read", { error });
+    this.#sleepUntil(clock.now() + LAST_BACKOFF_MS);
   }
 
   /** Of a target's coalesced rows one leaves, and takes the others along. */
@@ -136,23 +135,19 @@ export class OutboxWorker {
    * Inside the user's exclusive section up to the requests: after a revoke or unsubscribe returned, none begins. All rows of a
    * user that are due share one, so that they do not wait for each other.
    */
-  #launch(userId: string, rows: readonly OutboxRow[]): void {
+  #launch(userId: string, rows: readonly OutboxRow[]): Promise<void>[] {
     const parcels = rows.map((row) => ({ row, taken: [row] }));
     const begun = this.#parts.records.exclusively(
       userId,
-      () => Promise.allSettled(parcels.map(({ row, taken }) => this.#begin(row, taken))),
+      () => Promise.allSettled(parcels.map(({ row, taken }) => this.#ask(row, taken))),
     );
-    parcels.forEach(({ row, taken }, index) => {
-      const flight = this.#fly(row, taken, begun.then((requests) => requests[index]!)).catch((error: unknown) =>
-        this.#putBack(taken, error)
-      );
-      this.#flights.add(flight);
-      void flight.finally(() => {
-        this.#flights.delete(flight);
-        if (row.coalesced) this.#coalescing.delete(row.targetId);
-        this.wake();
-      });
-    });
+    return parcels.map(({ row, taken }, index) =>
+      this.#fly(row, taken, begun.then((requests) => requests[index]!))
+        .catch((error: unknown) => this.#putBack(taken, error))
+        .finally(() => {
+          if (row.coalesced) this.#coalescing.delete(row.targetId);
+        })
+    );
   }
 
   /** What became of these could not be written down: rather asked twice, under the same id, than left under way for ever. */
@@ -170,7 +165,7 @@ export class OutboxWorker {
    * @param rows what was taken for this push: the row, and what leaves together with it
    * @returns undefined: it ended here
    */
-  async #begin(row: OutboxRow, rows: OutboxRow[]): Promise<Request | undefined> {
+  async #ask(row: OutboxRow, rows: OutboxRow[]): Promise<Request | undefined> {
     const { clock, lease, outbox } = this.#parts;
     const { term } = lease;
     const parcel = await this.#lastLook.at(row);
@@ -288,5 +283,7 @@ export class OutboxWorker {
     this.#parts.journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, kind, detail);
   }
 }
+
+const NOTHING: Begun = { flights: [], more: false };
 
 const NOTES = { sent: "push-sent", gone: "push-gone", rejected: "push-rejected", expired: "expired" } as const;
