@@ -268,7 +268,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     async subscribe(userId, { to, channel, since }) {
       checkOpen();
-      return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), since);
+      return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), { since });
     },
     async unsubscribe(userId, { to, channel }) {
       checkOpen();

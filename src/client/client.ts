@@ -112,10 +112,12 @@ export interface PeykClient extends AsyncDisposable {
    */
   publish(message: OutgoingMessage): Promise<Receipt>;
   /**
-   * Subscribes the user, all devices. Messages come from now on, or from after `since`; offset 0 is the log's beginning.
+   * Subscribes the user, all devices. Messages come from now on, or from after `since`; offset 0 is the log's beginning. Of a
+   * topic that the user is subscribed to it changes nothing. With `anew` all devices begin there, whatever they have read; what
+   * they pass over is told as a gap.
    * @returns where it begins
    */
-  subscribe(topic: TopicName & { since?: Position }): Promise<Position>;
+  subscribe(topic: TopicName & { since?: Position; anew?: boolean }): Promise<Position>;
   unsubscribe(topic: TopicName): Promise<void>;
   markRead(message: Message): Promise<void>;
   markDismissed(message: Message): Promise<void>;
@@ -162,7 +164,7 @@ export function connectIn(
     tabs.send({ type: "presence", presence });
     if (presence.visible) tabs.send({ type: "wake" });
   });
-  const outgoing = createOutgoing(time, (frame, again) => tabs.send({ type: "request", frame, again }));
+  const outgoing = createOutgoing(time, (frame) => tabs.send({ type: "request", frame }));
   const inbox = createInbox({
     time,
     done: (cursor, failed) => tabs.send({ type: "done", cursor, failed }),
@@ -264,11 +266,12 @@ export function connectIn(
         duplicate,
       };
     },
-    async subscribe({ to, channel, since }) {
+    async subscribe({ to, channel, since, anew = false }) {
       const value = await outgoing.ask({
         type: "subscribe",
         topic: topicOf(to, channel),
         since: since ? positionOf(since) : null,
+        anew,
       });
       return positionOf(value as Position);
     },

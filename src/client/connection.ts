@@ -5,6 +5,7 @@ import {
   type ClientFrame,
   type Cursor,
   type ErrorFrame,
+  type IdleMs,
   type ServerFrame,
   SUBPROTOCOL,
   VERSION,
@@ -42,7 +43,7 @@ export interface ConnectionOptions {
   url: string;
   token: () => string | null | Promise<string | null>;
   /** What to say in hello, asked at each try. */
-  hello: () => { deviceId: string; visible: boolean; attended: boolean; cursors: Cursor[] };
+  hello: () => { deviceId: string; visible: boolean; idleMs: IdleMs; cursors: Cursor[] };
   status(status: Status): void;
   /** The answer to hello; before `status` says connected. */
   welcome(frame: WelcomeFrame): void;

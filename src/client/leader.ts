@@ -5,10 +5,12 @@ import type {
   Cursor,
   ErrorFrame,
   GapFrame,
+  IdleMs,
   LiveFrame,
   MessageFrame,
   OkFrame,
   ReceiptFrame,
+  Recovery,
   ServerFrame,
   SubscribedFrame,
   UnsubscribedFrame,
@@ -17,7 +19,6 @@ import type {
 import { createConnection, type Status } from "./connection.ts";
 import type { DeviceStore } from "./device_store.ts";
 import { type Environment, randomId } from "./environment.ts";
-import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import { createProgress } from "./progress.ts";
 
@@ -37,8 +38,7 @@ export type ToLeader =
   | { type: "presence"; presence: Presence }
   /** A handler was added: say again what nobody is done with. */
   | { type: "pending" }
-  /** `again`: an earlier connection was lost before the answer came. */
-  | { type: "request"; frame: RequestFrame; again: boolean }
+  | { type: "request"; frame: RequestFrame }
   /** The tab's handlers are done with an entry, or gave up for that reason. */
   | { type: "done"; cursor: Cursor; failed: string | undefined }
   /** The network is back, or the person: try now. */
@@ -83,7 +83,6 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
   let status: Status = { state: "connecting" };
   let life = "";
   let presence: Presence = { visible: true, attended: false };
-  let subscribed: readonly Cursor[] = [];
   let drainTimer: unknown;
   /** The moment to leave a draining node has come: as soon as nothing is under way. */
   let leaving = false;
@@ -101,7 +100,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     environment,
     url,
     token: async () => (typeof token === "function" ? await token() : token) ?? null,
-    hello: () => ({ deviceId: store.deviceId, ...presence, cursors: store.cursors() }),
+    hello: () => ({ deviceId: store.deviceId, ...told(), cursors: store.cursors() }),
     status: report,
     welcome,
     frames: take,
@@ -122,7 +121,6 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     // The cursors in hello were another user's: say hello again, without them.
     if (store.claim(frame.userId)) return connection.reconnect(CloseCode.slow, "at once");
     life = randomId();
-    subscribed = frame.recovery;
     progress.welcome(frame);
   }
 
@@ -162,9 +160,10 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     progress.settled();
   }
 
-  function place({ topic, epoch, offset }: Cursor): void {
-    progress.place({ topic, epoch, offset });
-    emit(undefined, { type: "subscribed", topic, epoch, offset });
+  function place(start: Recovery): void {
+    progress.place(start);
+    emit(undefined, { ...start, type: "subscribed" });
+    if (!start.recovered) emit(undefined, { ...start, type: "gap" });
   }
 
   function forget(topic: Topic): void {
@@ -172,14 +171,9 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     emit(undefined, { type: "unsubscribed", topic });
   }
 
-  function request(tab: string, frame: RequestFrame, again: boolean): void {
+  function request(tab: string, frame: RequestFrame): void {
     // While there is no connection the tab keeps it, and says it again on the next one.
     if (status.state !== "connected" || leaving) return;
-    if (again && frame.type === "subscribe" && !frame.since) {
-      // It was accepted though the answer got lost. A second time it would begin after what has come since.
-      const there = subscribed.find(({ topic }) => topic === frame.topic);
-      if (there) return emit(tab, { type: "ok", ref: frame.ref, value: { epoch: there.epoch, offset: there.offset } });
-    }
     requests.set(++ref, { tab, frame });
     try {
       connection.send({ ...frame, ref });
@@ -195,7 +189,10 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     if (!asked) return;
     requests.delete(frame.ref!);
     if (frame.type === "ok") {
-      if (asked.frame.type === "subscribe") place({ topic: asked.frame.topic, ...(frame.value as Position) });
+      // Of a topic that is read already the answer names an old place: the reading is further, and goes on.
+      if (asked.frame.type === "subscribe" && (asked.frame.anew || !progress.reads(asked.frame.topic))) {
+        place({ topic: asked.frame.topic, ...(frame.value as Omit<Recovery, "topic">) });
+      }
       if (asked.frame.type === "unsubscribe") forget(asked.frame.topic);
     }
     emit(asked.tab, { ...frame, ref: asked.frame.ref });
@@ -241,7 +238,11 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     const attended = all.some((tab) => tab.attended);
     if (visible === presence.visible && attended === presence.attended) return;
     presence = { visible, attended };
-    connection.send({ type: "state", visible, attended });
+    connection.send({ type: "state", ...told() });
+  }
+
+  function told(): { visible: boolean; idleMs: IdleMs } {
+    return { visible: presence.visible, idleMs: presence.attended ? 0 : null };
   }
 
   return {
@@ -258,7 +259,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
           for (const frame of progress.pending()) emit(tab, frame);
           return;
         case "request":
-          return request(tab, message.frame, message.again);
+          return request(tab, message.frame);
         case "done":
           return progress.done(message.cursor, message.failed);
         case "wake":

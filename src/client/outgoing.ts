@@ -16,8 +16,6 @@ interface Request {
   readonly reject: (error: PeykError) => void;
   readonly live: boolean;
   underWay: boolean;
-  /** A connection was lost before the answer came. */
-  lost: boolean;
   /** How often the engine put it off. */
   retries: number;
   /** Not again before this timer. */
@@ -38,7 +36,7 @@ export interface Outgoing {
   close(error: PeykError): void;
 }
 
-export function createOutgoing(time: Time, send: (frame: RequestFrame, again: boolean) => void): Outgoing {
+export function createOutgoing(time: Time, send: (frame: RequestFrame) => void): Outgoing {
   const requests = new Map<number, Request>();
   let ref = 0;
   let isConnected = false;
@@ -52,7 +50,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame, again: bo
       underWay++;
       if (request.underWay) continue;
       request.underWay = true;
-      send(request.frame, request.lost);
+      send(request.frame);
     }
   }
 
@@ -64,7 +62,6 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame, again: bo
   function disconnected(): void {
     isConnected = false;
     for (const request of requests.values()) {
-      request.lost ||= request.underWay;
       request.underWay = false;
       if (!request.live) continue;
       end(request);
@@ -86,7 +83,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame, again: bo
       }
       return new Promise((resolve, reject) => {
         const asked = { ...frame, ref: ++ref };
-        requests.set(ref, { frame: asked, resolve, reject, live, underWay: false, lost: false, retries: 0, timer: undefined });
+        requests.set(ref, { frame: asked, resolve, reject, live, underWay: false, retries: 0, timer: undefined });
         pump();
       });
     },

@@ -39,6 +39,7 @@ export interface ProgressOptions {
 export interface Progress {
   welcome(frame: WelcomeFrame): void;
   take(frame: MessageFrame | LiveFrame | AdvanceFrame | GapFrame): void;
+  reads(topic: Topic): boolean;
   /** Reads the topic from there on, wherever it was. */
   place(cursor: Cursor): void;
   forget(topic: Topic): void;
@@ -124,7 +125,7 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
     time.clearTimeout(timer);
     timer = undefined;
     const cursors = [...moved.values()].slice(0, MAX_ACK_CURSORS);
-    if (!send({ type: "ack", seen, cursors })) return;
+    if (!send({ type: "ack", seen, cursors, idleMs: null })) return;
     for (const { topic } of cursors) moved.delete(topic);
     seenTold = seen;
     ackedAt = time.elapsed();
@@ -155,9 +156,8 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
       if (frame.type === "live") deliver(frame);
       if (frame.type === "gap") gap(frame);
     },
-    place(cursor) {
-      place(cursor);
-    },
+    reads: (topic) => topics.has(topic),
+    place: (cursor) => void place(cursor),
     forget(topic) {
       topics.delete(topic);
       moved.delete(topic);

@@ -1,6 +1,6 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
-import type { Cursor, Recovery } from "../protocol/frames.ts";
+import type { Cursor, IdleMs, Recovery } from "../protocol/frames.ts";
 import { DEFAULT_CHANNEL, type Topic, topicOf } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { History } from "../ports/transport.ts";
@@ -25,12 +25,19 @@ export interface AttachRequest {
   userId: string;
   deviceId: string;
   visible: boolean;
-  attended: boolean;
+  idleMs: IdleMs;
   /** How far the device says it is. */
   cursors: readonly Cursor[];
   outlet: Outlet;
   /** Called in the turn in which the session takes the connection, before any entry is written. */
   ready(session: Session, recovery: Recovery[]): void;
+}
+
+/** A device is attended while it is visible and its last input is not older than this. */
+const ATTENDED_MS = 120_000;
+
+export function isAttended({ visible, idleMs }: { visible: boolean; idleMs: IdleMs }): boolean {
+  return visible && idleMs !== null && idleMs < ATTENDED_MS;
 }
 
 /** What attaching works with. */
@@ -81,7 +88,7 @@ export class Attachments {
     await records.exclusively(request.userId, () => this.#attachHeld(request));
   }
 
-  async #attachHeld({ userId, deviceId, visible, attended, cursors, outlet, ready }: AttachRequest): Promise<void> {
+  async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
     const { actor, catchUp, counters, elsewhere, node, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
@@ -105,7 +112,7 @@ export class Attachments {
     session.outlet = outlet;
     counters.attached++;
     actor.raise(session, visible ? SessionEvent["attach.visible"] : SessionEvent["attach.background"]);
-    if (attended && visible) actor.raise(session, SessionEvent.attended);
+    if (isAttended({ visible, idleMs })) actor.raise(session, SessionEvent.attended);
     ready(
       session,
       places.map(({ feed: { topic }, progress: { epoch, acked }, recovered }) => {

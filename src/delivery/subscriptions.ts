@@ -30,7 +30,20 @@ export interface SubscriptionParts {
 export interface Asked {
   session: Session;
   /** Called with where the subscription begins, before anything of it is written. */
-  answer(start: Position): void;
+  answer(start: Start): void;
+}
+
+/** Where a subscription begins, and whether what was before it is passed over for good. */
+export interface Start extends Position {
+  readonly recovered: boolean;
+}
+
+/** How to begin. */
+export interface Beginning {
+  /** Where to begin; undefined: with what comes from now on. */
+  since: Position | undefined;
+  /** Also when the user is subscribed already. */
+  anew?: boolean;
 }
 
 /** Subscriptions belong to the user: all devices, present and future. */
@@ -44,12 +57,11 @@ export class Subscriptions {
   /**
    * Begins (or begins anew) to read a topic.
    *
-   * @param since where to begin; undefined: with what comes from now on
    * @param asked who asked; it is answered before the first entry, so that it knows where that belongs
    * @returns where it begins
    * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
    */
-  async subscribe(userId: string, topic: Topic, since: Position | undefined, asked?: Asked): Promise<Position> {
+  async subscribe(userId: string, topic: Topic, { since }: Beginning, asked?: Asked): Promise<Position> {
     const { elsewhere, hub, maxTopics, node, records, roster } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
       throw new PeykError("forbidden", "a private topic of another user", {
@@ -80,7 +92,7 @@ export class Subscriptions {
         });
         nodes = otherNodes(record, node);
         version = record.version;
-        asked?.answer(start);
+        asked?.answer({ ...start, recovered: true });
         for (const session of roster.of(userId)) await this.begin(session, topic, start, progress, session === asked?.session);
         return start;
       });
@@ -132,7 +144,7 @@ export class Subscriptions {
     session.readers.push(reader);
     reader.attachedAt = reader.feed.head.offset;
     reader.feed.join(reader);
-    if (!asked) session.outlet?.write(encodeServerFrame({ type: "subscribed", topic, ...start }));
+    if (!asked) session.outlet?.write(encodeServerFrame({ type: "subscribed", topic, ...start, recovered: true }));
     catchUp.resume(session);
   }
 

@@ -45,6 +45,8 @@ export interface GatewayParts {
  */
 const MAX_ACK_MS = 500;
 const ACKS_PER_TIMEOUT = 6;
+/** How often a client tells of input, at most. */
+const INPUT_MS = 30_000;
 /** Frames a second from one connection, on average over a heartbeat. An honest client comes nowhere near. */
 const FRAMES_PER_SECOND = 400;
 /** What may come in one heartbeat however short it is: a client's queue, after it was offline. */
@@ -110,6 +112,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
       time: this.clock.now(),
       heartbeatMs,
       ackMs: Math.ceil(Math.min(MAX_ACK_MS, ackTimeoutMs / ACKS_PER_TIMEOUT)),
+      inputMs: INPUT_MS,
       limits: { frameBytes: maxFrameBytes, topics: maxTopics },
       recovery,
     }));

@@ -67,14 +67,14 @@ export class Handshake {
     this.#host.clock.clearTimeout(this.#timer);
   }
 
-  async #finish({ deviceId, token, visible, attended }: HelloFrame): Promise<void> {
+  async #finish({ deviceId, token, visible, idleMs }: HelloFrame): Promise<void> {
     const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
     if (!this.#link.isOpen) return;
     await this.#host.attach({
       userId: identity.userId,
       deviceId,
       visible,
-      attended,
+      idleMs,
       cursors: this.#cursors,
       outlet: this.#link,
       ready: (session, recovery) => this.#host.welcome(this.#link, session, identity, recovery),

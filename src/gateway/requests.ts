@@ -2,12 +2,13 @@ import { decodePayload, encodeServerFrame } from "../protocol/codec.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { ClientFrame, MarkFrame, PublishFrame, SubscribeFrame } from "../protocol/frames.ts";
-import type { OutgoingMessage, Position } from "../protocol/message.ts";
+import type { OutgoingMessage } from "../protocol/message.ts";
 import { checkName, isPublic, ownerOf, splitTopic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
+import { isAttended } from "../delivery/attach.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
 import type { Publisher, Receipt, SealedMessage } from "../delivery/publish.ts";
@@ -15,7 +16,7 @@ import type { UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { Session } from "../delivery/session.ts";
 import type { SignOut } from "../delivery/sign_out.ts";
-import type { Subscriptions } from "../delivery/subscriptions.ts";
+import type { Start, Subscriptions } from "../delivery/subscriptions.ts";
 import { type Authorize, forbidden, mayPublish } from "./authorization.ts";
 import { errorFrame, type Link, presentable } from "./link.ts";
 import { Rate } from "./rate.ts";
@@ -71,7 +72,7 @@ export class Requests {
         return progress.failed(session, frame);
       case "state":
         actor.raise(session, frame.visible ? SessionEvent.foreground : SessionEvent.background);
-        return actor.raise(session, frame.visible && frame.attended ? SessionEvent.attended : SessionEvent.unattended);
+        return actor.raise(session, isAttended(frame) ? SessionEvent.attended : SessionEvent.unattended);
       case "hello":
       case "cursors":
         throw new PeykError("bad-order", `${frame.type} after the welcome`);
@@ -190,7 +191,7 @@ export class Requests {
     if (record === undefined || record.seenAt === 0) throw new PeykError("no-device", "nobody ever signed in as this user");
   }
 
-  async #subscribe(session: Session, { topic, since }: SubscribeFrame, ok: (start: Position) => void): Promise<void> {
+  async #subscribe(session: Session, { topic, since, anew }: SubscribeFrame, ok: (start: Start) => void): Promise<void> {
     const { authorize, subscriptions } = this.#parts;
     const { userId } = session;
     splitTopic(topic);
@@ -199,7 +200,7 @@ export class Requests {
       ? allowed
       : await authorize({ userId, action: "subscribe", topic, message: undefined, allowed });
     if (verdict !== true) throw forbidden("this subscription is not allowed");
-    await subscriptions.subscribe(userId, topic, since ?? undefined, { session, answer: ok });
+    await subscriptions.subscribe(userId, topic, { since: since ?? undefined, anew }, { session, answer: ok });
   }
 
   /** The answer is the last frame: signing out closes the connection. */

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "./errors.ts";
 import { readPayload } from "./envelope.ts";
 import { FrameType as T, OPTIONAL_TYPES_FROM } from "./frames.ts";
-import type { ClientFrame, Cursor, Recovery, ServerFrame, WelcomeFrame } from "./frames.ts";
+import type { ClientFrame, Cursor, IdleMs, Recovery, ServerFrame, WelcomeFrame } from "./frames.ts";
 import type { Position } from "./message.ts";
 import type { Topic } from "./names.ts";
 import { checkOptions, readOptions } from "./options.ts";
@@ -9,7 +9,7 @@ import { pack, packAround } from "./pack.ts";
 import { Reader } from "./reader.ts";
 import { badFrame, MAX_DEPTH } from "./scan.ts";
 
-export { decodeEnvelope, decodePayload, encodeEnvelope, encodePayload, envelopeHead } from "./envelope.ts";
+export { decodeEnvelope, decodePayload, encodeEnvelope, encodePayload, envelopeDevice, envelopeHead } from "./envelope.ts";
 
 /** Cursors in one frame: bounds what an ack of 64 KiB can make a server do. */
 const MAX_CURSORS = 1000;
@@ -29,25 +29,25 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
         frame.deviceId,
         frame.token,
         frame.visible,
-        frame.attended,
+        frame.idleMs,
         frame.cursors.map(cursorItems),
         frame.more,
       ]);
     case "cursors":
       return pack([T.cursors, frame.cursors.map(cursorItems), frame.more]);
     case "ack":
-      return pack([T.ack, frame.seen, frame.cursors.map(cursorItems)]);
+      return pack([T.ack, frame.seen, frame.cursors.map(cursorItems), frame.idleMs]);
     case "publish":
       return packAround(
         [T.publish, frame.ref, frame.topic, frame.id, frame.options && checkOptions(frame.options)],
         frame.payload,
       );
     case "subscribe":
-      return pack([T.subscribe, frame.ref, frame.topic, frame.since && [frame.since.epoch, frame.since.offset]]);
+      return pack([T.subscribe, frame.ref, frame.topic, frame.since && [frame.since.epoch, frame.since.offset], frame.anew]);
     case "unsubscribe":
       return pack([T.unsubscribe, frame.ref, frame.topic]);
     case "state":
-      return pack([T.state, frame.visible, frame.attended]);
+      return pack([T.state, frame.visible, frame.idleMs]);
     case "token":
       return pack([T.token, frame.ref, frame.token]);
     case "mark":
@@ -75,6 +75,7 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array {
         frame.time,
         frame.heartbeatMs,
         frame.ackMs,
+        frame.inputMs,
         frame.limits,
         frame.recovery.map(({ topic, epoch, offset, recovered }) => [topic, epoch, offset, recovered]),
       ]);
@@ -95,7 +96,7 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array {
     case "ping":
       return pack([T.ping]);
     case "subscribed":
-      return pack([T.subscribed, frame.topic, frame.epoch, frame.offset]);
+      return pack([T.subscribed, frame.topic, frame.epoch, frame.offset, frame.recovered]);
     case "unsubscribed":
       return pack([T.unsubscribed, frame.topic]);
     case "drain":
@@ -163,14 +164,14 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
         deviceId: reader.text("deviceId"),
         token: reader.nil() ? null : reader.text("token"),
         visible: reader.flag("visible"),
-        attended: reader.flag("attended"),
+        idleMs: readIdleMs(reader),
         cursors: readCursors(reader),
         more: reader.flag("more"),
       };
     case T.cursors:
       return { type: "cursors", cursors: readCursors(reader), more: reader.flag("more") };
     case T.ack:
-      return { type: "ack", seen: reader.uint("seen"), cursors: readCursors(reader) };
+      return { type: "ack", seen: reader.uint("seen"), cursors: readCursors(reader), idleMs: readIdleMs(reader) };
     case T.publish:
       return {
         type: "publish",
@@ -186,11 +187,12 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
         ref: reader.uint("ref"),
         topic: reader.text("topic"),
         since: reader.nil() ? null : readPosition(reader),
+        anew: reader.flag("anew"),
       };
     case T.unsubscribe:
       return { type: "unsubscribe", ref: reader.uint("ref"), topic: reader.text("topic") };
     case T.state:
-      return { type: "state", visible: reader.flag("visible"), attended: reader.flag("attended") };
+      return { type: "state", visible: reader.flag("visible"), idleMs: readIdleMs(reader) };
     case T.token:
       return { type: "token", ref: reader.uint("ref"), token: reader.text("token") };
     case T.mark:
@@ -234,6 +236,7 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
         time: reader.uint("time"),
         heartbeatMs: reader.uint("heartbeatMs"),
         ackMs: reader.uint("ackMs"),
+        inputMs: reader.uint("inputMs"),
         limits: readLimits(reader),
         recovery: reader.list("recovery", Infinity, () => readRecovery(reader)),
       };
@@ -277,7 +280,7 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
     case T.ping:
       return { type: "ping" };
     case T.subscribed:
-      return { type: "subscribed", ...readCursorFields(reader) };
+      return { type: "subscribed", ...readRecoveryFields(reader) };
     case T.unsubscribed:
       return { type: "unsubscribed", topic: reader.text("topic") };
     case T.drain:
@@ -313,9 +316,17 @@ function readCursorFields(reader: Reader): Cursor {
 
 function readRecovery(reader: Reader): Recovery {
   const outer = reader.enter("recovery");
-  const recovery = { ...readCursorFields(reader), recovered: reader.flag("recovered") };
+  const recovery = readRecoveryFields(reader);
   reader.leave(outer);
   return recovery;
+}
+
+function readRecoveryFields(reader: Reader): Recovery {
+  return { ...readCursorFields(reader), recovered: reader.flag("recovered") };
+}
+
+function readIdleMs(reader: Reader): IdleMs {
+  return reader.nil() ? null : reader.uint("idleMs");
 }
 
 function readPosition(reader: Reader): Position {

@@ -43,8 +43,16 @@ export function readPayload(reader: Reader): Uint8Array {
  * What a log keeps. The payload's bytes are copied in as they are, unchecked.
  * @throws {PeykError} `bad-message` for options that can't be sent
  */
-export function encodeEnvelope({ id, from, sentAt, expiresAt, options, payload }: Envelope): Uint8Array {
-  return packAround([id, from, sentAt, expiresAt, options && checkOptions(options)], payload);
+export function encodeEnvelope({ id, from, sentAt, expiresAt, options, payload, device }: Envelope): Uint8Array {
+  const head = [id, from, sentAt, expiresAt, options && checkOptions(options)];
+  if (device === undefined) return packAround(head, payload);
+  const last = pack(device);
+  const raw = new Uint8Array(payload.length + last.length);
+  raw.set(payload);
+  raw.set(last, payload.length);
+  const bytes = packAround(head, raw);
+  bytes[0]!++; // `raw` is two elements: an array of seven.
+  return bytes;
 }
 
 /**
@@ -56,22 +64,45 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const outer = reader.enter("envelope");
   const head = readHead(reader);
   const payload = readPayload(reader);
+  const device = readDevice(reader);
   reader.leave(outer);
   reader.end("envelope");
-  return { ...head, payload };
+  return { ...head, payload, device };
 }
 
 /**
  * An envelope's fields before the payload, which is not looked at.
  * @throws {PeykError} `bad-frame`
  */
-export function envelopeHead(bytes: Uint8Array): Omit<Envelope, "payload"> {
+export function envelopeHead(bytes: Uint8Array): EnvelopeHead {
   const reader = new Reader(bytes);
   reader.enter("envelope");
   return readHead(reader);
 }
 
-function readHead(reader: Reader): Omit<Envelope, "payload"> {
+/**
+ * The device that published it, which stands behind the payload: that is stepped over.
+ * @throws {PeykError} `bad-frame`
+ */
+export function envelopeDevice(bytes: Uint8Array): string | undefined {
+  if (bytes[0] === WITHOUT_DEVICE) return undefined;
+  const reader = new Reader(bytes);
+  reader.enter("envelope");
+  for (let i = 0; i < 5; i++) reader.skip("envelope");
+  reader.raw("payload", MAX_DEPTH);
+  return readDevice(reader);
+}
+
+/** How nearly all envelopes begin: an array of six. */
+const WITHOUT_DEVICE = 0x96;
+
+type EnvelopeHead = Omit<Envelope, "payload" | "device">;
+
+function readDevice(reader: Reader): string | undefined {
+  return reader.atEnd || reader.nil() ? undefined : reader.text("device");
+}
+
+function readHead(reader: Reader): EnvelopeHead {
   return {
     id: reader.text("id"),
     from: reader.nil() ? undefined : reader.text("from"),

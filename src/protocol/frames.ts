@@ -60,7 +60,10 @@ export interface Recovery {
   recovered: boolean;
 }
 
-/** The first frame. `[1, version, capabilities, deviceId, token, visible, attended, cursors, more]` */
+/** Milliseconds since the last input of the person at this device; null: there was none so far. */
+export type IdleMs = number | null;
+
+/** The first frame. `[1, version, capabilities, deviceId, token, visible, idleMs, cursors, more]` */
 export interface HelloFrame {
   type: "hello";
   version: number;
@@ -70,7 +73,7 @@ export interface HelloFrame {
   token: string | null;
   /** False: connected, but the app is in the background. */
   visible: boolean;
-  attended: boolean;
+  idleMs: IdleMs;
   cursors: Cursor[];
   /** True when `cursors` frames follow. */
   more: boolean;
@@ -83,13 +86,18 @@ export interface CursorsFrame {
   more: boolean;
 }
 
-/** Proof of life, and progress. `[3, seen, cursors]` */
+/**
+ * Proof of life, and progress. `[3, seen, cursors, idleMs]`. It is an ack in front or in the background by what the connection
+ * said last: one that was due before a change of `visible` leaves before it.
+ */
 export interface AckFrame {
   type: "ack";
   /** How many message and live frames this connection has brought so far. */
   seen: number;
   /** Where the app's handler is done, for topics in which that moved. */
   cursors: Cursor[];
+  /** When this was written. */
+  idleMs: IdleMs;
 }
 
 /** `[4, ref, topic, id, options, payload]` */
@@ -103,12 +111,17 @@ export interface PublishFrame {
   payload: Uint8Array;
 }
 
-/** `[5, ref, topic, since]`; since: nil = from now on, `[epoch, offset]` = after that position (`[0, 0]` = from the log's beginning). */
+/**
+ * `[5, ref, topic, since, anew]`; since: nil = from now on, `[epoch, offset]` = after that position (`[0, 0]` = from the log's
+ * beginning). Of a topic that the user is subscribed to it changes nothing, unless `anew` is true.
+ */
 export interface SubscribeFrame {
   type: "subscribe";
   ref: number;
   topic: Topic;
   since: Position | null;
+  /** Begin there on all devices, whatever was read before. */
+  anew: boolean;
 }
 
 /** `[6, ref, topic]` */
@@ -118,11 +131,11 @@ export interface UnsubscribeFrame {
   topic: Topic;
 }
 
-/** The app came to the front or left it. `[7, visible, attended]` */
+/** The app came to the front or left it, or there was an input. `[7, visible, idleMs]` */
 export interface StateFrame {
   type: "state";
   visible: boolean;
-  attended: boolean;
+  idleMs: IdleMs;
 }
 
 /** A fresh token for the same user. `[8, ref, token]` */
@@ -181,7 +194,7 @@ export type ClientFrame =
   | FailedFrame
   | LogoutFrame;
 
-/** The answer to hello. `[33, version, userId, time, heartbeatMs, ackMs, limits, recovery]` */
+/** The answer to hello. `[33, version, userId, time, heartbeatMs, ackMs, inputMs, limits, recovery]` */
 export interface WelcomeFrame {
   type: "welcome";
   version: number;
@@ -192,6 +205,8 @@ export interface WelcomeFrame {
   heartbeatMs: number;
   /** The longest a client holds back an ack. */
   ackMs: number;
+  /** A client tells of an input when the one it told last is at least this old. */
+  inputMs: number;
   limits: { frameBytes: number; topics: number };
   /** One per subscribed topic. */
   recovery: Recovery[];
@@ -233,7 +248,7 @@ export interface GapFrame {
   offset: number;
 }
 
-/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, duplicate }`, for subscribe `{ epoch, offset }`. */
+/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, duplicate }`, for subscribe `{ epoch, offset, recovered }`. */
 export interface OkFrame {
   type: "ok";
   ref: number;
@@ -267,12 +282,14 @@ export interface PingFrame {
   type: "ping";
 }
 
-/** The user was subscribed by another device or the server. `[42, topic, epoch, offset]` */
+/** The user was subscribed by another device or the server. `[42, topic, epoch, offset, recovered]` */
 export interface SubscribedFrame {
   type: "subscribed";
   topic: Topic;
   epoch: number;
   offset: number;
+  /** False: begun anew, and entries before `offset` are passed over for good. */
+  recovered: boolean;
 }
 
 /** `[43, topic]` */

@@ -76,7 +76,8 @@ export interface Message<Data = unknown> extends MessageOptions {
 export const DEFAULT_TTL_SECONDS = 30 * 24 * 3600;
 
 /**
- * What a log keeps of a message, as bytes: the msgpack array `[id, from, sentAt, expiresAt, options, payload]`.
+ * What a log keeps of a message, as bytes: the msgpack array `[id, from, sentAt, expiresAt, options, payload]`, and `device`
+ * behind it where there is one.
  * `payload` is the publisher's own bytes, a msgpack array `[content, data]`; the engine opens it only to compose a push.
  */
 export interface Envelope {
@@ -88,4 +89,6 @@ export interface Envelope {
   readonly options: MessageOptions | undefined;
   /** Raw msgpack: `[content, data]`. */
   readonly payload: Uint8Array;
+  /** The short name of the device that published it. Only in a private topic of the publisher's own. */
+  readonly device?: string | undefined;
 }

@@ -25,6 +25,11 @@ export class Reader {
     return this.#at === this.#bytes.length;
   }
 
+  /** Whether all elements of the array that was entered were read. */
+  get atEnd(): boolean {
+    return this.#left === 0;
+  }
+
   /** Says that nothing may follow. */
   end(what: string): void {
     if (!this.done) throw badFrame(`${what}: bytes after its end`);

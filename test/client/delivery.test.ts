@@ -15,7 +15,7 @@ test("a client says hello, is welcomed, gets a message and acks it when the hand
     deviceId: "d",
     token: "t",
     visible: true,
-    attended: false,
+    idleMs: null,
     cursors: [],
     more: false,
   });
@@ -31,7 +31,12 @@ test("a client says hello, is welcomed, gets a message and acks it when the hand
     sentAt: 1_700_000_000_000,
     position: { epoch: 7, offset: 1 },
   }]);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [{ topic: "sara/default", epoch: 7, offset: 1 }] });
+  expect(world.socket.one("ack")).toEqual({
+    type: "ack",
+    seen: 1,
+    cursors: [{ topic: "sara/default", epoch: 7, offset: 1 }],
+    idleMs: null,
+  });
   await client.close();
   expect(world.socket.closedWith).toBe(1000);
   expect(world.time.pending).toBe(0);
@@ -69,12 +74,12 @@ test("seen is told at once, acked only after the handler", async () => {
   const first = later();
   client.onMessage(() => first.promise);
   await world.socket.say(entry(1));
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [], idleMs: null });
   await world.time.pass(10_000);
   expect(world.socket.take("ack")).toEqual([]);
   first.resolve();
   await quiet();
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)], idleMs: null });
   await client.close();
 });
 
@@ -89,7 +94,7 @@ test("acks come at once after a quiet spell, then at most every ackMs", async ()
   await world.time.pass(249);
   expect(world.socket.take("ack")).toEqual([]);
   await world.time.pass(1);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(3)] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(3)], idleMs: null });
   await world.time.pass(250);
   await world.socket.say(entry(4));
   expect(world.socket.one("ack").seen).toBe(4);
@@ -114,7 +119,7 @@ test("a burst in one WebSocket message is acked by one frame", async () => {
   const client = await world.connected();
   client.onMessage(() => {});
   await world.socket.say(...Array.from({ length: 200 }, (_, i) => entry(i + 1)));
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 200, cursors: [cursor(200)] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 200, cursors: [cursor(200)], idleMs: null });
   await client.close();
 });
 
@@ -136,7 +141,12 @@ test("a ping is answered with an ack at once, though nothing is new", async () =
   const client = await world.connected();
   await world.socket.say({ type: "ping" });
   await world.socket.say({ type: "ping" });
-  expect(world.socket.take("ack")).toEqual([{ type: "ack", seen: 0, cursors: [] }, { type: "ack", seen: 0, cursors: [] }]);
+  expect(world.socket.take("ack")).toEqual([{ type: "ack", seen: 0, cursors: [], idleMs: null }, {
+    type: "ack",
+    seen: 0,
+    cursors: [],
+    idleMs: null,
+  }]);
   await client.close();
 });
 
@@ -149,7 +159,7 @@ test("seen counts anew on each connection, repeated entries and live messages in
   await world.again([at("sara/default", 0)]);
   const live = entry(9) as { envelope: Uint8Array };
   await world.socket.say(entry(1), entry(2), entry(3), { type: "live", topic: "sara/default", envelope: live.envelope });
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 4, cursors: [cursor(3)] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 4, cursors: [cursor(3)], idleMs: null });
   expect(got).toEqual([["1", 1], ["2", 2], ["3", 3], ["9", undefined]]);
   await client.close();
 });
@@ -169,7 +179,7 @@ test("an entry that comes again while its handler runs is not handled twice, and
   expect(world.socket.take("ack")).toEqual([]);
   await world.socket.say(entry(1));
   expect(calls).toBe(1);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)], idleMs: null });
   await client.close();
 });
 
@@ -198,7 +208,7 @@ test("messages wait for the first handler of their channel, unacked, and come to
   client.onMessage("news", ({ content }) => void got.push(`news ${content}`));
   await world.socket.say(entry(1), entry(2), entry(1, "*/news"));
   expect(got).toEqual(["news 1"]);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(1, "*/news")] });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(1, "*/news")], idleMs: null });
   client.onMessage("default", ({ content }) => void got.push(`default ${content}`));
   expect(got).toHaveLength(1); // Never inside onMessage.
   await quiet();

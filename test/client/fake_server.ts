@@ -126,6 +126,7 @@ export class FakeSocket implements WebSocketLike {
       time: 1_700_000_000_000,
       heartbeatMs: 25_000,
       ackMs: 250,
+      inputMs: 30_000,
       limits: { frameBytes: 65_536, topics: 128 },
       recovery,
       ...changes,

@@ -8,18 +8,18 @@ async function inPage() {
   const page = new FakePage();
   const world = new World({ page });
   const client = await world.connected();
-  const said = () => world.socket.take("state").map(({ visible, attended }) => ({ visible, attended }));
+  const said = () => world.socket.take("state").map(({ visible, idleMs }) => ({ visible, idleMs }));
   return { page, world, client, said };
 }
 
 test("hidden and visible are told as they change", async () => {
   const { page, client, said } = await inPage();
   page.show("hidden");
-  expect(said()).toEqual([{ visible: false, attended: false }]);
+  expect(said()).toEqual([{ visible: false, idleMs: null }]);
   page.show("hidden");
   expect(said()).toEqual([]);
   page.show("visible");
-  expect(said()).toEqual([{ visible: true, attended: false }]);
+  expect(said()).toEqual([{ visible: true, idleMs: null }]);
   await client.close();
 });
 
@@ -35,13 +35,13 @@ test.each(["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scro
     };
     page.happens(type);
     page.happens(type);
-    expect(said()).toEqual([{ visible: true, attended: true }]);
+    expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
     await pass(60_000);
     page.happens(type);
     await pass(119_999);
     expect(said()).toEqual([]);
     await pass(1);
-    expect(said()).toEqual([{ visible: true, attended: false }]);
+    expect(said()).toEqual([{ visible: true, idleMs: null }]);
     await client.close();
     expect(world.time.pending).toBe(0);
   },
@@ -51,7 +51,7 @@ test("a hidden page is not attended, whatever input there was", async () => {
   const { page, client, said } = await inPage();
   page.happens("keydown");
   page.show("hidden");
-  expect(said()).toEqual([{ visible: true, attended: true }, { visible: false, attended: false }]);
+  expect(said()).toEqual([{ visible: true, idleMs: 0 }, { visible: false, idleMs: null }]);
   await client.close();
 });
 
@@ -59,25 +59,25 @@ test("hello says how it is now", async () => {
   const { page, world, client } = await inPage();
   page.happens("keydown");
   await world.again();
-  expect(world.socket.one("hello")).toMatchObject({ visible: true, attended: true });
+  expect(world.socket.one("hello")).toMatchObject({ visible: true, idleMs: 0 });
   await world.socket.end(1006);
   page.show("hidden");
   await world.time.pass(1_000);
   await world.socket.open();
-  expect(world.socket.one("hello")).toMatchObject({ visible: false, attended: false });
+  expect(world.socket.one("hello")).toMatchObject({ visible: false, idleMs: null });
   await client.close();
 });
 
 test("setPresence goes before what is observed, field by field, until it is taken back", async () => {
   const { page, client, said } = await inPage();
   client.setPresence({ visible: false });
-  expect(said()).toEqual([{ visible: false, attended: false }]);
+  expect(said()).toEqual([{ visible: false, idleMs: null }]);
   page.happens("keydown");
-  expect(said()).toEqual([{ visible: false, attended: true }]);
+  expect(said()).toEqual([{ visible: false, idleMs: 0 }]);
   client.setPresence({ visible: true, attended: false });
-  expect(said()).toEqual([{ visible: true, attended: false }]);
+  expect(said()).toEqual([{ visible: true, idleMs: null }]);
   client.setPresence(undefined);
-  expect(said()).toEqual([{ visible: true, attended: true }]);
+  expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
   await client.close();
 });
 
@@ -86,9 +86,9 @@ test("without a page the device is visible and not attended, until setPresence s
   const client = world.connect();
   await quiet();
   await world.socket.welcome();
-  expect(world.socket.one("hello")).toMatchObject({ visible: true, attended: false });
+  expect(world.socket.one("hello")).toMatchObject({ visible: true, idleMs: null });
   client.setPresence({ visible: false });
-  expect(world.socket.one("state")).toMatchObject({ visible: false, attended: false });
+  expect(world.socket.one("state")).toMatchObject({ visible: false, idleMs: null });
   await client.close();
 });
 

@@ -71,6 +71,7 @@ const welcome: ServerFrame = {
   time: 0,
   heartbeatMs: 25_000,
   ackMs: 250,
+  inputMs: 30_000,
   limits: { frameBytes: 65_536, topics: 128 },
   recovery: [at("sara/default", 0)],
 };

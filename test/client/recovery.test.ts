@@ -76,7 +76,7 @@ test("a stored value that is no cursor list is ignored", async () => {
 test("at most 1,000 cursors are kept, the one that moved longest ago goes first", async () => {
   const world = new World();
   const first = await reader(Array.from({ length: 1_000 }, (_, i) => at(`*/r${i}`, 1)), world);
-  await world.socket.say(entry(2, "*/r0"), { type: "subscribed", topic: "*/r1000", epoch: 7, offset: 1 });
+  await world.socket.say(entry(2, "*/r0"), { type: "subscribed", topic: "*/r1000", epoch: 7, offset: 1, recovered: true });
   await first.client.close();
   const again = new World({ storage: world.storage });
   const { client } = await reader([], again);

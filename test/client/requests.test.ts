@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { ErrorFrame } from "../../src/protocol/frames.ts";
 import { decodePayload } from "../../src/protocol/codec.ts";
+import type { Gap } from "../../src/client/client.ts";
 import { at, entry, quiet, World } from "./fake_server.ts";
 
 function accepted(frame: { ref: number; id: string; topic: string }, offset = 1) {
@@ -151,58 +152,101 @@ test("what the engine would close the connection for is refused before it is sen
   await client.close();
 });
 
-test("subscribe begins a topic where the engine says, also when this device had been further", async () => {
+/** A client that reads the news from offset 9, has handled the entry 10 and is busy with 11. */
+async function busy() {
   const world = new World();
   const client = await world.connected([at("*/news", 9)]);
   const got: (string | undefined)[] = [];
-  client.onMessage(({ content }) => void got.push(content));
-  await world.socket.say(entry(10, "*/news"));
+  const gaps: Gap[] = [];
   let finish = () => {};
-  client.onMessage(() => new Promise<void>((resolve) => finish = resolve));
-  await world.socket.say(entry(11, "*/news"));
+  client.onGap((gap) => void gaps.push(gap));
+  client.onMessage(({ content }) => {
+    got.push(content);
+    return content === "10" ? undefined : new Promise<void>((resolve) => finish = resolve);
+  });
+  await world.socket.say(entry(10, "*/news"), entry(11, "*/news"));
+  await world.time.pass(1_000);
   world.socket.take("ack");
-  const subscribe = client.subscribe({ to: "*", channel: "news", since: { epoch: 0, offset: 0 } });
+  const acked = async () => {
+    await world.time.pass(1_000);
+    return world.socket.take("ack").flatMap(({ cursors }) => cursors.map(({ offset }) => offset));
+  };
+  return { world, client, got, gaps, acked, finish: () => finish() };
+}
+
+test("subscribe anew begins a topic where the engine says, also when this device had been further", async () => {
+  const { world, client, got, gaps, acked, finish } = await busy();
+  const subscribe = client.subscribe({ to: "*", channel: "news", since: { epoch: 0, offset: 0 }, anew: true });
   await quiet();
   const frame = world.socket.one("subscribe");
-  expect(frame).toMatchObject({ topic: "*/news", since: { epoch: 0, offset: 0 } });
-  await world.socket.say({ type: "ok", ref: frame.ref, value: { epoch: 7, offset: 8 } });
+  expect(frame).toMatchObject({ topic: "*/news", since: { epoch: 0, offset: 0 }, anew: true });
+  await world.socket.say({ type: "ok", ref: frame.ref, value: { epoch: 7, offset: 8, recovered: true } });
   expect(await subscribe).toEqual({ epoch: 7, offset: 8 });
   finish(); // Of the subscription that was: not an ack of what the new one still has to bring.
-  await world.time.pass(1_000);
-  expect(world.socket.take("ack").flatMap(({ cursors }) => cursors)).toEqual([]);
+  expect(await acked()).toEqual([]);
   await world.socket.say(entry(9, "*/news"));
   finish();
   await quiet();
   await world.socket.say(entry(10, "*/news"));
-  expect(got).toEqual(["10", "11", "9", "10"]);
+  expect([got, gaps]).toEqual([["10", "11", "9", "10"], []]);
   await client.close();
 });
 
-test("a subscribe whose answer got lost is not made again when the engine has it: nothing since is skipped", async () => {
+test("subscribe anew that passes entries over tells where it begins as a gap", async () => {
+  const { world, client, got, gaps } = await busy();
+  const subscribe = client.subscribe({ to: "*", channel: "news", anew: true });
+  await quiet();
+  await world.socket.say(
+    { type: "ok", ref: world.socket.one("subscribe").ref, value: { epoch: 7, offset: 20, recovered: false } },
+    entry(21, "*/news"),
+  );
+  expect(await subscribe).toEqual({ epoch: 7, offset: 20 });
+  expect(gaps).toEqual([{ topic: "*/news", position: { epoch: 7, offset: 20 } }]);
+  expect(got).toEqual(["10", "11", "21"]);
+  expect(world.sockets).toHaveLength(1);
+  await client.close();
+});
+
+test("subscribing again to a topic that is read already moves and repeats nothing", async () => {
+  const { world, client, got, gaps, acked, finish } = await busy();
+  const subscribe = client.subscribe({ to: "*", channel: "news", since: { epoch: 0, offset: 0 } });
+  await quiet();
+  const frame = world.socket.one("subscribe");
+  expect(frame).toMatchObject({ anew: false });
+  await world.socket.say({ type: "ok", ref: frame.ref, value: { epoch: 7, offset: 3, recovered: true } }, entry(12, "*/news"));
+  expect(await subscribe).toEqual({ epoch: 7, offset: 3 });
+  expect(got).toEqual(["10", "11"]);
+  finish();
+  expect(await acked()).toEqual([11]);
+  expect([got, gaps, world.sockets.length]).toEqual([["10", "11", "12"], [], 1]);
+  await client.close();
+});
+
+test("a subscribe whose answer got lost is made again, and does no harm to what is read already", async () => {
   const world = new World();
   const client = await world.connected();
+  const got: (string | undefined)[] = [];
+  client.onMessage(({ content }) => void got.push(content));
   const subscribe = client.subscribe({ to: "*", channel: "news" });
-  const other = client.subscribe({ to: "*", channel: "sport" });
   await quiet();
-  expect(world.socket.take("subscribe").map(({ topic, since }) => [topic, since])).toEqual([["*/news", null], ["*/sport", null]]);
+  expect(world.socket.one("subscribe")).toMatchObject({ topic: "*/news", since: null, anew: false });
   await world.again([at("sara/default", 0), at("*/news", 4)]);
+  await world.socket.say(entry(5, "*/news"), entry(6, "*/news"));
+  const { ref } = world.socket.one("subscribe");
+  await world.socket.say({ type: "ok", ref, value: { epoch: 7, offset: 4, recovered: true } }, entry(7, "*/news"));
   expect(await subscribe).toEqual({ epoch: 7, offset: 4 });
-  const again = world.socket.one("subscribe");
-  expect(again.topic).toBe("*/sport");
-  await world.socket.say({ type: "ok", ref: again.ref, value: { epoch: 1, offset: 2 } });
-  expect(await other).toEqual({ epoch: 1, offset: 2 });
+  expect(got).toEqual(["5", "6", "7"]);
   await client.close();
 });
 
-test("a subscribe made offline is sent, though the user is subscribed already: it begins anew", async () => {
-  const world = new World();
-  const client = await world.connected([at("*/news", 4)]);
-  await world.socket.end(1006);
-  const subscribe = client.subscribe({ to: "*", channel: "news" });
-  await world.time.pass(1_000);
-  await world.socket.welcome([at("*/news", 4)]);
-  await world.socket.say({ type: "ok", ref: world.socket.one("subscribe").ref, value: { epoch: 7, offset: 9 } });
-  expect(await subscribe).toEqual({ epoch: 7, offset: 9 });
+test("a subscription that another device began anew begins there, and tells what is passed over as a gap", async () => {
+  const { world, client, got, gaps } = await busy();
+  await world.socket.say(
+    { type: "subscribed", topic: "*/news", epoch: 7, offset: 20, recovered: false },
+    entry(21, "*/news"),
+  );
+  expect(gaps).toEqual([{ topic: "*/news", position: { epoch: 7, offset: 20 } }]);
+  expect(got).toEqual(["10", "11", "21"]);
   await client.close();
 });
 
@@ -245,7 +289,7 @@ test("subscribed and unsubscribed by another device take effect here", async () 
   const client = await world.connected();
   const got: (string | undefined)[] = [];
   client.onMessage(({ content }) => void got.push(content));
-  await world.socket.say({ type: "subscribed", topic: "*/news", epoch: 7, offset: 5 }, entry(6, "*/news"));
+  await world.socket.say({ type: "subscribed", topic: "*/news", epoch: 7, offset: 5, recovered: true }, entry(6, "*/news"));
   expect(got).toEqual(["6"]);
   await world.socket.say({ type: "unsubscribed", topic: "*/news" });
   await world.time.pass(1_000);

@@ -148,16 +148,16 @@ test("a message whose handler still runs in another tab when the leader goes is 
 
 test("the device is visible while any tab is, and attended while any is", async () => {
   const { world, tabs, leader, follower } = await twoTabs();
-  const said = () => world.socket.take("state").map(({ visible, attended }) => [visible, attended]);
+  const said = () => world.socket.take("state").map(({ visible, idleMs }) => [visible, idleMs]);
   tabs[0].page.show("hidden");
   await quiet();
   expect(said()).toEqual([]);
   tabs[1].page.happens("keydown");
   await quiet();
-  expect(said()).toEqual([[true, true]]);
+  expect(said()).toEqual([[true, 0]]);
   tabs[1].page.show("hidden");
   await quiet();
-  expect(said()).toEqual([[false, false]]);
+  expect(said()).toEqual([[false, null]]);
   await Promise.all([leader.close(), follower.close()]);
 });
 
@@ -168,7 +168,7 @@ test.each(["closes", "crashes"])("a visible tab that %s no longer counts", async
   if (how === "closes") await follower.close();
   else tabs[1].kill();
   await quiet();
-  expect(world.socket.one("state")).toMatchObject({ visible: false, attended: false });
+  expect(world.socket.one("state")).toMatchObject({ visible: false, idleMs: null });
   await leader.close();
 });
 

@@ -62,7 +62,7 @@ describe("push targets and the end of sessions, across nodes", () => {
       b.pause();
       await cluster.finish(a.engine.publish({ to: "sara", content: "late" }));
       // Answers to these would be written, and a malformed one closes the connection after what waits for it.
-      there.send({ type: "subscribe", ref: 5, topic: "*/news", since: null });
+      there.send({ type: "subscribe", ref: 5, topic: "*/news", since: null, anew: false });
       await cluster.finish(c.engine.revoke("sara"), 12_000);
       await cluster.clock.advance(20_000);
       there.raw(new Uint8Array([0xc1]));

@@ -13,7 +13,7 @@ describe("a node that was stopped for 30 s", () => {
       await cluster.clock.advance(12_000);
       expect([b, c].map(({ engine }) => engine.counters().sessions).sort()).toEqual([0, 1]);
       await cluster.clock.advance(18_000);
-      device.send({ type: "subscribe", ref: 5, topic: "*/news", since: null });
+      device.send({ type: "subscribe", ref: 5, topic: "*/news", since: null, anew: false });
       const frames = device.frames.length;
       const { length } = cluster.pushes;
       await a.resume(first);

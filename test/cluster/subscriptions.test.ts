@@ -8,7 +8,7 @@ describe("subscriptions are the user's, on whichever node a device is", () => {
     const there = await b.device("sara", { deviceId: "laptop" });
     const here = await a.device("sara", { deviceId: "phone" });
     await cluster.finish(c.engine.publish({ to: "*", channel: "news", content: "old" }));
-    await here.request({ type: "subscribe", ref: 0, topic: "*/news", since: null });
+    await here.request({ type: "subscribe", ref: 0, topic: "*/news", since: null, anew: false });
     await cluster.clock.settle();
     expect(there.of("subscribed").map(({ topic, offset }) => [topic, offset])).toEqual([["*/news", 1]]);
     await cluster.finish(c.engine.publish({ to: "*", channel: "news", content: "one" }));

@@ -81,6 +81,7 @@ test("a handler that gives up is reported as failed, the cursor passes the entry
     type: "ack",
     seen: 1,
     cursors: [{ topic, epoch, offset }],
+    idleMs: null,
   });
   await clock.advance(600_000);
   expect(events.map(({ kind }) => kind)).toEqual(["accepted", "failed"]);

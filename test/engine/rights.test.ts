@@ -104,7 +104,9 @@ test("subscriptions belong to the user: all devices, and they begin with what co
   await engine.publish({ to: "*", channel: "news", content: "old" });
   const phone = await device("sara", { deviceId: "phone" });
   const laptop = await device("sara", { deviceId: "laptop" });
-  expect(await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: null })).toMatchObject({ type: "ok" });
+  expect(await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: null, anew: false })).toMatchObject({
+    type: "ok",
+  });
   expect(laptop.of("subscribed").map(({ topic }) => topic)).toEqual(["*/news"]);
   await engine.publish({ to: "*", channel: "news", content: "new" });
   await clock.settle();
@@ -120,10 +122,10 @@ test("a subscription with since reads the past, and resubscribing begins anew", 
   const { engine, clock, device, provider } = await createStage();
   for (const content of ["one", "two", "three"]) await engine.publish({ to: "*", channel: "news", content });
   const phone = await device("sara", { token: "t" });
-  await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: { epoch: 0, offset: 0 } });
+  await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: { epoch: 0, offset: 0 }, anew: false });
   await clock.settle();
   expect(phone.contents).toEqual(["one", "two", "three"]);
-  await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: null });
+  await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: null, anew: false });
   await engine.publish({ to: "*", channel: "news", content: "four" });
   await clock.settle();
   expect(phone.contents).toEqual(["one", "two", "three", "four"]);
@@ -175,7 +177,7 @@ test("a subscription is answered before its first entry is written", async () =>
   const { engine, clock, device } = await createStage();
   for (const content of ["one", "two"]) await engine.publish({ to: "*", channel: "news", content });
   const phone = await device("sara");
-  phone.send({ type: "subscribe", ref: 9, topic: "*/news", since: { epoch: 0, offset: 0 } });
+  phone.send({ type: "subscribe", ref: 9, topic: "*/news", since: { epoch: 0, offset: 0 }, anew: false });
   await clock.settle();
   expect(phone.frames.slice(1).map(({ type }) => type)).toEqual(["ok", "message", "message"]);
 });

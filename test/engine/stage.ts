@@ -18,7 +18,7 @@ import {
   encodePayload,
   envelopeHead,
 } from "../../src/protocol/codec.ts";
-import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
+import type { ClientFrame, Cursor, IdleMs, ServerFrame } from "../../src/protocol/frames.ts";
 
 /** An engine on a clock that the test holds, with devices that do exactly what they are told. */
 export interface Stage {
@@ -35,7 +35,9 @@ export interface Stage {
 export interface DeviceOptions {
   deviceId?: string;
   visible?: boolean;
+  /** Short for `idleMs` 0 or null. */
   attended?: boolean;
+  idleMs?: IdleMs;
   cursors?: Cursor[];
   /** Whether it confirms what comes, at once: as seen, as handled. Default both. */
   habit?: Habit;
@@ -84,6 +86,8 @@ export class Device {
   /** What the server closed with. */
   closedWith: number | undefined;
   habit: Habit;
+  /** What its acks say of the person's last input. */
+  idleMs: IdleMs;
   /** What the kernel would hold back. */
   bufferedAmount = 0;
   readonly #events: ConnectionEvents;
@@ -108,8 +112,9 @@ export class Device {
         this.closedWith ??= code;
       },
     }, { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" });
-    const { visible = true, attended = false, cursors = [] } = options;
-    this.send({ type: "hello", version: 1, capabilities: [], deviceId, token: userId, visible, attended, cursors, more: false });
+    const { visible = true, attended = false, idleMs = attended ? 0 : null, cursors = [] } = options;
+    this.idleMs = idleMs;
+    this.send({ type: "hello", version: 1, capabilities: [], deviceId, token: userId, visible, idleMs, cursors, more: false });
   }
 
   send(...frames: ClientFrame[]): void {
@@ -144,7 +149,7 @@ export class Device {
 
   /** Confirms everything that came so far as seen, and these cursors as handled. */
   ack(cursors: Cursor[] = [], seen: number = this.#seen): void {
-    this.send({ type: "ack", seen, cursors });
+    this.send({ type: "ack", seen, cursors, idleMs: this.idleMs });
   }
 
   of<Type extends ServerFrame["type"]>(type: Type): Extract<ServerFrame, { type: Type }>[] {
@@ -173,8 +178,10 @@ export class Device {
     return [...cursors.values()];
   }
 
-  state(visible: boolean, attended = false): void {
-    this.send({ type: "state", visible, attended });
+  /** @param idle how long ago the last input was; true: just now, false: there was none */
+  state(visible: boolean, idle: boolean | IdleMs = false): void {
+    this.idleMs = idle === true ? 0 : idle === false ? null : idle;
+    this.send({ type: "state", visible, idleMs: this.idleMs });
   }
 
   /** The app says goodbye. */

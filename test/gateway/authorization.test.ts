@@ -49,7 +49,7 @@ test("a public publish needs the subscription, a private one somebody who ever s
   const { clock, engine, open } = await createBench();
   const sara = await open("sara");
   expect(await ask(clock, sara, publish("*/news"))).toBe("not-subscribed");
-  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null })).toBe("ok");
+  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false })).toBe("ok");
   expect(await ask(clock, sara, publish("*/news"))).toBe("ok");
   expect(await ask(clock, sara, { type: "unsubscribe", ref: 1, topic: "*/news" })).toBe("ok");
   expect(await ask(clock, sara, publish("*/news"))).toBe("not-subscribed");
@@ -66,7 +66,9 @@ test("somebody else's private topic can't be subscribed to, not even when author
     const { clock, engine, open } = await createBench(options);
     const sara = await open("sara");
     await open("omid");
-    expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "omid/default", since: { epoch: 0, offset: 0 } })).toBe(
+    expect(
+      await ask(clock, sara, { type: "subscribe", ref: 1, topic: "omid/default", since: { epoch: 0, offset: 0 }, anew: false }),
+    ).toBe(
       "forbidden",
     );
     await engine.publish({ to: "omid", content: "secret" });
@@ -79,7 +81,7 @@ test.each(["no slash", "sara/", "/default", "sara/a/b", "*/", "*/*", "sara/\n"])
   const { clock, open } = await createBench();
   const sara = await open("sara");
   expect(await ask(clock, sara, publish(topic))).toBe("bad-name");
-  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic, since: null })).toBe("bad-name");
+  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic, since: null, anew: false })).toBe("bad-name");
   expect(await ask(clock, sara, { ...publish("sara/default"), id: topic === "no slash" ? "" : topic.replace("no", "/") })).toBe(
     "bad-name",
   );
@@ -92,7 +94,7 @@ test("authorize sees who wants what, and what the default rules say", async () =
   const sara = await open("sara");
   await ask(clock, sara, { ...publish("sara/default", { urgency: "high" }), payload: encodePayload("hi", { n: 1 }), id: "m" });
   await ask(clock, sara, publish("*/news"));
-  await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null });
+  await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false });
   const message = { to: "sara", channel: "default", id: "m", content: "hi", data: { n: 1 }, urgency: "high" };
   expect(seen).toMatchObject([
     { userId: "sara", action: "publish", topic: "sara/default", message, allowed: false },
@@ -109,7 +111,7 @@ test("authorize decides otherwise in both directions", async () => {
   expect(await ask(clock, sara, publish("*/announcements"))).toBe("ok");
   verdict = false;
   expect(await ask(clock, sara, publish("sara/default"))).toBe("forbidden");
-  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null })).toBe("forbidden");
+  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false })).toBe("forbidden");
   expect(engine.counters().accepted).toBe(2);
   expect(sara.contents).toEqual(["hi"]);
 });
@@ -118,7 +120,7 @@ test.each([undefined, null, 0, 1, "yes"])("authorize answering %j is a no", asyn
   const { clock, engine, open } = await createBench({ authorize: () => verdict as unknown as boolean });
   const sara = await open("sara");
   expect(await ask(clock, sara, publish("sara/default"))).toBe("forbidden");
-  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null })).toBe("forbidden");
+  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false })).toBe("forbidden");
   expect(engine.counters().accepted).toBe(0);
 });
 
@@ -193,7 +195,7 @@ test("an authorize that throws is an error answer, and the connection lives", as
   });
   const sara = await open("sara");
   expect(await ask(clock, sara, publish("sara/default"))).toBe("internal");
-  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null })).toBe("internal");
+  expect(await ask(clock, sara, { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false })).toBe("internal");
   expect(sara.of("error").every(({ ref, retryable }) => ref === 1 && retryable)).toBe(true);
   expect(JSON.stringify(sara.frames)).not.toContain("database");
   await clock.advance(1_000);

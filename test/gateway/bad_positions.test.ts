@@ -5,7 +5,7 @@ test("a subscription since a position that the log has not reached begins at its
   const { clock, engine, open } = await createBench();
   const sara = await open("sara");
   const { epoch, offset } = (await engine.publish({ to: "*", channel: "news", content: "before" })).position!;
-  sara.send({ type: "subscribe", ref: 1, topic: "*/news", since: { epoch, offset: 2 ** 53 - 1 } });
+  sara.send({ type: "subscribe", ref: 1, topic: "*/news", since: { epoch, offset: 2 ** 53 - 1 }, anew: false });
   await clock.settle();
   expect(sara.answer(1)).toMatchObject({ type: "ok", value: { epoch, offset } });
   await engine.publish({ to: "*", channel: "news", content: "one" });
@@ -19,7 +19,7 @@ test("a subscription since another life of the log gets what is there, and is to
   const { clock, engine, open } = await createBench();
   const sara = await open("sara");
   await engine.publish({ to: "*", channel: "news", content: "one" });
-  sara.send({ type: "subscribe", ref: 1, topic: "*/news", since: { epoch: 7, offset: 9 } });
+  sara.send({ type: "subscribe", ref: 1, topic: "*/news", since: { epoch: 7, offset: 9 }, anew: false });
   await clock.settle();
   expect(sara.of("gap")).toMatchObject([{ topic: "*/news", offset: 0 }]);
   expect(sara.contents).toEqual(["one"]);

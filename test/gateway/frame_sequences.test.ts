@@ -44,18 +44,18 @@ function frame(wire: Wire): ClientFrame {
   const [cursor = { topic, epoch: number(1), offset: number(1) }] = cursors(wire);
   switch (below(14)) {
     case 0:
-      if (chance(0.7)) return { type: "state", visible: true, attended: true };
+      if (chance(0.7)) return { type: "state", visible: true, idleMs: 0 };
       return helloFrame(pick(USERS), {
         deviceId: pick(["phone", "laptop", "/"]),
         version: chance(0.6) ? 1 : 2,
         more: chance(0.2),
       });
     case 1:
-      if (chance(0.7)) return { type: "subscribe", ref, topic: "*/news", since: { epoch: 0, offset: 0 } };
+      if (chance(0.7)) return { type: "subscribe", ref, topic: "*/news", since: { epoch: 0, offset: 0 }, anew: false };
       return { type: "cursors", cursors: cursors(wire), more: chance(0.5) };
     case 2:
     case 3:
-      return { type: "ack", seen: number(wire.contents.length), cursors: cursors(wire) };
+      return { type: "ack", seen: number(wire.contents.length), cursors: cursors(wire), idleMs: null };
     case 4:
     case 5:
       return {
@@ -72,11 +72,12 @@ function frame(wire: Wire): ClientFrame {
         ref,
         topic,
         since: chance(0.5) ? null : { epoch: number(cursor.epoch), offset: number(cursor.offset) },
+        anew: chance(0.5),
       };
     case 7:
       return { type: "unsubscribe", ref, topic };
     case 8:
-      return { type: "state", visible: chance(0.5), attended: chance(0.5) };
+      return { type: "state", visible: chance(0.5), idleMs: chance(0.5) ? 0 : null };
     case 9:
       return { type: "token", ref, token: pick(USERS) };
     case 10:
@@ -86,7 +87,7 @@ function frame(wire: Wire): ClientFrame {
     case 12:
       return { type: "failed", ...cursor, reason: pick(["threw", "timeout", "x".repeat(40)]) };
     default:
-      return chance(0.2) ? { type: "logout", ref } : { type: "ack", seen: wire.contents.length, cursors: [] };
+      return chance(0.2) ? { type: "logout", ref } : { type: "ack", seen: wire.contents.length, cursors: [], idleMs: null };
   }
 }
 

@@ -6,7 +6,7 @@ import { createBench, helloFrame } from "./wire.ts";
 
 const requests: ClientFrame[] = [
   { type: "publish", ref: 1, topic: "sara/default", id: "m", options: null, payload: encodePayload("hi", undefined) },
-  { type: "subscribe", ref: 1, topic: "*/news", since: null },
+  { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false },
   { type: "unsubscribe", ref: 1, topic: "*/news" },
   { type: "token", ref: 1, token: "sara" },
   { type: "mark", ref: 1, kind: "read", topic: "sara/default", id: "m", epoch: 1, offset: 1 },
@@ -15,8 +15,8 @@ const requests: ClientFrame[] = [
 ];
 const others: ClientFrame[] = [
   { type: "cursors", cursors: [], more: false },
-  { type: "ack", seen: 0, cursors: [] },
-  { type: "state", visible: true, attended: true },
+  { type: "ack", seen: 0, cursors: [], idleMs: null },
+  { type: "state", visible: true, idleMs: 0 },
   { type: "failed", topic: "sara/default", epoch: 1, offset: 1, reason: "threw" },
 ];
 
@@ -192,8 +192,8 @@ test.each([helloFrame("sara"), others[0]!])("$type after the welcome closes with
 test("an ack, or a report, of what was never sent closes with bad-order", async () => {
   const { clock, engine, open } = await createBench();
   const frames: ((cursor: Cursor) => ClientFrame)[] = [
-    () => ({ type: "ack", seen: 2, cursors: [] }),
-    (cursor) => ({ type: "ack", seen: 1, cursors: [{ ...cursor, offset: cursor.offset + 1 }] }),
+    () => ({ type: "ack", seen: 2, cursors: [], idleMs: null }),
+    (cursor) => ({ type: "ack", seen: 1, cursors: [{ ...cursor, offset: cursor.offset + 1 }], idleMs: null }),
     (cursor) => ({ type: "failed", ...cursor, offset: cursor.offset + 1, reason: "threw" }),
   ];
   for (const [i, frame] of frames.entries()) {
@@ -219,9 +219,10 @@ test("a count that goes back closes with bad-order, a cursor that goes back or n
     type: "ack",
     seen: 1,
     cursors: [{ topic, epoch, offset: 0 }, { topic, epoch: 99, offset: 7 }, { topic: "*/x", epoch, offset: 7 }],
+    idleMs: null,
   });
   expect(sara.closedWith).toBeUndefined();
-  sara.send({ type: "ack", seen: 0, cursors: [] });
+  sara.send({ type: "ack", seen: 0, cursors: [], idleMs: null });
   expect(sara.end).toBe("bad-order 4102");
 });
 

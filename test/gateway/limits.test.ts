@@ -3,7 +3,7 @@ import { createEngine } from "../../mod.ts";
 import { encodeClientFrame, encodePayload } from "../../src/protocol/codec.ts";
 import { createBench } from "./wire.ts";
 
-const nothing = encodeClientFrame({ type: "ack", seen: 0, cursors: [] });
+const nothing = encodeClientFrame({ type: "ack", seen: 0, cursors: [], idleMs: null });
 
 test("publishes of one user are limited over all devices; the answer says when to come again", async () => {
   const { clock, engine, open } = await createBench({ limits: { publishesPerSecond: 5 } });
@@ -31,13 +31,17 @@ test("publishes of one user are limited over all devices; the answer says when t
 test("a user's topics are limited, one's own default among them", async () => {
   const { clock, open } = await createBench({ limits: { topics: 3 } });
   const sara = await open("sara");
-  for (let ref = 1; ref <= 3; ref++) sara.send({ type: "subscribe", ref, topic: `*/c${ref}`, since: null });
+  for (let ref = 1; ref <= 3; ref++) sara.send({ type: "subscribe", ref, topic: `*/c${ref}`, since: null, anew: false });
   await clock.settle();
   expect([1, 2, 3].map((ref) => sara.answer(ref)?.type)).toEqual(["ok", "ok", "error"]);
   expect(sara.error).toBe("too-many");
-  sara.send({ type: "subscribe", ref: 4, topic: "*/c1", since: null }, { type: "unsubscribe", ref: 5, topic: "*/c2" });
+  sara.send({ type: "subscribe", ref: 4, topic: "*/c1", since: null, anew: false }, {
+    type: "unsubscribe",
+    ref: 5,
+    topic: "*/c2",
+  });
   await clock.settle();
-  sara.send({ type: "subscribe", ref: 6, topic: "*/c3", since: null });
+  sara.send({ type: "subscribe", ref: 6, topic: "*/c3", since: null, anew: false });
   await clock.settle();
   expect([4, 5, 6].map((ref) => sara.answer(ref)?.type)).toEqual(["ok", "ok", "ok"]);
   expect(sara.of("welcome")[0]?.limits).toEqual({ frameBytes: 65_536, topics: 3 });
@@ -106,14 +110,14 @@ test("requests that wait for their answer are limited, the others are told to co
   const asked = Promise.withResolvers<boolean>();
   const { clock, open } = await createBench({ authorize: () => asked.promise, limits: { topics: 1_000 } });
   const sara = await open("sara");
-  for (let ref = 1; ref <= 257; ref++) sara.send({ type: "subscribe", ref, topic: `*/c${ref}`, since: null });
+  for (let ref = 1; ref <= 257; ref++) sara.send({ type: "subscribe", ref, topic: `*/c${ref}`, since: null, anew: false });
   await clock.settle();
   expect(sara.of("ok")).toEqual([]);
   expect(sara.of("error")).toMatchObject([{ ref: 257, code: "too-many", retryable: true }]);
   asked.resolve(true);
   await clock.settle();
   expect(sara.of("ok")).toHaveLength(256);
-  sara.send({ type: "subscribe", ref: 258, topic: "*/c258", since: null });
+  sara.send({ type: "subscribe", ref: 258, topic: "*/c258", since: null, anew: false });
   await clock.settle();
   expect(sara.answer(258)?.type).toBe("ok");
 });

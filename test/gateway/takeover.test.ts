@@ -37,7 +37,7 @@ test("frames that arrive late on the old connection change nothing", async () =>
   await clock.settle();
   const fresh = await open("sara");
   old.ack();
-  old.send({ type: "state", visible: false, attended: false });
+  old.send({ type: "state", visible: false, idleMs: null });
   old.publish("sara/default", "late");
   old.send({ type: "logout", ref: 2 });
   old.raw(new Uint8Array([0xc1]));

@@ -82,7 +82,7 @@ export class Wire {
   /** Confirms everything that came as seen, and the last message of each topic as handled. */
   ack(): void {
     const cursors = new Map(this.of("message").map(({ topic, epoch, offset }) => [topic, { topic, epoch, offset }]));
-    this.send({ type: "ack", seen: this.contents.length, cursors: [...cursors.values()] });
+    this.send({ type: "ack", seen: this.contents.length, cursors: [...cursors.values()], idleMs: null });
   }
 
   /** The socket is gone: with a goodbye, or without. */
@@ -136,7 +136,7 @@ export function helloFrame(token: string | null, fields: Partial<HelloFrame> = {
     deviceId,
     token,
     visible: true,
-    attended: false,
+    idleMs: null,
     cursors: [],
     more: false,
     ...fields,

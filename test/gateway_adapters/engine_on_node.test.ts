@@ -64,7 +64,11 @@ test.each<[string, Uint8Array[], number]>([
   ["a message beyond the limit", [hello, frameOf(new Uint8Array(65_537))], 4104],
   ["text", [hello, rawFrame({ opcode: 1, payload: new TextEncoder().encode("hi") })], 4102],
   ["a second hello", [hello, hello], 4102],
-  ["an ack of what was never sent", [hello, frameOf(encodeClientFrame({ type: "ack", seen: 5, cursors: [] }))], 4102],
+  [
+    "an ack of what was never sent",
+    [hello, frameOf(encodeClientFrame({ type: "ack", seen: 5, cursors: [], idleMs: null }))],
+    4102,
+  ],
   ["a protocol of the future", [frameOf(encodeClientFrame(helloFrame("raw", { version: 9 })))], 4105],
 ])("%s closes that one connection with a code, and the others go on", async (_, messages, code) => {
   const { engine, port, undisturbed } = await served();
@@ -87,7 +91,9 @@ test("a socket that is reset in the middle of anything leaves its session behind
     const raw = await RawClient.open(port);
     await until(() => raw.status === 101);
     raw.write(hello);
-    raw.write(frameOf(encodeClientFrame({ type: "subscribe", ref: 1, topic: "*/news", since: null })).subarray(0, cut));
+    raw.write(
+      frameOf(encodeClientFrame({ type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false })).subarray(0, cut),
+    );
     await until(() => raw.frames.length > 0);
     raw.socket.resetAndDestroy();
     await until(() => engine.counters().connections === 1);

@@ -12,6 +12,7 @@ import {
   encodeMessageFrame,
   encodePayload,
   encodeServerFrame,
+  envelopeDevice,
   envelopeHead,
 } from "../../src/protocol/codec.ts";
 import type { ClientFrame, HelloFrame, ServerFrame } from "../../src/protocol/frames.ts";
@@ -29,6 +30,7 @@ function record<Fields extends object>(fields: { [Key in keyof Fields]: fc.Arbit
 const text = fc.string({ unit: "binary", maxLength: 300 });
 const uint = fc.maxSafeNat();
 const flag = fc.boolean();
+const idleMs = fc.option(uint);
 const ref = uint;
 const topic = text;
 const cursor = record({ topic, epoch: uint, offset: uint });
@@ -81,6 +83,7 @@ const envelope = record({
   expiresAt: uint,
   options: fc.option(options, { nil: undefined }),
   payload,
+  device: fc.option(text, { nil: undefined }),
 });
 const envelopeBytes = envelope.map(encodeEnvelope);
 
@@ -98,16 +101,16 @@ const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     deviceId: text,
     token: fc.option(text),
     visible: flag,
-    attended: flag,
+    idleMs,
     cursors,
     more: flag,
   }),
   frame("cursors", { cursors, more: flag }),
-  frame("ack", { seen: uint, cursors }),
+  frame("ack", { seen: uint, cursors, idleMs }),
   frame("publish", { ref, topic, id: text, options: fc.option(options), payload }),
-  frame("subscribe", { ref, topic, since: fc.option(position) }),
+  frame("subscribe", { ref, topic, since: fc.option(position), anew: flag }),
   frame("unsubscribe", { ref, topic }),
-  frame("state", { visible: flag, attended: flag }),
+  frame("state", { visible: flag, idleMs }),
   frame("token", { ref, token: text }),
   frame("mark", {
     ref,
@@ -129,6 +132,7 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
     time: uint,
     heartbeatMs: uint,
     ackMs: uint,
+    inputMs: uint,
     limits: record({ frameBytes: uint, topics: uint }),
     recovery: fc.array(record({ topic, epoch: uint, offset: uint, recovered: flag }), { maxLength: 40 }),
   }),
@@ -160,7 +164,7 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
     at: uint,
   }),
   fc.constant({ type: "ping" as const }),
-  frame("subscribed", { topic, epoch: uint, offset: uint }),
+  frame("subscribed", { topic, epoch: uint, offset: uint, recovered: flag }),
   frame("unsubscribed", { topic }),
   frame("drain", { windowMs: uint }),
   frame("expiring", { inMs: uint }),
@@ -194,8 +198,10 @@ describe("what is encoded comes back as it was", () => {
       fc.property(envelope, (value) => {
         const bytes = encodeEnvelope(value);
         expect(decodeEnvelope(bytes)).toStrictEqual(value);
-        const { payload, ...head } = value;
-        const damaged = bytes.map((byte, i) => i < bytes.length - payload.length ? byte : 0xc1);
+        const { payload, device, ...head } = value;
+        expect(envelopeDevice(bytes)).toBe(device);
+        const before = encodeEnvelope({ ...head, payload }).length - payload.length;
+        const damaged = bytes.map((byte, i) => i < before ? byte : 0xc1);
         expect(envelopeHead(damaged)).toStrictEqual(head);
         expect(() => decodeEnvelope(damaged)).toThrow(badFrame);
       }),
@@ -357,6 +363,16 @@ describe("bytes that are no payload or no envelope", () => {
     expect(() => decodeEnvelope(joined([envelope, Uint8Array.of(0xc0)]))).toThrow(badFrame);
   });
 
+  test("say no device when its place is nil, and ignore what is behind it", () => {
+    for (const [hex, device] of [["97a16dc00102c092c0c0c0", undefined], ["98a16dc00102c092c0c0a16405", "d"]] as const) {
+      expect(decodeEnvelope(fromHex(hex)).device).toBe(device);
+      expect(envelopeDevice(fromHex(hex))).toBe(device);
+    }
+    expect(envelopeDevice(fromHex(`97a16dc00102c092c0${"91".repeat(31)}c0a164`))).toBe("d");
+    // Six elements in a longer format than needed.
+    expect(envelopeDevice(fromHex("dc0006a16dc00102c092c0c0"))).toBeUndefined();
+  });
+
   test("are refused when cut off anywhere", () => {
     for (let end = 0; end < payload.length; end++) expect(() => decodePayload(payload.subarray(0, end))).toThrow(badFrame);
     for (let end = 0; end < envelope.length; end++) expect(() => decodeEnvelope(envelope.subarray(0, end))).toThrow(badFrame);
@@ -382,9 +398,14 @@ describe("bytes that are no payload or no envelope", () => {
         "96a16dc001c0c092c0c0",
         "96a16dc001020592c0c0",
         "96a16dc00102c0c0",
+        "97a16dc00102c092c0c005",
+        "97a16dc00102c092c0c0",
       ]
     ) {
       expect(() => decodeEnvelope(fromHex(hex)), hex).toThrow(badFrame);
+    }
+    for (const hex of ["c0", "90", "97a16dc00102c092c0c005", "97a16dc00102c092c0c0"]) {
+      expect(() => envelopeDevice(fromHex(hex)), hex).toThrow(badFrame);
     }
   });
 });
@@ -436,7 +457,7 @@ describe("limits of a frame", () => {
     deviceId: "d",
     token: null,
     visible: true,
-    attended: true,
+    idleMs: 5,
     cursors: [],
     more: false,
   };
@@ -445,9 +466,9 @@ describe("limits of a frame", () => {
   test("1,000 cursors pass, one more does not", () => {
     const fits = { type: "cursors", cursors: some(1_000), more: false } as const;
     expect(decodeClientFrames(encodeClientFrame(fits))).toStrictEqual([fits]);
-    const over = encodeClientFrame({ type: "ack", seen: 1, cursors: some(1_001) });
+    const over = encodeClientFrame({ type: "ack", seen: 1, cursors: some(1_001), idleMs: null });
     expect(() => decodeClientFrames(over)).toThrow(badFrame);
-    expect(() => decodeClientFrames(encodeClientFrame({ ...hello, cursors: some(1_001) }))).toThrow(badFrame);
+    expect(() => decodeClientFrames(encodeClientFrame({ ...hello, cursors: some(1_001), idleMs: null }))).toThrow(badFrame);
   });
 
   test("64 capabilities pass, one more does not", () => {
@@ -467,6 +488,7 @@ describe("limits of a frame", () => {
       time: 1,
       heartbeatMs: 1,
       ackMs: 1,
+      inputMs: 1,
       limits: { frameBytes: 1, topics: 1 },
       recovery,
     } as const;
@@ -485,7 +507,7 @@ test("an error says what was wrong and nothing of what was sent", () => {
       deviceId: secret,
       token: secret,
       visible: true,
-      attended: true,
+      idleMs: 5,
       cursors: [],
       more: false,
     }),

@@ -76,6 +76,7 @@ describe("envelope vectors", () => {
       from: envelope.from ?? undefined,
       options: envelope.options ?? undefined,
       payload: fromHex(envelope.payload),
+      device: envelope.device,
     };
     expect(decodeEnvelope(fromHex(hex))).toStrictEqual(value);
     expect(toHex(encodeEnvelope(value))).toBe(hex);

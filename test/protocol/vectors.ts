@@ -27,6 +27,7 @@ export interface Vectors {
       expiresAt: number;
       options: MessageOptions | null;
       payload: string;
+      device?: string;
     };
     hex: string;
   }[];

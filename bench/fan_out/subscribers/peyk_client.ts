@@ -25,7 +25,7 @@ export abstract class PeykClient extends Subscriber {
   protected abstract cursors(): unknown[];
 
   protected opened(): void {
-    this.send("binary", encode([FrameType.hello, VERSION, [], randomUUID(), this.#user, true, true, [], false]));
+    this.send("binary", encode([FrameType.hello, VERSION, [], randomUUID(), this.#user, true, 0, [], false]));
   }
 
   /** So many messages came in. */
@@ -53,7 +53,7 @@ export abstract class PeykClient extends Subscriber {
   }
 
   #ack(at: number): void {
-    this.send("binary", encode([FrameType.ack, this.#seen, this.#pending > 0 ? this.cursors() : []]));
+    this.send("binary", encode([FrameType.ack, this.#seen, this.#pending > 0 ? this.cursors() : [], 0]));
     this.#pending = 0;
     this.#ackedAt = at;
   }
