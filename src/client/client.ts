@@ -13,11 +13,11 @@ import {
   type WebSocketConstructor,
 } from "./environment.ts";
 import { createInbox } from "./inbox.ts";
-import { createLeader, type Presence, type ToTab } from "./leader.ts";
+import { createLeader, type ToTab } from "./leader.ts";
 import { join, type ListenOptions } from "./listeners.ts";
 import { readMessages } from "./message_loop.ts";
 import { createOutgoing } from "./outgoing.ts";
-import { watchPresence } from "./presence.ts";
+import { type Presence, watchPresence } from "./presence.ts";
 import { joinTabs, type Tabs } from "./tabs.ts";
 
 export { PeykError } from "../protocol/errors.ts";
@@ -25,8 +25,8 @@ export type { ErrorCode } from "../protocol/errors.ts";
 export type { Message, MessageOptions, Notification, OutgoingMessage, Position, Urgency } from "../protocol/message.ts";
 export type { CloseReason, Status } from "./connection.ts";
 export type { ClientStorage, WebSocketConstructor, WebSocketLike } from "./environment.ts";
-export type { Presence } from "./leader.ts";
 export type { ListenOptions } from "./listeners.ts";
+export type { Presence } from "./presence.ts";
 
 /** How to connect. */
 export interface ConnectOptions {
@@ -124,7 +124,10 @@ export interface PeykClient extends AsyncDisposable {
   /** Registers where this device can be pushed to when it is not here. */
   registerPush(target: { provider: string; token: string }): Promise<void>;
   unregisterPush(provider: string): Promise<void>;
-  /** Says whether the person is there, instead of what is observed (outside a page: visible, not attended). Undefined: observe again. */
+  /**
+   * Says whether the person is there, instead of what is observed (outside a page: visible, not attended). `attended: true` is an
+   * input: say it with each one, it is told on as often as the engine wants to know. Undefined: observe again.
+   */
   setPresence(presence: Partial<Presence> | undefined): void;
   /** Ends the session: push targets are released, nothing more is delivered to this device. Then the client is closed. */
   logout(): Promise<void>;
@@ -160,9 +163,9 @@ export function connectIn(
   const ended = new AbortController();
   const { signal } = ended;
 
-  const presence = watchPresence(page, time, signal, (presence) => {
+  const presence = watchPresence(page, time, signal, (presence, back) => {
     tabs.send({ type: "presence", presence });
-    if (presence.visible) tabs.send({ type: "wake" });
+    if (back) tabs.send({ type: "wake" });
   });
   const outgoing = createOutgoing(time, (frame) => tabs.send({ type: "request", frame }));
   const inbox = createInbox({
@@ -210,9 +213,9 @@ export function connectIn(
         return tell(receiptListeners, { kind, id, topic, position: positionOf(message), at });
       }
       case "status":
-        if (message.status.state !== "connected") outgoing.disconnected();
+        if (!message.life) outgoing.disconnected();
         else if (message.life !== life) outgoing.connected();
-        life = message.status.state === "connected" ? message.life : "";
+        life = message.life;
         return follow(message.status);
     }
   }

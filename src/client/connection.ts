@@ -114,12 +114,12 @@ export function createConnection(options: ConnectionOptions): Connection {
     mine.binaryType = "arraybuffer";
     mine.onopen = () => {
       const { cursors, ...rest } = options.hello();
-      const more = (at: number) => at + CURSORS_PER_FRAME < cursors.length;
-      const page = (at: number) => cursors.slice(at, at + CURSORS_PER_FRAME);
-      write({ type: "hello", version: VERSION, capabilities: [], token, ...rest, cursors: page(0), more: more(0) });
-      for (let at = 0; more(at);) {
-        at += CURSORS_PER_FRAME;
-        write({ type: "cursors", cursors: page(at), more: more(at) });
+      let more = true;
+      for (let at = 0; more; at += CURSORS_PER_FRAME) {
+        more = at + CURSORS_PER_FRAME < cursors.length;
+        const page = { cursors: cursors.slice(at, at + CURSORS_PER_FRAME), more };
+        if (at > 0) write({ type: "cursors", ...page });
+        else write({ type: "hello", version: VERSION, capabilities: [], token, ...rest, ...page });
       }
     };
     mine.onmessage = ({ data }: { data: unknown }) => {

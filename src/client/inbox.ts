@@ -1,4 +1,4 @@
-import { decodeEnvelope, decodePayload } from "../protocol/codec.ts";
+import { openEnvelope } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Cursor, GapFrame, LiveFrame, MessageFrame } from "../protocol/frames.ts";
 import type { Message } from "../protocol/message.ts";
@@ -236,8 +236,7 @@ function worst(outcomes: (Outcome | Promise<Outcome>)[]): Outcome {
 }
 
 function messageOf(frame: MessageFrame | LiveFrame): Message {
-  const { id, from, sentAt, options, payload } = decodeEnvelope(frame.envelope);
-  const { content, data } = decodePayload(payload);
+  const { options, expiresAt: _, ...rest } = openEnvelope(frame.envelope);
   const position = frame.type === "message" ? { epoch: frame.epoch, offset: frame.offset } : undefined;
-  return { ...options, ...splitTopic(frame.topic), id, topic: frame.topic, from, content, data, sentAt, position };
+  return { ...options, ...splitTopic(frame.topic), ...rest, topic: frame.topic, position };
 }

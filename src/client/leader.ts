@@ -5,13 +5,13 @@ import type {
   Cursor,
   ErrorFrame,
   GapFrame,
-  IdleMs,
   LiveFrame,
   MessageFrame,
   OkFrame,
   ReceiptFrame,
   Recovery,
   ServerFrame,
+  StateFrame,
   SubscribedFrame,
   UnsubscribedFrame,
   WelcomeFrame,
@@ -25,17 +25,14 @@ import { createProgress } from "./progress.ts";
 /** A frame that the engine answers with an ok or error of the same ref. */
 export type RequestFrame = Extract<ClientFrame, { ref: number }>;
 
-/** Whether the person can see the app, and did something lately. */
-export interface Presence {
-  readonly visible: boolean;
-  readonly attended: boolean;
-}
+/** Whether the person can see the app, and how long ago the last input was. */
+export type PersonState = Omit<StateFrame, "type">;
 
 /** What a tab says to the one that holds the connection. */
 export type ToLeader =
   /** A tab begins, or found a new leader. */
-  | { type: "join"; presence: Presence }
-  | { type: "presence"; presence: Presence }
+  | { type: "join"; presence: PersonState }
+  | { type: "presence"; presence: PersonState }
   /** A handler was added: say again what nobody is done with. */
   | { type: "pending" }
   | { type: "request"; frame: RequestFrame }
@@ -46,7 +43,7 @@ export type ToLeader =
 
 /** What the one that holds the connection says to tabs. */
 export type ToTab =
-  /** `life` names the connection: with a new one, unanswered requests are to be sent again. */
+  /** `life` names the connection, "" while there is none: with a new one, unanswered requests are to be sent again. */
   | { type: "status"; status: Status; life: string }
   | MessageFrame
   | LiveFrame
@@ -77,12 +74,17 @@ export interface LeaderOptions {
 
 export function createLeader({ environment, url, store, token, emit }: LeaderOptions): Leader {
   const { time } = environment;
-  const tabs = new Map<string, Presence>();
-  const requests = new Map<number, { tab: string; frame: RequestFrame }>();
+  /** `inputAt` by the clock of this tab; -Infinity: no input. */
+  const tabs = new Map<string, { visible: boolean; inputAt: number }>();
+  /** The last input in tabs that are gone. */
+  let leftAt = -Infinity;
+  /** What this connection was told last. */
+  let told = look();
+  let inputMs = 0;
+  const requests = new Map<number, { tab: string; asked: RequestFrame }>();
   let ref = 0;
   let status: Status = { state: "connecting" };
   let life = "";
-  let presence: Presence = { visible: true, attended: false };
   let drainTimer: unknown;
   /** The moment to leave a draining node has come: as soon as nothing is under way. */
   let leaving = false;
@@ -92,6 +94,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     time,
     store,
     send: (frame) => connection.send(frame),
+    idleMs: () => tell().idleMs,
     deliver: (frame) => emit(undefined, frame),
     gap: (frame) => emit(undefined, frame),
     resync: () => connection.reconnect(CloseCode.slow, "after a backoff"),
@@ -100,7 +103,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     environment,
     url,
     token: async () => (typeof token === "function" ? await token() : token) ?? null,
-    hello: () => ({ deviceId: store.deviceId, ...told(), cursors: store.cursors() }),
+    hello: () => ({ deviceId: store.deviceId, ...tell(), cursors: store.cursors() }),
     status: report,
     welcome,
     frames: take,
@@ -113,6 +116,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       progress.disconnected();
       time.clearTimeout(drainTimer);
       leaving = false;
+      life = "";
     }
     emit(undefined, { type: "status", status, life });
   }
@@ -122,6 +126,8 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     if (store.claim(frame.userId)) return connection.reconnect(CloseCode.slow, "at once");
     life = randomId();
     progress.welcome(frame);
+    inputMs = frame.inputMs;
+    present();
   }
 
   function take(frames: ServerFrame[]): void {
@@ -171,32 +177,33 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     emit(undefined, { type: "unsubscribed", topic });
   }
 
-  function request(tab: string, frame: RequestFrame): void {
+  function request(tab: string, asked: RequestFrame): void {
     // While there is no connection the tab keeps it, and says it again on the next one.
-    if (status.state !== "connected" || leaving) return;
-    requests.set(++ref, { tab, frame });
+    if (!life || leaving) return;
+    requests.set(++ref, { tab, asked });
     try {
-      connection.send({ ...frame, ref });
+      connection.send({ ...asked, ref });
     } catch (error) {
       requests.delete(ref);
       const { code, hint } = error instanceof PeykError ? error : new PeykError("internal", "");
-      emit(tab, { type: "error", ref: frame.ref, code, retryable: false, retryAfterMs: null, hint: hint ?? null });
+      emit(tab, { type: "error", ref: asked.ref, code, retryable: false, retryAfterMs: null, hint: hint ?? null });
     }
   }
 
   function answer(frame: OkFrame | ErrorFrame): void {
-    const asked = requests.get(frame.ref!);
-    if (!asked) return;
+    const request = requests.get(frame.ref!);
+    if (!request) return;
+    const { tab, asked } = request;
     requests.delete(frame.ref!);
     if (frame.type === "ok") {
       // Of a topic that is read already the answer names an old place: the reading is further, and goes on.
-      if (asked.frame.type === "subscribe" && (asked.frame.anew || !progress.reads(asked.frame.topic))) {
-        place({ topic: asked.frame.topic, ...(frame.value as Omit<Recovery, "topic">) });
+      if (asked.type === "subscribe" && (asked.anew || !progress.reads(asked.topic))) {
+        place({ topic: asked.topic, ...(frame.value as Omit<Recovery, "topic">) });
       }
-      if (asked.frame.type === "unsubscribe") forget(asked.frame.topic);
+      if (asked.type === "unsubscribe") forget(asked.topic);
     }
-    emit(asked.tab, { ...frame, ref: asked.frame.ref });
-    if (frame.type === "ok" && asked.frame.type === "logout") signOut();
+    emit(tab, { ...frame, ref: asked.ref });
+    if (frame.type === "ok" && asked.type === "logout") signOut();
     else leaveWhenDone();
   }
 
@@ -232,29 +239,39 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     }
   }
 
-  function present(): void {
+  function look(): { visible: boolean; inputAt: number } {
     const all = [...tabs.values()];
-    const visible = all.some((tab) => tab.visible);
-    const attended = all.some((tab) => tab.attended);
-    if (visible === presence.visible && attended === presence.attended) return;
-    presence = { visible, attended };
-    connection.send({ type: "state", ...told() });
+    return { visible: all.some(({ visible }) => visible), inputAt: Math.max(leftAt, ...all.map(({ inputAt }) => inputAt)) };
   }
 
-  function told(): { visible: boolean; idleMs: IdleMs } {
-    return { visible: presence.visible, idleMs: presence.attended ? 0 : null };
+  /** Tells how the person is, if that is news. */
+  function present(): void {
+    if (!life) return;
+    const { visible, inputAt } = look();
+    const later = inputAt - told.inputAt;
+    // What was read in front is acked in front.
+    if (visible !== told.visible) progress.flush();
+    else if (later !== -Infinity && !(later > 0 && time.elapsed() - told.inputAt >= inputMs)) return;
+    connection.send({ type: "state", ...tell() });
+  }
+
+  /** How the person is, for a frame that tells it now. */
+  function tell(): PersonState {
+    told = look();
+    const idleMs = Math.round(time.elapsed() - told.inputAt);
+    return { visible: told.visible, idleMs: idleMs < Infinity ? idleMs : null };
   }
 
   return {
     receive(tab, message) {
       switch (message.type) {
         case "join":
-          emit(tab, { type: "status", status, life });
-          tabs.set(tab, message.presence);
+        case "presence": {
+          if (message.type === "join") emit(tab, { type: "status", status, life });
+          const { visible, idleMs } = message.presence;
+          tabs.set(tab, { visible, inputAt: time.elapsed() - (idleMs ?? Infinity) });
           return present();
-        case "presence":
-          tabs.set(tab, message.presence);
-          return present();
+        }
         case "pending":
           for (const frame of progress.pending()) emit(tab, frame);
           return;
@@ -267,11 +284,12 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       }
     },
     leave(tab) {
+      leftAt = Math.max(leftAt, tabs.get(tab)?.inputAt ?? leftAt);
       tabs.delete(tab);
-      if (tabs.size > 0) present();
+      present();
     },
     stop() {
-      progress.ack();
+      progress.flush();
       progress.disconnected();
       time.clearTimeout(drainTimer);
       store.flush();

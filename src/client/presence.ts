@@ -1,69 +1,77 @@
 import type { Page, Time } from "./environment.ts";
-import type { Presence } from "./leader.ts";
+import type { PersonState } from "./leader.ts";
 
-/** Attended: visible, and input within this time. */
-const ATTENDED_MS = 120_000;
 /** Input is looked at so often at most. */
 const INPUT_EVERY_MS = 1_000;
+/** The person comes back: input after a time as long as this without. */
+const BACK_AFTER_MS = 30_000;
 const INPUT = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scroll"];
+
+/** Whether the person can see the app, and did something lately. */
+export interface Presence {
+  readonly visible: boolean;
+  /** True: there was input just now. False: there was none. */
+  readonly attended: boolean;
+}
 
 /** What watchPresence gives. */
 export interface PresenceWatch {
-  current(): Presence;
+  current(): PersonState;
   /** What the app says goes before what is observed; undefined gives it back. */
   set(presence: Partial<Presence> | undefined): void;
 }
 
 /**
- * Watches whether the person is there, and says when that changes; until the signal aborts.
- * Without a page: visible, not attended, until the app says otherwise.
+ * Watches whether the app is visible and when the last input was, and says when that changes; until the signal aborts.
+ * Without a page: visible, and no input, until the app says otherwise.
+ *
+ * @param changed `back`: the app came to the front, or there is input after a while
  */
 export function watchPresence(
   page: Page | undefined,
   time: Time,
   signal: AbortSignal,
-  changed: (presence: Presence) => void,
+  changed: (presence: PersonState, back: boolean) => void,
 ): PresenceWatch {
-  let given: Partial<Presence> | undefined;
-  let inputAt = -Infinity;
-  let timer: unknown;
-  let last = current();
+  let given: Partial<Presence> = {};
+  let observedAt = -Infinity;
+  let saidAt = -Infinity;
+  let last = look();
 
-  function current(): Presence {
-    const visible = page ? page.document.visibilityState === "visible" : true;
-    const observed = { visible, attended: visible && time.elapsed() - inputAt < ATTENDED_MS };
-    return { ...observed, ...given };
+  /** When the last input was, -Infinity when there was none. */
+  function look(): { visible: boolean; at: number } {
+    const visible = given.visible ?? page?.document.visibilityState !== "hidden";
+    return { visible, at: given.attended === undefined ? observedAt : saidAt };
   }
 
-  function look(): void {
-    const now = current();
-    if (now.visible === last.visible && now.attended === last.attended) return;
+  function tell(): void {
+    const now = look();
+    const quiet = now.at - last.at;
+    if (now.visible === last.visible && !(quiet < 0 || quiet >= INPUT_EVERY_MS)) return;
+    const back = now.visible && (!last.visible || quiet >= BACK_AFTER_MS);
     last = now;
-    changed(now);
+    changed(current(), back);
+  }
+
+  function current(): PersonState {
+    const { visible, at } = look();
+    return { visible, idleMs: at === -Infinity ? null : time.elapsed() - at };
   }
 
   function input(): void {
-    if (time.elapsed() - inputAt < INPUT_EVERY_MS) return;
-    inputAt = time.elapsed();
-    timer ??= time.setTimeout(idle, ATTENDED_MS);
-    look();
+    observedAt = time.elapsed();
+    tell();
   }
 
-  function idle(): void {
-    const left = inputAt + ATTENDED_MS - time.elapsed();
-    timer = left > 0 ? time.setTimeout(idle, left) : undefined;
-    look();
-  }
-
-  page?.document.addEventListener("visibilitychange", look, { signal });
+  page?.document.addEventListener("visibilitychange", tell, { signal });
   for (const type of INPUT) page?.window.addEventListener(type, input, { passive: true, capture: true, signal });
-  signal.addEventListener("abort", () => time.clearTimeout(timer));
 
   return {
     current,
-    set(presence) {
+    set(presence = {}) {
       given = presence;
-      look();
+      saidAt = presence.attended ? time.elapsed() : -Infinity;
+      tell();
     },
   };
 }

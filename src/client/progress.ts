@@ -1,4 +1,13 @@
-import type { AdvanceFrame, ClientFrame, Cursor, GapFrame, LiveFrame, MessageFrame, WelcomeFrame } from "../protocol/frames.ts";
+import type {
+  AdvanceFrame,
+  ClientFrame,
+  Cursor,
+  GapFrame,
+  IdleMs,
+  LiveFrame,
+  MessageFrame,
+  WelcomeFrame,
+} from "../protocol/frames.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { DeviceStore } from "./device_store.ts";
 import type { Time } from "./environment.ts";
@@ -27,6 +36,8 @@ export interface ProgressOptions {
   time: Time;
   store: DeviceStore;
   send(frame: ClientFrame): boolean;
+  /** For an ack that is written now. */
+  idleMs(): IdleMs;
   /** An entry or live message that no handler of this device has seen. */
   deliver(frame: MessageFrame | LiveFrame): void;
   /** Entries up to there are gone. */
@@ -51,10 +62,12 @@ export interface Progress {
   settled(): void;
   /** Acks now, whether or not there is something new. */
   ack(): void;
+  /** Acks all that is new. */
+  flush(): void;
   disconnected(): void;
 }
 
-export function createProgress({ time, store, send, deliver, gap, resync }: ProgressOptions): Progress {
+export function createProgress({ time, store, send, idleMs, deliver, gap, resync }: ProgressOptions): Progress {
   const topics = new Map<Topic, TopicProgress>();
   const moved = new Map<Topic, Cursor>();
   let seen = 0;
@@ -113,9 +126,13 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
     settle(topic, progress, 0);
   }
 
+  function isNew(): boolean {
+    return isConnected && (seen !== seenTold || moved.size > 0);
+  }
+
   /** At once after a quiet spell; then at most every `ackMs` or 512 frames. */
   function plan(): void {
-    if (inBatch || !isConnected || (seen === seenTold && moved.size === 0)) return;
+    if (inBatch || !isNew()) return;
     const left = ackedAt + ackMs - time.elapsed();
     if (left <= 0 || seen - seenTold >= ACK_EVERY) ack();
     else timer ??= time.setTimeout(ack, left);
@@ -125,7 +142,7 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
     time.clearTimeout(timer);
     timer = undefined;
     const cursors = [...moved.values()].slice(0, MAX_ACK_CURSORS);
-    if (!send({ type: "ack", seen, cursors, idleMs: null })) return;
+    if (!send({ type: "ack", seen, cursors, idleMs: idleMs() })) return;
     for (const { topic } of cursors) moved.delete(topic);
     seenTold = seen;
     ackedAt = time.elapsed();
@@ -157,7 +174,7 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
       if (frame.type === "gap") gap(frame);
     },
     reads: (topic) => topics.has(topic),
-    place: (cursor) => void place(cursor),
+    place,
     forget(topic) {
       topics.delete(topic);
       moved.delete(topic);
@@ -179,6 +196,9 @@ export function createProgress({ time, store, send, deliver, gap, resync }: Prog
       for (const { missed, pending } of topics.values()) if (missed && pending.length === 0) return resync();
     },
     ack,
+    flush() {
+      while (isNew()) ack();
+    },
     disconnected() {
       isConnected = false;
       time.clearTimeout(timer);

@@ -1,6 +1,6 @@
 import type { BroadcastChannelLike, Environment } from "./environment.ts";
 import { randomId } from "./environment.ts";
-import type { Leader, Presence, ToLeader, ToTab } from "./leader.ts";
+import type { Leader, PersonState, ToLeader, ToTab } from "./leader.ts";
 
 /** A tab's line to whoever holds the connection. */
 export interface Tabs {
@@ -17,7 +17,7 @@ export interface TabsOptions {
   lead(emit: (tab: string | undefined, message: ToTab) => void): Leader;
   receive(message: ToTab): void;
   /** How this tab introduces itself to a leader. */
-  presence(): Presence;
+  presence(): PersonState;
 }
 
 /** What goes over the BroadcastChannel. */

@@ -9,7 +9,15 @@ import { pack, packAround } from "./pack.ts";
 import { Reader } from "./reader.ts";
 import { badFrame, MAX_DEPTH } from "./scan.ts";
 
-export { decodeEnvelope, decodePayload, encodeEnvelope, encodePayload, envelopeDevice, envelopeHead } from "./envelope.ts";
+export {
+  decodeEnvelope,
+  decodePayload,
+  encodeEnvelope,
+  encodePayload,
+  envelopeDevice,
+  envelopeHead,
+  openEnvelope,
+} from "./envelope.ts";
 
 /** Cursors in one frame: bounds what an ack of 64 KiB can make a server do. */
 const MAX_CURSORS = 1000;
@@ -20,10 +28,11 @@ const MAX_CAPABILITIES = 64;
  * @throws {PeykError} `bad-message` when a field holds what can't be sent, such as a lone surrogate
  */
 export function encodeClientFrame(frame: ClientFrame): Uint8Array {
+  const type = T[frame.type];
   switch (frame.type) {
     case "hello":
       return pack([
-        T.hello,
+        type,
         frame.version,
         frame.capabilities,
         frame.deviceId,
@@ -34,30 +43,30 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
         frame.more,
       ]);
     case "cursors":
-      return pack([T.cursors, frame.cursors.map(cursorItems), frame.more]);
+      return pack([type, frame.cursors.map(cursorItems), frame.more]);
     case "ack":
-      return pack([T.ack, frame.seen, frame.cursors.map(cursorItems), frame.idleMs]);
+      return pack([type, frame.seen, frame.cursors.map(cursorItems), frame.idleMs]);
     case "publish":
       return packAround(
-        [T.publish, frame.ref, frame.topic, frame.id, frame.options && checkOptions(frame.options)],
+        [type, frame.ref, frame.topic, frame.id, frame.options && checkOptions(frame.options)],
         frame.payload,
       );
     case "subscribe":
-      return pack([T.subscribe, frame.ref, frame.topic, frame.since && [frame.since.epoch, frame.since.offset], frame.anew]);
+      return pack([type, frame.ref, frame.topic, frame.since && [frame.since.epoch, frame.since.offset], frame.anew]);
     case "unsubscribe":
-      return pack([T.unsubscribe, frame.ref, frame.topic]);
+      return pack([type, frame.ref, frame.topic]);
     case "state":
-      return pack([T.state, frame.visible, frame.idleMs]);
+      return pack([type, frame.visible, frame.idleMs]);
     case "token":
-      return pack([T.token, frame.ref, frame.token]);
+      return pack([type, frame.ref, frame.token]);
     case "mark":
-      return pack([T.mark, frame.ref, frame.kind, frame.topic, frame.id, frame.epoch, frame.offset]);
+      return pack([type, frame.ref, frame.kind, frame.topic, frame.id, frame.epoch, frame.offset]);
     case "target":
-      return pack([T.target, frame.ref, frame.provider, frame.token]);
+      return pack([type, frame.ref, frame.provider, frame.token]);
     case "failed":
-      return pack([T.failed, frame.topic, frame.epoch, frame.offset, frame.reason]);
+      return pack([type, frame.topic, frame.epoch, frame.offset, frame.reason]);
     case "logout":
-      return pack([T.logout, frame.ref]);
+      return pack([type, frame.ref]);
   }
 }
 

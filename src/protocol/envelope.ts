@@ -81,6 +81,16 @@ export function envelopeHead(bytes: Uint8Array): EnvelopeHead {
 }
 
 /**
+ * An envelope's fields before the payload, and what is in that.
+ * @throws {PeykError} `bad-frame`
+ */
+export function openEnvelope(bytes: Uint8Array): EnvelopeHead & ReturnType<typeof decodePayload> {
+  const reader = new Reader(bytes);
+  reader.enter("envelope");
+  return { ...readHead(reader), ...decodePayload(reader.raw("payload", MAX_DEPTH)) };
+}
+
+/**
  * The device that published it, which stands behind the payload: that is stepped over.
  * @throws {PeykError} `bad-frame`
  */

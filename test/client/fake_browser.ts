@@ -91,9 +91,18 @@ export class Browser {
       for (let hop = this.hops; hop > 0; hop--) await Promise.resolve();
     };
     const page = new FakePage();
+    const { time } = this.world;
     const environment: Environment = {
       ...this.world.environment,
       page,
+      // Each page counts from its own beginning.
+      time: {
+        now: () => time.now(),
+        elapsed: () => time.elapsed() + 1_000_000 * tab,
+        setTimeout: (task, ms) => time.setTimeout(task, ms),
+        clearTimeout: (timer) => time.clearTimeout(timer),
+        random: () => time.random(),
+      },
       locks: this.#locks.of(tab),
       BroadcastChannel: class implements BroadcastChannelLike {
         onmessage: ((event: never) => void) | null = null;
@@ -130,6 +139,22 @@ export interface Tab {
   readonly environment: Environment;
   /** The tab crashes: nothing of it runs any more that others could notice. */
   kill(): void;
+}
+
+/** A connected client in a page. */
+export async function inPage() {
+  const page = new FakePage();
+  const world = new World({ page });
+  const client = await world.connected();
+  const said = () => world.socket.take("state").map(({ visible, idleMs }) => ({ visible, idleMs }));
+  /** Time passes on a connection that lives. */
+  const pass = async (ms: number) => {
+    for (; ms > 0; ms -= 20_000) {
+      await world.time.pass(Math.min(ms, 20_000));
+      await world.socket.say({ type: "advance", topic: "*/quiet", epoch: 1, offset: 0, expired: 0 });
+    }
+  };
+  return { page, world, client, said, pass };
 }
 
 /** The texts a client's handlers get. */

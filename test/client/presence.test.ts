@@ -1,16 +1,8 @@
 import { expect, test } from "vitest";
-import { FakePage } from "./fake_browser.ts";
+import { FakePage, inPage } from "./fake_browser.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
 import { connectIn } from "../../src/client/client.ts";
 import { at, entry, quiet, World } from "./fake_server.ts";
-
-async function inPage() {
-  const page = new FakePage();
-  const world = new World({ page });
-  const client = await world.connected();
-  const said = () => world.socket.take("state").map(({ visible, idleMs }) => ({ visible, idleMs }));
-  return { page, world, client, said };
-}
 
 test("hidden and visible are told as they change", async () => {
   const { page, client, said } = await inPage();
@@ -23,65 +15,117 @@ test("hidden and visible are told as they change", async () => {
   await client.close();
 });
 
-test.each(["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scroll"])(
-  "%s makes the device attended, for 2 minutes from the last input",
-  async (type) => {
-    const { page, world, client, said } = await inPage();
-    const pass = async (ms: number) => {
-      for (; ms > 0; ms -= 20_000) {
-        await world.socket.say({ type: "ping" });
-        await world.time.pass(Math.min(ms, 20_000));
-      }
-    };
-    page.happens(type);
-    page.happens(type);
-    expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
-    await pass(60_000);
-    page.happens(type);
-    await pass(119_999);
-    expect(said()).toEqual([]);
-    await pass(1);
-    expect(said()).toEqual([{ visible: true, idleMs: null }]);
-    await client.close();
-    expect(world.time.pending).toBe(0);
-  },
-);
-
-test("a hidden page is not attended, whatever input there was", async () => {
-  const { page, client, said } = await inPage();
-  page.happens("keydown");
+test("what is to be acked leaves before a change of visibility is told", async () => {
+  const { page, world, client } = await inPage();
+  client.onMessage(() => {});
+  const order = () => {
+    const said = world.socket.received.map((frame) =>
+      frame.type === "ack"
+        ? `${frame.seen} ${frame.cursors.map(({ offset }) => offset)}`
+        : (frame as { visible?: boolean }).visible
+    );
+    world.socket.received = [];
+    return said;
+  };
+  await world.socket.say(entry(1));
+  await world.socket.say(entry(2));
+  expect(order()).toEqual(["1 1"]);
   page.show("hidden");
-  expect(said()).toEqual([{ visible: true, idleMs: 0 }, { visible: false, idleMs: null }]);
+  expect(order()).toEqual(["2 2", false]);
+  page.show("visible");
+  expect(order()).toEqual([true]);
+  await world.socket.say(entry(3));
+  page.show("hidden");
+  expect(order()).toEqual(["3 3", false]);
+  await world.time.pass(1_000);
+  expect(order()).toEqual([]);
+  // In the middle of a burst too.
+  client.onMessage(({ content }) => content === "5" ? client.setPresence({ visible: true }) : undefined);
+  await quiet();
+  await world.socket.say(entry(4), entry(5), entry(6));
+  await world.time.pass(1_000);
+  expect(order()).toEqual(["5 4", true, "6 6"]);
   await client.close();
 });
 
-test("hello says how it is now", async () => {
-  const { page, world, client } = await inPage();
-  page.happens("keydown");
-  await world.again();
-  expect(world.socket.one("hello")).toMatchObject({ visible: true, idleMs: 0 });
-  await world.socket.end(1006);
+test("all that is to be acked leaves before a change of visibility is told, in as many frames as it takes", async () => {
+  const topics = Array.from({ length: 250 }, (_, i) => `*/room-${i}`);
+  const page = new FakePage();
+  const world = new World({ page });
+  const client = await world.connected(topics.map((topic) => at(topic, 0)));
+  client.onMessage(() => {});
+  await world.socket.say(...topics.map((topic) => entry(1, topic)));
   page.show("hidden");
+  const sizes = world.socket.received.map((frame) => frame.type === "ack" ? frame.cursors.length : frame.type);
+  expect(sizes).toEqual([100, 100, 50, "state"]);
+  await client.close();
+});
+
+test("all that is to be acked leaves before the goodbye", async () => {
+  const topics = Array.from({ length: 250 }, (_, i) => `*/room-${i}`);
+  const world = new World();
+  const client = await world.connected(topics.map((topic) => at(topic, 0)));
+  client.onMessage(() => {});
+  await world.socket.say(...topics.map((topic) => entry(1, topic)));
+  await client.close();
+  expect(world.socket.take("ack").map(({ cursors }) => cursors.length)).toEqual([100, 100, 50]);
+});
+
+test("what a handler still has when the page is hidden is acked after that", async () => {
+  const { page, world, client } = await inPage();
+  let finish = () => {};
+  client.onMessage(() => new Promise<void>((resolve) => finish = resolve));
+  await world.socket.say(entry(1));
+  page.show("hidden");
+  finish();
   await world.time.pass(1_000);
-  await world.socket.open();
-  expect(world.socket.one("hello")).toMatchObject({ visible: false, idleMs: null });
+  expect(world.socket.received.map(({ type }) => type)).toEqual(["ack", "state", "ack"]);
+  expect(world.socket.take("ack").map(({ cursors }) => cursors.length)).toEqual([0, 1]);
   await client.close();
 });
 
 test("setPresence goes before what is observed, field by field, until it is taken back", async () => {
-  const { page, client, said } = await inPage();
+  const { page, client, said, pass } = await inPage();
   client.setPresence({ visible: false });
   expect(said()).toEqual([{ visible: false, idleMs: null }]);
   page.happens("keydown");
   expect(said()).toEqual([{ visible: false, idleMs: 0 }]);
   client.setPresence({ visible: true, attended: false });
   expect(said()).toEqual([{ visible: true, idleMs: null }]);
+  await pass(40_000);
+  page.happens("keydown");
+  expect(said()).toEqual([]);
+  await pass(10_000);
   client.setPresence(undefined);
+  expect(said()).toEqual([{ visible: true, idleMs: 10_000 }]);
+  await client.close();
+});
+
+test("setPresence attended is an input, each time it is said; not attended takes what was told back at once", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const said = () => world.socket.take("state").map(({ visible, idleMs }) => ({ visible, idleMs }));
+  client.setPresence({ attended: true });
+  expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
+  await world.time.pass(20_000);
+  client.setPresence({ attended: true });
+  client.setPresence({ attended: true });
+  await world.socket.say({ type: "ping" });
+  expect([said(), world.socket.one("ack").idleMs]).toEqual([[], 0]);
+  await world.time.pass(30_000);
+  client.setPresence({ attended: true });
+  expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
+  client.setPresence({ attended: false });
+  client.setPresence({ attended: false });
+  expect(said()).toEqual([{ visible: true, idleMs: null }]);
+  await world.socket.say({ type: "ping" });
+  expect(world.socket.one("ack").idleMs).toBeNull();
+  client.setPresence({ attended: true });
   expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
   await client.close();
 });
 
-test("without a page the device is visible and not attended, until setPresence says otherwise", async () => {
+test("without a page the device is visible and was never touched, until setPresence says otherwise", async () => {
   const world = new World();
   const client = world.connect();
   await quiet();
@@ -89,6 +133,33 @@ test("without a page the device is visible and not attended, until setPresence s
   expect(world.socket.one("hello")).toMatchObject({ visible: true, idleMs: null });
   client.setPresence({ visible: false });
   expect(world.socket.one("state")).toMatchObject({ visible: false, idleMs: null });
+  await client.close();
+});
+
+test("input after a long while ends the wait for the next try; moving the mouse does not try each time", async () => {
+  const { page, world, client } = await inPage();
+  world.time.chance = 1;
+  for (let i = 0; i < 8; i++) {
+    await world.socket.end(1006);
+    await world.time.pass(i < 7 ? 30_000 : 0);
+  }
+  const before = world.sockets.length;
+  page.happens("pointermove");
+  await quiet();
+  expect(world.sockets.length).toBe(before + 1);
+  for (let i = 0; i < 8; i++) {
+    await world.socket.end(1006);
+    for (let s = 0; s < (i < 7 ? 30 : 0); s += 2) {
+      page.happens("pointermove");
+      await world.time.pass(2_000);
+    }
+  }
+  const after = world.sockets.length;
+  for (let s = 0; s < 28; s += 2) {
+    await world.time.pass(2_000);
+    page.happens("pointermove");
+  }
+  expect(world.sockets.length).toBe(after);
   await client.close();
 });
 

@@ -146,18 +146,85 @@ test("a message whose handler still runs in another tab when the leader goes is 
   await follower.close();
 });
 
-test("the device is visible while any tab is, and attended while any is", async () => {
+test("the device is visible while any tab is, and its last input is the last one of all tabs", async () => {
   const { world, tabs, leader, follower } = await twoTabs();
   const said = () => world.socket.take("state").map(({ visible, idleMs }) => [visible, idleMs]);
+  const idle = async () => {
+    await world.socket.say({ type: "ping" });
+    return world.socket.one("ack").idleMs;
+  };
   tabs[0].page.show("hidden");
   await quiet();
   expect(said()).toEqual([]);
   tabs[1].page.happens("keydown");
   await quiet();
   expect(said()).toEqual([[true, 0]]);
+  await world.time.pass(10_000);
+  expect(await idle()).toBe(10_000);
+  tabs[0].page.happens("keydown");
+  await world.time.pass(5_000);
+  expect(await idle()).toBe(5_000);
   tabs[1].page.show("hidden");
   await quiet();
-  expect(said()).toEqual([[false, null]]);
+  expect(said()).toEqual([[false, 5_000]]);
+  await Promise.all([leader.close(), follower.close()]);
+});
+
+test("a tab that learns of a new leader tells how long ago its last input was, on its own clock", async () => {
+  const { world, tabs, leader, follower } = await twoTabs();
+  tabs[1].page.happens("keydown");
+  await quiet();
+  await world.time.pass(7_000);
+  await leader.close();
+  await quiet();
+  await world.socket.welcome([at("sara/default", 0)]);
+  expect(world.socket.one("hello").idleMs).toBe(7_000);
+  await follower.close();
+});
+
+test.each(["closes", "crashes"])("the last input of a tab that %s still counts", async (how) => {
+  const { world, tabs, leader, follower } = await twoTabs();
+  tabs[0].page.happens("keydown");
+  await world.time.pass(4_000);
+  tabs[1].page.happens("keydown");
+  await world.time.pass(3_000);
+  if (how === "closes") await follower.close();
+  else tabs[1].kill();
+  await quiet();
+  await world.socket.say({ type: "ping" });
+  expect(world.socket.one("ack").idleMs).toBe(3_000);
+  await leader.close();
+});
+
+test("a tab whose app says that nobody is there says nothing for the others", async () => {
+  const { world, tabs, leader, follower } = await twoTabs();
+  tabs[0].page.happens("keydown");
+  await world.time.pass(2_000);
+  follower.setPresence({ attended: true });
+  await quiet();
+  follower.setPresence({ attended: false });
+  await quiet();
+  await world.socket.say({ type: "ping" });
+  expect(world.socket.one("ack").idleMs).toBe(2_000);
+  leader.setPresence({ attended: false });
+  expect(world.socket.take("state").at(-1)!.idleMs).toBeNull();
+  await Promise.all([leader.close(), follower.close()]);
+});
+
+test("what a follower's handlers are done with is acked before it is hidden", async () => {
+  const { world, tabs, leader, follower } = await twoTabs();
+  reading(follower);
+  tabs[0].page.show("hidden");
+  await quiet();
+  await world.socket.say(entry(1));
+  await world.socket.say(entry(2));
+  world.socket.received = [];
+  tabs[1].page.show("hidden");
+  await quiet();
+  expect(world.socket.received).toMatchObject([{ type: "ack", seen: 2, cursors: [cursor(2)] }, {
+    type: "state",
+    visible: false,
+  }]);
   await Promise.all([leader.close(), follower.close()]);
 });
 

@@ -14,6 +14,7 @@ import {
   encodeServerFrame,
   envelopeDevice,
   envelopeHead,
+  openEnvelope,
 } from "../../src/protocol/codec.ts";
 import type { ClientFrame, HelloFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { MessageOptions } from "../../src/protocol/message.ts";
@@ -200,10 +201,12 @@ describe("what is encoded comes back as it was", () => {
         expect(decodeEnvelope(bytes)).toStrictEqual(value);
         const { payload, device, ...head } = value;
         expect(envelopeDevice(bytes)).toBe(device);
+        expect(openEnvelope(bytes)).toStrictEqual({ ...head, ...decodePayload(payload) });
         const before = encodeEnvelope({ ...head, payload }).length - payload.length;
         const damaged = bytes.map((byte, i) => i < before ? byte : 0xc1);
         expect(envelopeHead(damaged)).toStrictEqual(head);
         expect(() => decodeEnvelope(damaged)).toThrow(badFrame);
+        expect(() => openEnvelope(damaged)).toThrow(badFrame);
       }),
       { numRuns: 200, seed: 3 },
     );

@@ -29,6 +29,8 @@ const expected: Record<Switch, readonly string[]> = {
 
 const PUSHES_SHOWN = 3;
 const INBOX_KEPT = 30;
+/** How often a person in front of a device touches it. */
+const TOUCH_EVERY_MS = 20_000;
 
 /** One device on the stage: a client of its own, on a network of its own. */
 export interface StageDevice {
@@ -73,6 +75,8 @@ export function createDevice(person: Person, kind: DeviceKind, line: string, cut
     buttons.set(name, button);
     part(element, ".switches").append(button);
   }
+
+  setInterval(present, TOUCH_EVERY_MS);
 
   function join(): void {
     const url = `${location.origin.replace("http", "ws")}/peyk?line=${encodeURIComponent(line)}`;
