@@ -1,0 +1,96 @@
+import { SENDING_MS } from "../../src/ports/outbox.ts";
+import { isPublic, type Topic } from "../../src/protocol/names.ts";
+import type { Line } from "./trace.ts";
+
+/** After a call of the store failed, what hung on it may come this much later. */
+const STORE_MS = 65_000;
+/** What was taken by a call whose answer was lost comes back after this. */
+const TAKEN_MS = SENDING_MS;
+/** After a provider was away, the engine may find out this much later. */
+const PROVIDER_MS = 65_000;
+/** A request without an answer is given up after this. */
+const HANG_MS = 30_000;
+/** Acks of private topics are written this often, and those of public ones. With the time that a commit takes. */
+const WRITTEN_MS = { private: 1_200, public: 10_200 };
+/** A write that failed is tried again after this. */
+const REWRITE_MS = 2_000;
+
+interface Interval {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** What went wrong in a trace, known beforehand: nobody can be blamed for what could not be done then, or was lost with a node. */
+export class Trouble {
+  readonly #intervals: Interval[] = [];
+  readonly #failures: number[] = [];
+  /** When a node ended, and whether what it had not written is lost with it. */
+  readonly #ends: { at: number; closedAt: number; killed: boolean }[] = [];
+
+  constructor(lines: readonly Line[]) {
+    let mode = "well";
+    let modeSince = 0;
+    let down: number | undefined;
+    let closing: number | undefined;
+    for (const line of lines) {
+      if (line.what === "store") {
+        this.#failures.push(line.at);
+        this.#intervals.push({ begin: line.at - 2_000, end: line.at + STORE_MS + (line.call === "take" ? TAKEN_MS : 0) });
+      } else if (line.what === "provider") {
+        if (mode !== "well") this.#addOutage(mode, modeSince, line.at);
+        mode = line.mode;
+        modeSince = line.at;
+      } else if (line.what === "engine") {
+        if (line.event === "started") {
+          if (down !== undefined) this.#intervals.push({ begin: down - 1_000, end: line.at + 1_000 });
+          down = closing = undefined;
+        } else {
+          down ??= line.at;
+          if (line.event === "closing") closing = line.at;
+          else this.#ends.push({ at: closing ?? line.at, closedAt: line.at, killed: line.event === "killed" });
+        }
+      }
+    }
+    if (mode !== "well") this.#addOutage(mode, modeSince, Infinity);
+    if (down !== undefined) this.#intervals.push({ begin: down - 1_000, end: Infinity });
+  }
+
+  #addOutage(mode: string, begin: number, end: number): void {
+    this.#intervals.push({ begin: begin - 2_000, end: end + PROVIDER_MS + (mode === "hangs" ? HANG_MS : 0) });
+  }
+
+  /** The first moment from `at` on at which nothing is in the way of a push. @param resting when its target rests */
+  free(at: number, resting: readonly Interval[] = []): number {
+    for (let again = true; again;) {
+      again = false;
+      for (const { begin, end } of [...this.#intervals, ...resting]) {
+        if (begin > at + 2_000 || end <= at) continue;
+        at = end;
+        again = true;
+      }
+    }
+    return at;
+  }
+
+  /** Whether what was acked at that time may have been lost with the node that took it in. */
+  mayLose(at: number, topic: Topic): boolean {
+    const end = this.#ends.find((end) => end.closedAt >= at);
+    if (end === undefined) return false;
+    let writtenAt = at + (isPublic(topic) ? WRITTEN_MS.public : WRITTEN_MS.private);
+    let failed = false;
+    for (const failure of this.#failures) {
+      if (failure < at || failure > Math.min(writtenAt, end.closedAt)) continue;
+      writtenAt = Math.max(writtenAt, failure + REWRITE_MS);
+      failed = true;
+    }
+    if (end.killed) return end.at <= writtenAt;
+    // Who closes in order writes everything first, if the store lets him.
+    return failed && end.at <= writtenAt;
+  }
+
+  /** Whether a call of the store failed, or a node ended, between these times. */
+  touches(begin: number, end: number): boolean {
+    return this.#failures.some((at) => at >= begin && at <= end) ||
+      this.#ends.some(({ at, closedAt }) => closedAt >= begin && at <= end);
+  }
+}

@@ -1,0 +1,455 @@
+import type { ClientFrame } from "../../src/protocol/frames.ts";
+import { type Topic, topicOf } from "../../src/protocol/names.ts";
+import { ATTENDED_MS, type Presence } from "./presence.ts";
+import { type Ending, entryKey, type Heard, type Line } from "./trace.ts";
+
+export const ACK_TIMEOUT_MS = 3_000;
+export const GRACE_MS = 15_000;
+/** A page that is left or reloaded is awaited this long. */
+export const PAGE_MS = 5_000;
+/** After a node ended, its clients' way back may take this much longer than the grace. */
+export const DRAIN_MS = 5_000;
+/** What happens this close to a limit may be on either side of it. */
+export const NEAR_MS = 100;
+
+export type Certainty = "no" | "maybe" | "yes";
+
+/** How far a device's app is in a topic. */
+export interface Reading {
+  epoch: number;
+  /** Where it began. */
+  from: number;
+  acked: number;
+  /** How it got there: what was acked when, and whether the app was in front then. */
+  readonly acks: { through: number; at: number; visible: boolean }[];
+  /** What the handler failed on, and over which connection it said so. */
+  readonly failed: Map<number, number>;
+}
+
+/** A connection from its hello on. */
+export interface Link {
+  readonly id: number;
+  readonly device: Device;
+  welcomed: boolean;
+  visible: boolean;
+  hiddenAt: number;
+  /** When the last input was that it told of. */
+  lastInput: number | null;
+  /** The messages it brought, in order, and when. */
+  readonly brought: { key: string; at: number }[];
+  seen: number;
+  readonly cursors: Map<Topic, { epoch: number; offset: number }>;
+}
+
+/** Where a device can be pushed to, from its first token to the last one without a pause. */
+export interface Lineage {
+  beganMaybe: number;
+  beganSurely: number;
+  endedMaybe: number;
+  endedSurely: number;
+}
+
+/** One token of a lineage. */
+export interface Token {
+  readonly device: Device;
+  readonly lineage: Lineage;
+  /** When it surely was not the device's any more. */
+  endedSurely: number;
+}
+
+export interface Device {
+  readonly user: string;
+  readonly id: string;
+  link: Link | undefined;
+  /** Has said hello and waits. */
+  opening: Link | undefined;
+  /** Without a connection: until when it is awaited, and whether that is sure; `late` is the latest that it may be awaited. */
+  gone: { at: number; until: number; late: number; sure: boolean; down: boolean };
+  lineages: Lineage[];
+  token: string | undefined;
+  readings: Map<Topic, Reading>;
+}
+
+/** What a device is at a moment, and when a message that comes then is due. */
+export interface Standing {
+  kind: "live" | "wavering" | "suspect" | "backgrounded" | "recent" | "away" | "opening" | "down";
+  early: number;
+  late: number;
+  link: Link | undefined;
+}
+
+export interface Subscription {
+  beganMaybe: number;
+  beganSurely: number;
+  endedMaybe: number;
+  endedSurely: number;
+}
+
+export interface User {
+  readonly id: string;
+  readonly devices: Map<string, Device>;
+  readonly subscriptions: Map<Topic, Subscription>;
+}
+
+type Pending = { frame: ClientFrame; device: Device; lineage?: Lineage | undefined; before?: string | undefined };
+
+/** What can be known of people and devices from outside, as a trace goes on. */
+export class World {
+  readonly users = new Map<string, User>();
+  readonly tokens = new Map<string, Token>();
+  /** Which device published: by user, topic and id. */
+  readonly publishers = new Map<string, string>();
+  readonly heads = new Map<Topic, { epoch: number; offset: number }>();
+  readonly #links = new Map<number, Link>();
+  readonly #pending = new Map<string, Pending>();
+  readonly #calls = new Map<number, Extract<Line, { what: "call" }>>();
+  #downSince: number | undefined;
+
+  /** No node runs: what is written now was on its way. */
+  get isDown(): boolean {
+    return this.#downSince !== undefined;
+  }
+
+  link(id: number): Link | undefined {
+    return this.#links.get(id);
+  }
+
+  user(id: string): User {
+    let user = this.users.get(id);
+    if (user === undefined) this.users.set(id, user = { id, devices: new Map(), subscriptions: new Map() });
+    return user;
+  }
+
+  device(userId: string, id: string): Device {
+    const { devices } = this.user(userId);
+    let device = devices.get(id);
+    if (device === undefined) {
+      const gone = { at: -Infinity, until: -Infinity, late: -Infinity, sure: true, down: false };
+      device = {
+        user: userId,
+        id,
+        link: undefined,
+        opening: undefined,
+        gone,
+        lineages: [],
+        token: undefined,
+        readings: new Map(),
+      };
+      devices.set(id, device);
+    }
+    return device;
+  }
+
+  /** What was asked with this answer's ref. */
+  asked(connection: number, ref: number | null): Pending | undefined {
+    return this.#pending.get(`${connection} ${ref}`);
+  }
+
+  call(id: number): Extract<Line, { what: "call" }> | undefined {
+    return this.#calls.get(id);
+  }
+
+  apply(line: Line): void {
+    switch (line.what) {
+      case "said":
+        return this.#said(line);
+      case "heard":
+        return this.#heard(line);
+      case "closed":
+        return this.#closed(line);
+      case "appended": {
+        const { topic, epoch, offset } = line.entry;
+        this.heads.set(topic, { epoch, offset });
+        return;
+      }
+      case "call":
+        this.#calls.set(line.call, line);
+        return this.#change(line.at, line.name, this.user(line.user), line.topic, undefined);
+      case "done": {
+        const call = this.#calls.get(line.call)!;
+        return this.#change(line.at, call.name, this.user(call.user), call.topic, line.ok);
+      }
+      case "engine":
+        return this.#engine(line.at, line.event);
+    }
+  }
+
+  /** What a device is, as far as it can be known. */
+  standing(device: Device, at: number): Standing {
+    const { gone, link, opening } = device;
+    const standing = (kind: Standing["kind"], early: number, late: number): Standing => ({ kind, early, late, link });
+    if (opening !== undefined) return standing("opening", at, Infinity);
+    if (link !== undefined) {
+      if (!link.visible) return standing("backgrounded", at, at);
+      const late = this.lateness(link, at);
+      if (late > NEAR_MS) return standing("suspect", at, at);
+      return standing(late < -NEAR_MS ? "live" : "wavering", at, at + ACK_TIMEOUT_MS);
+    }
+    if (gone.down) return standing("down", at, Infinity);
+    if (at >= gone.late + NEAR_MS) return standing("away", at, at);
+    return standing("recent", gone.sure ? Math.max(at, gone.until) : at, Math.max(at, gone.late));
+  }
+
+  /** By how much the oldest unseen message of a connection is overdue, milliseconds; below zero: it is not. */
+  lateness(link: Link, at: number): number {
+    const oldest = link.brought[link.seen];
+    return oldest === undefined ? -Infinity : at - oldest.at - ACK_TIMEOUT_MS;
+  }
+
+  /** Whether the person is at another device. */
+  attendedElsewhere(device: Device, at: number): Certainty {
+    let answer: Certainty = "no";
+    for (const other of this.user(device.user).devices.values()) {
+      if (other === device) continue;
+      const link = other.link ?? other.opening;
+      if (link === undefined || !link.visible || link.lastInput === null) continue;
+      const idle = at - link.lastInput - ATTENDED_MS;
+      const late = this.lateness(link, at);
+      if (idle > NEAR_MS || late > NEAR_MS) continue;
+      if (other.opening === undefined && idle < -NEAR_MS && late < -NEAR_MS) return "yes";
+      answer = "maybe";
+    }
+    return answer;
+  }
+
+  isSubscribed(user: User, topic: Topic, at: number): Certainty {
+    const subscription = user.subscriptions.get(topic);
+    if (subscription === undefined || subscription.endedSurely <= at || subscription.beganMaybe > at) return "no";
+    return subscription.beganSurely <= at && subscription.endedMaybe > at ? "yes" : "maybe";
+  }
+
+  #said({ at, user: userId, device: id, connection, frame, presence }: Extract<Line, { what: "said" }>): void {
+    const device = this.device(userId, id);
+    const { user } = { user: this.user(userId) };
+    if (frame.type === "hello") {
+      const link: Link = {
+        ...{ id: connection, device, welcomed: false, visible: presence.visible, hiddenAt: at, lastInput: null },
+        ...{ brought: [], seen: 0, cursors: new Map(frame.cursors.map((cursor) => [cursor.topic, cursor])) },
+      };
+      this.#links.set(connection, link);
+      device.opening = link;
+      tell(link, presence, at);
+      const own = topicOf(userId, "default");
+      if (!user.subscriptions.has(own)) user.subscriptions.set(own, begun(at, Infinity));
+      return;
+    }
+    const link = this.#links.get(connection)!;
+    if (frame.type === "ack" || frame.type === "state") tell(link, presence, at);
+    if (frame.type === "ack") {
+      link.seen = Math.max(link.seen, frame.seen);
+      for (const { topic, epoch, offset } of frame.cursors) {
+        const reading = device.readings.get(topic);
+        if (reading?.epoch !== epoch || offset <= reading.acked) continue;
+        reading.acked = offset;
+        reading.acks.push({ through: offset, at, visible: link.visible });
+      }
+    } else if (frame.type === "failed") {
+      device.readings.get(frame.topic)?.failed.set(frame.offset, connection);
+    } else if ("ref" in frame) {
+      const pending: Pending = { frame, device };
+      this.#pending.set(`${connection} ${frame.ref}`, pending);
+      if (frame.type === "publish") this.publishers.set(`${userId}\n${frame.topic}\n${frame.id}`, id);
+      if (frame.type === "subscribe" || frame.type === "unsubscribe") this.#change(at, frame.type, user, frame.topic, undefined);
+      if (frame.type === "target") this.#target(at, device, frame.token, pending);
+      if (frame.type === "logout") {
+        for (const lineage of device.lineages) lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
+      }
+    }
+  }
+
+  #heard({ at, user: userId, device: id, connection, frame }: Extract<Line, { what: "heard" }>): void {
+    const link = this.#links.get(connection)!;
+    const device = this.device(userId, id);
+    switch (frame.type) {
+      case "message":
+        link.brought.push({ key: entryKey(frame), at });
+        return;
+      case "welcome":
+        link.welcomed = true;
+        device.opening = undefined;
+        device.link = link;
+        this.#begin(this.user(userId), topicOf(userId, "default"), at);
+        for (const { topic, epoch, offset, recovered } of frame.recovery) {
+          const claimed = link.cursors.get(topic);
+          read(device, topic, epoch, offset, recovered);
+          if (claimed?.epoch === epoch) device.readings.get(topic)!.acked = Math.max(offset, claimed.offset);
+        }
+        return;
+      case "subscribed":
+        return read(device, frame.topic, frame.epoch, frame.offset, true);
+      case "ok":
+      case "error":
+        return this.#answered(at, connection, frame);
+    }
+  }
+
+  #answered(at: number, connection: number, frame: Extract<Heard, { type: "ok" | "error" }>): void {
+    const pending = this.asked(connection, frame.ref);
+    if (pending === undefined) return;
+    const { device, frame: asked } = pending;
+    const ok = frame.type === "ok";
+    // What could not be done now may have been done all the same.
+    const isOpen = frame.type === "error" && frame.retryable;
+    if (asked.type === "subscribe" || asked.type === "unsubscribe") {
+      if (!isOpen) this.#change(at, asked.type, this.user(device.user), asked.topic, ok);
+      const value = frame.type === "ok" ? frame.value as { epoch: number; offset: number } | null : null;
+      if (asked.type === "subscribe" && value !== null) read(device, asked.topic, value.epoch, value.offset, true);
+    } else if (asked.type === "target" && !isOpen) this.#targetAnswered(at, device, asked.token, pending, ok);
+    else if (asked.type === "logout" && ok) this.#signedOut(device, at);
+  }
+
+  /** @param ok undefined: it was asked for */
+  #change(at: number, name: string, user: User, topic: Topic | undefined, ok: boolean | undefined): void {
+    const subscription = topic === undefined ? undefined : user.subscriptions.get(topic);
+    if (name === "revoke") {
+      if (ok === false) return;
+      for (const device of user.devices.values()) {
+        if (ok === true) this.#signedOut(device, at);
+        else for (const lineage of device.lineages) lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
+      }
+    } else if (name === "subscribe") {
+      if (ok === true) return this.#begin(user, topic!, at);
+      if (ok === undefined && (subscription === undefined || subscription.endedMaybe <= at)) {
+        user.subscriptions.set(topic!, begun(at, Infinity));
+      } else if (ok === false && subscription?.beganSurely === Infinity) user.subscriptions.delete(topic!);
+    } else if (subscription !== undefined) {
+      if (ok === undefined) subscription.endedMaybe = Math.min(subscription.endedMaybe, at);
+      else if (ok) {
+        subscription.endedSurely = Math.min(subscription.endedSurely, at);
+        for (const { readings } of user.devices.values()) readings.delete(topic!);
+      } else if (subscription.endedSurely === Infinity) subscription.endedMaybe = Infinity;
+    }
+  }
+
+  #begin(user: User, topic: Topic, at: number): void {
+    const subscription = user.subscriptions.get(topic);
+    if (subscription === undefined || subscription.endedSurely <= at) user.subscriptions.set(topic, begun(at, at));
+    else subscription.beganSurely = Math.min(subscription.beganSurely, at);
+  }
+
+  #target(at: number, device: Device, token: string | null, pending: Pending): void {
+    const current = device.lineages.at(-1);
+    const isAlive = current !== undefined && current.endedMaybe === Infinity;
+    pending.before = device.token;
+    if (token === null) {
+      if (isAlive) current.endedMaybe = at;
+      pending.lineage = current;
+      return;
+    }
+    const lineage = isAlive ? current : { beganMaybe: at, beganSurely: Infinity, endedMaybe: Infinity, endedSurely: Infinity };
+    if (!isAlive) device.lineages.push(lineage);
+    pending.lineage = lineage;
+    device.token = token;
+    const known = this.tokens.get(token);
+    if (known?.lineage !== lineage) this.tokens.set(token, { device, lineage, endedSurely: Infinity });
+    else known.endedSurely = Infinity;
+  }
+
+  #targetAnswered(at: number, device: Device, token: string | null, { lineage, before }: Pending, ok: boolean): void {
+    if (lineage === undefined) return;
+    if (token === null) {
+      if (ok) lineage.endedSurely = Math.min(lineage.endedSurely, at);
+      return;
+    }
+    if (!ok) return;
+    lineage.beganSurely = Math.min(lineage.beganSurely, at);
+    const former = before === undefined || before === token ? undefined : this.tokens.get(before);
+    if (former !== undefined) former.endedSurely = Math.min(former.endedSurely, at);
+    if (device.token === token) this.tokens.get(token)!.endedSurely = Infinity;
+  }
+
+  #signedOut(device: Device, at: number): void {
+    for (const lineage of device.lineages) end(lineage, at);
+    device.readings = new Map();
+    device.token = undefined;
+  }
+
+  /** The provider said that a target is dead. @param surely the engine could write it down */
+  targetGone({ lineage }: Token, at: number, surely: boolean): void {
+    lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
+    if (surely) lineage.endedSurely = Math.min(lineage.endedSurely, at + 1_000);
+  }
+
+  #closed({ at, user, device: id, connection, ending, code }: Extract<Line, { what: "closed" }>): void {
+    const device = this.device(user, id);
+    if (device.opening?.id === connection) {
+      device.opening = undefined;
+      // It may have had its session for a moment.
+      const until = Math.max(device.gone.until, at + GRACE_MS);
+      if (device.link === undefined && !device.gone.down) device.gone = { at, until, late: until, sure: false, down: false };
+      return;
+    }
+    const { link } = device;
+    if (link?.id !== connection) return;
+    device.link = undefined;
+    if (code === 4103) this.#signedOut(device, at);
+    device.gone = goneBy(ending, link, at);
+    if (this.#downSince !== undefined) device.gone.down = true;
+  }
+
+  #engine(at: number, event: Extract<Line, { what: "engine" }>["event"]): void {
+    if (event === "closed") return;
+    if (event === "started") {
+      for (const { devices } of this.users.values()) {
+        for (const { gone } of devices.values()) {
+          if (!gone.down) continue;
+          gone.down = false;
+          gone.until = at + GRACE_MS;
+          gone.late = at + GRACE_MS + DRAIN_MS + 1_000;
+        }
+      }
+      this.#downSince = undefined;
+      return;
+    }
+    this.#downSince ??= at;
+    for (const { devices } of this.users.values()) {
+      for (const device of devices.values()) {
+        const isThere = device.link !== undefined || device.opening !== undefined;
+        // Who left just before a node died may not have been written down as away.
+        const isUnsure = !isThere && device.gone.late > at - (event === "killed" ? 2_000 : NEAR_MS);
+        if (!isThere && !isUnsure) continue;
+        const sure = device.opening === undefined && (isThere || (device.gone.sure && device.gone.until > at));
+        device.gone = { at, until: Infinity, late: Infinity, sure, down: true };
+        device.link = device.opening = undefined;
+      }
+    }
+  }
+}
+
+function tell(link: Link, { visible, idleMs }: Presence, at: number): void {
+  if (link.visible && !visible) link.hiddenAt = at;
+  link.visible = visible;
+  if (idleMs !== null) link.lastInput = Math.max(link.lastInput ?? -Infinity, at - idleMs);
+}
+
+function begun(maybe: number, surely: number): Subscription {
+  return { beganMaybe: maybe, beganSurely: surely, endedMaybe: Infinity, endedSurely: Infinity };
+}
+
+function end(lineage: Lineage, at: number): void {
+  lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
+  lineage.endedSurely = Math.min(lineage.endedSurely, at);
+}
+
+/** A second subscribe, or another welcome, changes nothing about where reading began. */
+function read(device: Device, topic: Topic, epoch: number, offset: number, recovered: boolean): void {
+  const known = device.readings.get(topic);
+  if (known?.epoch === epoch && recovered) known.acked = Math.max(known.acked, offset);
+  else device.readings.set(topic, { epoch, from: offset, acked: offset, acks: [], failed: new Map() });
+}
+
+function goneBy(ending: Ending, link: Link, at: number): Device["gone"] {
+  const gone = (until: number, late: number, sure: boolean): Device["gone"] => ({ at, until, late, sure, down: false });
+  switch (ending) {
+    case "clean":
+      return gone(at, at - NEAR_MS, true);
+    case "page":
+      return gone(at + PAGE_MS, at + PAGE_MS, false);
+    case "lost":
+      if (link.visible) return gone(at + GRACE_MS, at + GRACE_MS, true);
+      // Who hides just before leaving may count as if he had not.
+      return at - link.hiddenAt <= 1_000 + NEAR_MS ? gone(at + GRACE_MS, at + GRACE_MS, false) : gone(at, at - NEAR_MS, true);
+    case "node":
+      return gone(at + GRACE_MS, at + GRACE_MS, false);
+  }
+}
