@@ -1,0 +1,48 @@
+import type { Topic } from "../../src/protocol/names.ts";
+import type { Device } from "./device.ts";
+import type { Line } from "./trace.ts";
+
+/** What did not arrive, arrived twice or in the wrong order, as apps see it, when everybody has come back. */
+export function judgeDelivery(lines: readonly Line[], devices: readonly Device[], now: number): string[] {
+  const faults: string[] = [];
+  const entries = lines.flatMap((line) => line.what === "appended" ? [line.entry] : []);
+  for (const device of devices) {
+    const name = `${device.user}'s ${device.id}`;
+    for (const fault of device.faults) faults.push(`${name}: ${fault}`);
+    if (!device.isSignedIn) continue;
+    if (!device.isWelcome) faults.push(`${name} could not come back`);
+    for (const [topic, { epoch, offset }] of device.began) {
+      const left = hasLeft(lines, device.user, topic);
+      const shown = new Set(device.shown.filter((each) => each.topic === topic).map(({ offset }) => offset));
+      for (const entry of entries) {
+        if (entry.topic !== topic || entry.epoch !== epoch || entry.offset <= offset) continue;
+        // Long dead, or it may have expired on its way.
+        if (entry.expiresAt <= now + 1_000 || shown.has(entry.offset)) continue;
+        const skip = device.skipped.find((skip) =>
+          skip.topic === topic && entry.offset > skip.after && entry.offset <= skip.through
+        );
+        if (skip !== undefined && left) continue;
+        faults.push(
+          `${name} never got ${entry.id} of ${topic} ${entry.offset}${skip === undefined ? "" : ", it was passed over"}`,
+        );
+      }
+    }
+    const at = new Map<Topic, number>();
+    for (const { topic, offset } of device.shown) {
+      if (offset <= (at.get(topic) ?? 0)) faults.push(`${name} was shown ${topic} ${offset} after ${at.get(topic)}`);
+      at.set(topic, offset);
+    }
+  }
+  return faults;
+}
+
+/** Whether the user ever left the topic, or was signed out everywhere: then what came meanwhile is nobody's. */
+function hasLeft(lines: readonly Line[], user: string, topic: Topic): boolean {
+  return lines.some((line) =>
+    (line.what === "said" && line.user === user && line.frame.type === "unsubscribe" && line.frame.topic === topic) ||
+    // Who signed out and heard no answer may be a new device when it comes again.
+    (line.what === "said" && line.user === user && line.frame.type === "logout") ||
+    (line.what === "call" && line.user === user && line.name === "unsubscribe" && line.topic === topic) ||
+    (line.what === "call" && line.user === user && line.name === "revoke")
+  );
+}
