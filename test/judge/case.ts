@@ -1,7 +1,5 @@
 import { isPublic } from "../../src/protocol/names.ts";
 import type { Effect } from "./effects.ts";
-import { ATTENDED_MS } from "./presence.ts";
-import { type Answered, type Appended, type Asked, entryKey, type Line } from "./trace.ts";
 import {
   ACK_TIMEOUT_MS,
   type Certainty,
@@ -12,8 +10,10 @@ import {
   type Link,
   NEAR_MS,
   type Standing,
-  type World,
-} from "./world.ts";
+} from "./known.ts";
+import { type Answered, type Appended, type Asked, entryKey, type Line } from "./trace.ts";
+import { Waits } from "./waits.ts";
+import type { World } from "./world.ts";
 
 export const COALESCE_MS = 60_000;
 export const ELSEWHERE_MS = 5_000;
@@ -61,7 +61,7 @@ export class Case {
   /** A node ended before it had to have left. */
   #isShaken = false;
   #returned: { link: Link; at: number } | undefined;
-  readonly #waits: { link: Link; lastInput: number; until: number; broken: boolean }[] = [];
+  readonly #waits = new Waits();
 
   constructor(entry: Appended, device: Device, lineage: Lineage, want: Certainty, at: number, world: World) {
     this.entry = entry;
@@ -116,7 +116,7 @@ export class Case {
     if (certainty !== "waits") return this.done(at, certainty === "surely", why);
     // Waiting keeps other devices' rows; its own has been shown there.
     if (link!.device === this.device) return;
-    this.#waits.push({ link: link!, lastInput: until! - ATTENDED_MS, until: until!, broken: false });
+    this.#waits.add(link!, until!);
     if (this.#isDue(at)) return this.done(at, false, why);
     this.#raise(Math.max(this.early, until!), at);
     this.late = Math.max(this.late, until!);
@@ -126,7 +126,9 @@ export class Case {
   follow(line: Line, world: World, seen: ReadonlySet<string> | undefined): void {
     const { at } = line;
     if (at <= this.#decidedAt + DECIDING_MS && this.#basis !== undefined) this.#lookAgain(world, at);
-    if (this.#waits.length > 0) this.#followWaits(line, at);
+    const waited = this.#waits.follow(line, at);
+    if (waited?.isOver) this.early = Math.min(this.early, Math.max(at, this.#basis?.early ?? at));
+    if (waited?.by !== undefined) this.done(at, waited.surely, `handled by ${waited.by}, somebody touched it again`);
     if (line.what === "engine") return this.#followNode(line.event, at);
     if (line.what === "said" && line.frame.type === "failed") return this.#failedElsewhere(line, line.frame, at);
     if (!("device" in line) || line.user !== this.device.user || line.device !== this.device.id) return;
@@ -196,7 +198,7 @@ export class Case {
     const until = this.at + ELSEWHERE_MS;
     if (this.#elsewhere === "yes") this.early = Math.max(this.early, until);
     if (this.#elsewhere !== "no") this.late = Math.max(this.late, until);
-    for (const wait of this.#waits) if (!wait.broken) this.late = Math.max(this.late, wait.until);
+    this.late = Math.max(this.late, this.#waits.until);
   }
 
   #lookAgain(world: World, at: number): void {
@@ -324,22 +326,6 @@ export class Case {
   ): void {
     if (user !== this.device.user || device === this.device.id) return;
     if (entryKey({ topic, epoch, offset }) === this.key && this.#basis !== undefined) this.early = Math.min(this.early, at);
-  }
-
-  #followWaits(line: Line, at: number): void {
-    for (const wait of this.#waits) {
-      const { link, lastInput, until } = wait;
-      const isOver = link.device.link !== link || !link.visible;
-      if (isOver && !wait.broken) {
-        wait.broken = true;
-        if (at < until) this.early = Math.min(this.early, Math.max(at, this.#basis?.early ?? at));
-      }
-      if (line.what !== "said" || line.user !== link.device.user || line.device !== link.device.id) continue;
-      const told = line.presence.idleMs === null ? -Infinity : at - line.presence.idleMs;
-      if (told <= lastInput || !line.presence.visible) continue;
-      const surely = !wait.broken && told < until - NEAR_MS && at < until - NEAR_MS;
-      this.done(at, surely, `handled by ${link.device.id}, somebody touched it again`);
-    }
   }
 }
 

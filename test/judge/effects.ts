@@ -1,8 +1,9 @@
 import type { Topic } from "../../src/protocol/names.ts";
+import { type Device, type Link, NEAR_MS, type Reading } from "./known.ts";
 import { ATTENDED_MS, FRESH_MS } from "./presence.ts";
 import type { Line } from "./trace.ts";
 import type { Trouble } from "./trouble.ts";
-import { type Device, type Link, NEAR_MS, type Reading, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 /** Something was said by which entries of a user are done with, or wait for it. */
 export interface Effect {

@@ -1,10 +1,11 @@
 import { Case, isLow, isOwn, type Request, SLACK_MS } from "./case.ts";
 import { effectsOf } from "./effects.ts";
+import type { Device, Token } from "./known.ts";
 import { isOutOfOrder } from "./order.ts";
 import { storyOf } from "./story.ts";
 import { type Appended, type Asked, entryKey, type Line } from "./trace.ts";
 import { Trouble } from "./trouble.ts";
-import { type Device, type Token, World } from "./world.ts";
+import { World } from "./world.ts";
 
 /** A provider that says "not now" without saying until when is asked again within this. */
 const BACKOFF_MS = 61_000;
