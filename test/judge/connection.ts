@@ -27,6 +27,8 @@ export class Connection {
   /** What the handler failed on, not said yet. */
   readonly #failed: Cursor[] = [];
   #ackWaits = false;
+  /** What a handler that hangs was handed. */
+  readonly #hanging: Cursor[] = [];
   /** Handlers run one after the other. */
   #busyUntil = 0;
   #at = new Map<Topic, number>();
@@ -90,6 +92,12 @@ export class Connection {
     const told = this.#toldInput === null ? Infinity : this.#world.clock.elapsed() - this.#toldInput;
     if (told >= TELL_INPUT_MS || (before ?? Infinity) >= ATTENDED_MS) this.tellPresence();
     else this.#watchIdle();
+  }
+
+  /** The handler that hangs gets done with what it has. */
+  release(): void {
+    this.#busyUntil = 0;
+    for (const cursor of this.#hanging.splice(0)) this.#device.handle(cursor, this);
   }
 
   tellPresence(): void {
@@ -251,10 +259,9 @@ export class Connection {
     this.#ackSoon();
     const { clock } = this.#world;
     const { handlerMs } = device.habit;
-    if (handlerMs === Infinity) this.#busyUntil = Infinity;
     const now = clock.elapsed();
     this.#busyUntil = Math.max(this.#busyUntil, now) + handlerMs;
-    if (this.#busyUntil === Infinity) return;
+    if (this.#busyUntil === Infinity) return void this.#hanging.push(cursor);
     if (this.#busyUntil <= now) return device.handle(cursor, this);
     const timer = clock.setTimeout(() => {
       this.#timers.delete(timer);

@@ -105,6 +105,12 @@ export class Device {
     this.#connection?.tellPresence();
   }
 
+  /** The handler that hangs gets done. */
+  release(): void {
+    this.habit.handlerMs = 0;
+    this.#connection?.release();
+  }
+
   /** What waited in a mute socket leaves. */
   wake(): void {
     if (!this.habit.mute) return;
