@@ -1,4 +1,3 @@
-import { isPublic } from "../../src/protocol/names.ts";
 import type { Effect } from "./effects.ts";
 import {
   ACK_TIMEOUT_MS,
@@ -11,7 +10,8 @@ import {
   NEAR_MS,
   type Standing,
 } from "./known.ts";
-import { type Answered, type Appended, type Asked, entryKey, type Line } from "./trace.ts";
+import { type Appended, entryKey, type Line } from "./trace.ts";
+import { isLow, type Request } from "./requests.ts";
 import { Waits } from "./waits.ts";
 import type { World } from "./world.ts";
 
@@ -21,14 +21,6 @@ export const ELSEWHERE_MS = 5_000;
 const DECIDING_MS = 500;
 /** Between what happens and what must follow from it. */
 export const SLACK_MS = 1_000;
-
-/** A request that covers the message: its own, or one that it left together with. */
-export interface Request {
-  readonly ask: Asked;
-  readonly at: number;
-  readonly joined: boolean;
-  answer: (Answered & { at: number }) | undefined;
-}
 
 /** What becomes of one message for one device. */
 export class Case {
@@ -327,14 +319,4 @@ export class Case {
     if (user !== this.device.user || device === this.device.id) return;
     if (entryKey({ topic, epoch, offset }) === this.key && this.#basis !== undefined) this.early = Math.min(this.early, at);
   }
-}
-
-/** Whether a message may be pushed to one of its user's devices at all, as far as its sender goes. */
-export function isOwn(entry: Appended, device: Device, publishers: ReadonlyMap<string, string>): boolean {
-  if (entry.from !== device.user) return false;
-  return isPublic(entry.topic) || publishers.get(`${entry.from}\n${entry.topic}\n${entry.id}`) === device.id;
-}
-
-export function isLow({ urgency }: Appended): boolean {
-  return urgency === "low" || urgency === "very-low";
 }

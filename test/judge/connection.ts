@@ -27,6 +27,8 @@ export class Connection {
   /** What the handler failed on, not said yet. */
   readonly #failed: Cursor[] = [];
   #ackWaits = false;
+  /** When it began to hang, the handler was busy until then. */
+  #hangsFrom = 0;
   /** What a handler that hangs was handed. */
   readonly #hanging: Cursor[] = [];
   /** Handlers run one after the other. */
@@ -96,8 +98,9 @@ export class Connection {
 
   /** The handler that hangs gets done with what it has. */
   release(): void {
-    this.#busyUntil = 0;
-    for (const cursor of this.#hanging.splice(0)) this.#device.handle(cursor, this);
+    if (this.#hanging.length === 0) return;
+    this.#busyUntil = this.#hangsFrom;
+    for (const cursor of this.#hanging.splice(0)) this.#handleAt(this.#busyUntil, cursor);
   }
 
   tellPresence(): void {
@@ -260,13 +263,20 @@ export class Connection {
     const { clock } = this.#world;
     const { handlerMs } = device.habit;
     const now = clock.elapsed();
+    if (handlerMs === Infinity && this.#busyUntil !== Infinity) this.#hangsFrom = this.#busyUntil;
     this.#busyUntil = Math.max(this.#busyUntil, now) + handlerMs;
-    if (this.#busyUntil === Infinity) return void this.#hanging.push(cursor);
-    if (this.#busyUntil <= now) return device.handle(cursor, this);
+    if (this.#busyUntil === Infinity) this.#hanging.push(cursor);
+    else this.#handleAt(this.#busyUntil, cursor);
+  }
+
+  #handleAt(at: number, cursor: Cursor): void {
+    const { clock } = this.#world;
+    const device = this.#device;
+    if (at <= clock.elapsed()) return device.handle(cursor, this);
     const timer = clock.setTimeout(() => {
       this.#timers.delete(timer);
       device.handle(cursor, this);
-    }, this.#busyUntil - now);
+    }, at - clock.elapsed());
     this.#timers.add(timer);
   }
 

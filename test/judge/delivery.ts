@@ -1,10 +1,12 @@
-import type { Topic } from "../../src/protocol/names.ts";
+import { CloseCode } from "../../src/protocol/codes.ts";
+import { type Topic, topicOf } from "../../src/protocol/names.ts";
 import type { Device } from "./device.ts";
 import type { Line } from "./trace.ts";
+import { Trouble } from "./trouble.ts";
 
 /** What did not arrive, arrived twice or in the wrong order, as apps see it, when everybody has come back. */
 export function judgeDelivery(lines: readonly Line[], devices: readonly Device[], now: number): string[] {
-  const faults: string[] = [];
+  const faults: string[] = judgeBeginnings(lines);
   const entries = lines.flatMap((line) => line.what === "appended" ? [line.entry] : []);
   for (const device of devices) {
     const name = `${device.user}'s ${device.id}`;
@@ -31,6 +33,29 @@ export function judgeDelivery(lines: readonly Line[], devices: readonly Device[]
     for (const { topic, offset } of device.shown) {
       if (offset <= (at.get(topic) ?? 0)) faults.push(`${name} was shown ${topic} ${offset} after ${at.get(topic)}`);
       at.set(topic, offset);
+    }
+  }
+  return faults;
+}
+
+/** Who signs in again goes on where the user was furthest in front, not at the log's beginning. */
+function judgeBeginnings(lines: readonly Line[]): string[] {
+  const faults: string[] = [];
+  const trouble = new Trouble(lines);
+  const shown = new Map<string, number>();
+  const signedOut = new Set<string>();
+  for (const line of lines) {
+    if (!("device" in line) || line.what === "input") continue;
+    const { at, device, user } = line;
+    const own = topicOf(user, "default");
+    if (line.what === "closed" && line.code === CloseCode.signedOut) signedOut.add(device);
+    else if (line.what === "said" && line.frame.type === "ack" && line.presence.visible && !trouble.mayLose(at, own)) {
+      const acked = line.frame.cursors.find(({ topic }) => topic === own)?.offset ?? 0;
+      shown.set(user, Math.max(shown.get(user) ?? 0, acked));
+    } else if (line.what === "heard" && line.frame.type === "welcome" && signedOut.delete(device)) {
+      const { offset } = line.frame.recovery.find(({ topic }) => topic === own)!;
+      const furthest = shown.get(user) ?? 0;
+      if (offset < furthest) faults.push(`${device} began at ${offset} of ${own} at ${at}, ${furthest} had been shown`);
     }
   }
   return faults;

@@ -171,8 +171,8 @@ function behaves(name: EventName, scene: Scene): boolean {
       habit.fails = true;
       return true;
     case "good handler":
-      habit.handlerMs = 0;
       habit.fails = false;
+      device.release();
       return true;
     case "reads":
     case "dismisses":

@@ -1,16 +1,13 @@
-import { Case, isLow, isOwn, type Request, SLACK_MS } from "./case.ts";
+import { Case, SLACK_MS } from "./case.ts";
 import { effectsOf } from "./effects.ts";
 import type { Device, Token } from "./known.ts";
 import { isOutOfOrder } from "./order.ts";
+import { HANG_MS, isLow, isOwn, type Request, restEnd } from "./requests.ts";
 import { storyOf } from "./story.ts";
 import { type Appended, type Asked, entryKey, type Line } from "./trace.ts";
 import { Trouble } from "./trouble.ts";
 import { World } from "./world.ts";
 
-/** A provider that says "not now" without saying until when is asked again within this. */
-const BACKOFF_MS = 61_000;
-/** A request without an answer is given up after this. */
-const HANG_MS = 30_000;
 /** What was answered is written down within this. */
 const SETTLED_MS = 1_500;
 
@@ -282,12 +279,6 @@ class Judge {
     const story = storyOf(this.#lines, device.user, entry, at);
     this.#findings.push({ rule, user: device.user, device: device.id, message: entry.id, at, text, story });
   }
-}
-
-function restEnd({ at, answer }: Request): number {
-  if (answer === undefined) return at + HANG_MS + BACKOFF_MS;
-  if (answer.verdict === "sent" || answer.verdict === "rejected" || answer.verdict === "gone") return answer.at;
-  return answer.at + Math.max(1_000, answer.afterMs ?? BACKOFF_MS);
 }
 
 function usersOf(line: Line, world: World): string[] {

@@ -1,4 +1,3 @@
-import type { ClientFrame } from "../../src/protocol/frames.ts";
 import { type Topic, topicOf } from "../../src/protocol/names.ts";
 import {
   ACK_TIMEOUT_MS,
@@ -6,10 +5,8 @@ import {
   type Certainty,
   type Device,
   DRAIN_MS,
-  end,
   goneBy,
   GRACE_MS,
-  type Lineage,
   type Link,
   NEAR_MS,
   read,
@@ -19,9 +16,8 @@ import {
   type User,
 } from "./known.ts";
 import { ATTENDED_MS } from "./presence.ts";
+import { answerTarget, askTarget, begin, change, type Pending, signOut } from "./rights.ts";
 import { entryKey, type Heard, type Line } from "./trace.ts";
-
-type Pending = { frame: ClientFrame; device: Device; lineage?: Lineage | undefined; before?: string | undefined };
 
 /** What can be known of people and devices from outside, as a trace goes on. */
 export class World {
@@ -94,10 +90,10 @@ export class World {
       }
       case "call":
         this.#calls.set(line.call, line);
-        return this.#change(line.at, line.name, this.user(line.user), line.topic, undefined);
+        return change(line.at, line.name, this.user(line.user), line.topic, undefined);
       case "done": {
         const call = this.#calls.get(line.call)!;
-        return this.#change(line.at, call.name, this.user(call.user), call.topic, line.ok);
+        return change(line.at, call.name, this.user(call.user), call.topic, line.ok);
       }
       case "engine":
         return this.#engine(line.at, line.event);
@@ -179,8 +175,8 @@ export class World {
       const pending: Pending = { frame, device };
       this.#pending.set(`${connection} ${frame.ref}`, pending);
       if (frame.type === "publish") this.publishers.set(`${userId}\n${frame.topic}\n${frame.id}`, id);
-      if (frame.type === "subscribe" || frame.type === "unsubscribe") this.#change(at, frame.type, user, frame.topic, undefined);
-      if (frame.type === "target") this.#target(at, device, frame.token, pending);
+      if (frame.type === "subscribe" || frame.type === "unsubscribe") change(at, frame.type, user, frame.topic, undefined);
+      if (frame.type === "target") askTarget(this.tokens, frame.token, pending, at);
       if (frame.type === "logout") {
         for (const lineage of device.lineages) lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
       }
@@ -198,7 +194,7 @@ export class World {
         link.welcomed = true;
         device.opening = undefined;
         device.link = link;
-        this.#begin(this.user(userId), topicOf(userId, "default"), at);
+        begin(this.user(userId), topicOf(userId, "default"), at);
         for (const { topic, epoch, offset, recovered } of frame.recovery) {
           const claimed = link.cursors.get(topic);
           read(device, topic, epoch, offset, recovered);
@@ -221,77 +217,11 @@ export class World {
     // What could not be done now may have been done all the same.
     const isOpen = frame.type === "error" && frame.retryable;
     if (asked.type === "subscribe" || asked.type === "unsubscribe") {
-      if (!isOpen) this.#change(at, asked.type, this.user(device.user), asked.topic, ok);
+      if (!isOpen) change(at, asked.type, this.user(device.user), asked.topic, ok);
       const value = frame.type === "ok" ? frame.value as { epoch: number; offset: number } | null : null;
       if (asked.type === "subscribe" && value !== null) read(device, asked.topic, value.epoch, value.offset, true);
-    } else if (asked.type === "target" && !isOpen) this.#targetAnswered(at, device, asked.token, pending, ok);
-    else if (asked.type === "logout" && ok) this.#signedOut(device, at);
-  }
-
-  /** @param ok undefined: it was asked for */
-  #change(at: number, name: string, user: User, topic: Topic | undefined, ok: boolean | undefined): void {
-    const subscription = topic === undefined ? undefined : user.subscriptions.get(topic);
-    if (name === "revoke") {
-      if (ok === false) return;
-      for (const device of user.devices.values()) {
-        if (ok === true) this.#signedOut(device, at);
-        else for (const lineage of device.lineages) lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
-      }
-    } else if (name === "subscribe") {
-      if (ok === true) return this.#begin(user, topic!, at);
-      if (ok === undefined && (subscription === undefined || subscription.endedMaybe <= at)) {
-        user.subscriptions.set(topic!, begun(at, Infinity));
-      } else if (ok === false && subscription?.beganSurely === Infinity) user.subscriptions.delete(topic!);
-    } else if (subscription !== undefined) {
-      if (ok === undefined) subscription.endedMaybe = Math.min(subscription.endedMaybe, at);
-      else if (ok) {
-        subscription.endedSurely = Math.min(subscription.endedSurely, at);
-        for (const { readings } of user.devices.values()) readings.delete(topic!);
-      } else if (subscription.endedSurely === Infinity) subscription.endedMaybe = Infinity;
-    }
-  }
-
-  #begin(user: User, topic: Topic, at: number): void {
-    const subscription = user.subscriptions.get(topic);
-    if (subscription === undefined || subscription.endedSurely <= at) user.subscriptions.set(topic, begun(at, at));
-    else subscription.beganSurely = Math.min(subscription.beganSurely, at);
-  }
-
-  #target(at: number, device: Device, token: string | null, pending: Pending): void {
-    const current = device.lineages.at(-1);
-    const isAlive = current !== undefined && current.endedMaybe === Infinity;
-    pending.before = device.token;
-    if (token === null) {
-      if (isAlive) current.endedMaybe = at;
-      pending.lineage = current;
-      return;
-    }
-    const lineage = isAlive ? current : { beganMaybe: at, beganSurely: Infinity, endedMaybe: Infinity, endedSurely: Infinity };
-    if (!isAlive) device.lineages.push(lineage);
-    pending.lineage = lineage;
-    device.token = token;
-    const known = this.tokens.get(token);
-    if (known?.lineage !== lineage) this.tokens.set(token, { device, lineage, endedSurely: Infinity });
-    else known.endedSurely = Infinity;
-  }
-
-  #targetAnswered(at: number, device: Device, token: string | null, { lineage, before }: Pending, ok: boolean): void {
-    if (lineage === undefined) return;
-    if (token === null) {
-      if (ok) lineage.endedSurely = Math.min(lineage.endedSurely, at);
-      return;
-    }
-    if (!ok) return;
-    lineage.beganSurely = Math.min(lineage.beganSurely, at);
-    const former = before === undefined || before === token ? undefined : this.tokens.get(before);
-    if (former !== undefined) former.endedSurely = Math.min(former.endedSurely, at);
-    if (device.token === token) this.tokens.get(token)!.endedSurely = Infinity;
-  }
-
-  #signedOut(device: Device, at: number): void {
-    for (const lineage of device.lineages) end(lineage, at);
-    device.readings = new Map();
-    device.token = undefined;
+    } else if (asked.type === "target" && !isOpen) answerTarget(this.tokens, asked.token, pending, at, ok);
+    else if (asked.type === "logout" && ok) signOut(device, at);
   }
 
   /** The provider said that a target is dead. @param surely the engine could write it down */
@@ -312,7 +242,7 @@ export class World {
     const { link } = device;
     if (link?.id !== connection) return;
     device.link = undefined;
-    if (code === 4103) this.#signedOut(device, at);
+    if (code === 4103) signOut(device, at);
     device.gone = goneBy(ending, link, at);
     if (this.#downSince !== undefined) device.gone.down = true;
   }
