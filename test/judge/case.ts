@@ -70,6 +70,11 @@ export class Case {
     this.#place(world.standing(device, at), at, world);
   }
 
+  /** It is done with only because of what the user handled: that may be forgotten. */
+  get isByRange(): boolean {
+    return this.why.startsWith("handled") || this.why.startsWith("marked");
+  }
+
   /** A provider has said the last word. */
   get isSettled(): boolean {
     const verdict = this.requests.at(-1)?.answer?.verdict;
@@ -89,7 +94,8 @@ export class Case {
   /** Decides what is to be decided by then. Before each line, as the world is until it. */
   elapse(world: World, at: number): void {
     if (this.#mode !== "live" && this.#mode !== "recent") return;
-    if (this.#decidedAt > at) return;
+    // Who comes back as the grace ends may still be in time.
+    if (this.#decidedAt + (this.#mode === "recent" ? NEAR_MS : 0) > at) return;
     this.#row(this.early, this.late, this.#decidedAt, world);
   }
 
@@ -121,7 +127,7 @@ export class Case {
     const waited = this.#waits.follow(line, at);
     if (waited?.isOver) this.early = Math.min(this.early, Math.max(at, this.#basis?.early ?? at));
     if (waited?.by !== undefined) this.done(at, waited.surely, `handled by ${waited.by}, somebody touched it again`);
-    if (line.what === "engine") return this.#followNode(line.event, at);
+    if (line.what === "engine") return this.#followNode(line.event, at, world.hasLost);
     if (line.what === "said" && line.frame.type === "failed") return this.#failedElsewhere(line, line.frame, at);
     if (!("device" in line) || line.user !== this.device.user || line.device !== this.device.id) return;
     switch (line.what) {
@@ -184,7 +190,7 @@ export class Case {
     this.#mode = "row";
     this.#decidedAt = at;
     this.early = early;
-    this.late = late + (this.isLow ? COALESCE_MS : 0);
+    this.late = this.isLow ? world.trouble.decidable(late) + COALESCE_MS : late;
     this.#elsewhere = this.isLow ? "no" : world.attendedElsewhere(this.device, at);
     this.#basis = { early: this.early, late: this.late };
     const until = this.at + ELSEWHERE_MS;
@@ -234,7 +240,9 @@ export class Case {
     if (link.visible) {
       if (this.isLow) return mode === "opening" || mode === "down" ? this.#open(this.early) : this.#never("low");
       this.#mode = "live";
-      if (mode === "live" || mode === "recent") this.early = at + ACK_TIMEOUT_MS;
+      // Who may count as away already, or comes back as the grace ends, may have been decided about before.
+      const isLate = mode === "recent" && (at > this.#decidedAt - NEAR_MS || this.early < this.late - NEAR_MS);
+      if ((mode === "live" || mode === "recent") && !isLate) this.early = at + ACK_TIMEOUT_MS;
       // It counts from when the connection brings it.
       this.late = this.#decidedAt = Infinity;
     } else {
@@ -276,6 +284,11 @@ export class Case {
       if (device.opening !== undefined || device.link !== undefined) return;
       this.#place(world.standing(device, at), at, world);
       this.early = early;
+    } else if (this.#mode === "recent" && device.link === undefined) {
+      // A connection that ended before its welcome may have been a return all the same, and then a leaving.
+      const { late } = world.standing(device, at);
+      this.early = Math.min(this.early, at);
+      this.late = this.#decidedAt = Math.max(this.late, late);
     } else if (this.#mode === "low" && this.#link?.id === connection) this.#open(at);
     else if (this.#mode === "live" && this.#link?.id === connection) {
       const { early } = this;
@@ -290,7 +303,7 @@ export class Case {
     }
   }
 
-  #followNode(event: Extract<Line, { what: "engine" }>["event"], at: number): void {
+  #followNode(event: Extract<Line, { what: "engine" }>["event"], at: number, hasLost: boolean): void {
     if (event === "started") {
       const grace = at + GRACE_MS + DRAIN_MS + SLACK_MS;
       if (this.#mode === "down") {
@@ -307,7 +320,7 @@ export class Case {
         this.early = Math.min(this.early, at);
         this.late = Infinity;
         // What was seen only, nothing was written of.
-      } else if (this.#mode === "low" || (this.#mode === "seen" && event === "killed")) this.#open(at);
+      } else if (this.#mode === "low" || (this.#mode === "seen" && hasLost)) this.#open(at);
     }
   }
 

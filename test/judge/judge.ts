@@ -1,7 +1,9 @@
+import type { Topic } from "../../src/protocol/names.ts";
 import { Case, SLACK_MS } from "./case.ts";
 import { effectsOf } from "./effects.ts";
 import type { Device, Token } from "./known.ts";
 import { isOutOfOrder } from "./order.ts";
+import { Ranges } from "./ranges.ts";
 import { HANG_MS, isLow, isOwn, type Request, restEnd } from "./requests.ts";
 import { storyOf } from "./story.ts";
 import { type Appended, type Asked, entryKey, type Line } from "./trace.ts";
@@ -45,18 +47,20 @@ class Judge {
   readonly #lines: readonly Line[];
   readonly #endAt: number;
   readonly #trouble: Trouble;
-  readonly #world = new World();
+  readonly #world: World;
   readonly #cases = new Map<string, Case>();
   readonly #open = new Map<string, Set<Case>>();
   readonly #entries = new Map<string, Appended & { at: number }>();
   readonly #requests = new Map<number, { token: Token | undefined; covers: { one: Case; request: Request }[] }>();
   readonly #findings: Finding[] = [];
+  readonly #ranges = new Map<string, Ranges>();
   readonly #found = new Set<string>();
 
   constructor(lines: readonly Line[], endAt: number) {
     this.#lines = lines;
     this.#endAt = endAt;
     this.#trouble = new Trouble(lines);
+    this.#world = new World(this.#trouble);
   }
 
   verdict(): Verdict {
@@ -100,7 +104,12 @@ class Judge {
       const open = this.#open.get(user);
       if (open === undefined || open.size === 0) continue;
       for (const one of open) one.follow(line, this.#world, seen);
-      for (const effect of effectsOf(line, this.#world, this.#trouble)) for (const one of open) one.take(effect, at);
+      for (const effect of effectsOf(line, this.#world, this.#trouble)) {
+        if (effect.device === undefined && effect.through < Infinity) {
+          this.#rangesOf(user, effect.topic).add(effect.after, effect.through);
+        }
+        for (const one of open) one.take(effect, at);
+      }
       for (const one of open) {
         const { endedMaybe, endedSurely } = one.lineage;
         if (endedMaybe <= at) one.done(endedMaybe, endedSurely <= at, "the device has no such target any more");
@@ -121,6 +130,8 @@ class Judge {
     for (const user of this.#world.users.values()) {
       const subscribed = this.#world.isSubscribed(user, entry.topic, at);
       if (subscribed === "no") continue;
+      // A room's message is handled for whoever sent it.
+      if (entry.from === user.id) this.#rangesOf(user.id, entry.topic).add(entry.offset - 1, entry.offset);
       for (const device of user.devices.values()) {
         const lineage = device.lineages.findLast(({ beganMaybe, endedSurely }) => beganMaybe <= at && endedSurely > at);
         if (lineage === undefined || isOwn(entry, device, this.#world.publishers)) continue;
@@ -197,6 +208,13 @@ class Judge {
       at,
       answer === undefined ? "asked while it was being asked" : `asked after "${answer.verdict}"`,
     );
+  }
+
+  #rangesOf(user: string, topic: Topic): Ranges {
+    const key = `${user}\n${topic}`;
+    const ranges = this.#ranges.get(key) ?? new Ranges();
+    this.#ranges.set(key, ranges);
+    return ranges;
   }
 
   /** Whether what was answered was written down, so that nobody may ask again. */

@@ -1,11 +1,8 @@
-import { SENDING_MS } from "../../src/ports/outbox.ts";
 import { isPublic, type Topic } from "../../src/protocol/names.ts";
 import type { Line } from "./trace.ts";
 
 /** After a call of the store failed, what hung on it may come this much later. */
 const STORE_MS = 65_000;
-/** What was taken by a call whose answer was lost comes back after this. */
-const TAKEN_MS = SENDING_MS;
 /** After a provider was away, the engine may find out this much later. */
 const PROVIDER_MS = 65_000;
 /** A request without an answer is given up after this. */
@@ -15,6 +12,9 @@ const WRITTEN_MS = { private: 1_200, public: 10_200 };
 /** A write that failed is tried again after this. */
 const REWRITE_MS = 2_000;
 
+/** What could not be written for so long is tried again still. */
+const UNWRITTEN_MS = 5_000;
+
 interface Interval {
   readonly begin: number;
   readonly end: number;
@@ -22,7 +22,9 @@ interface Interval {
 
 /** What went wrong in a trace, known beforehand: nobody can be blamed for what could not be done then, or was lost with a node. */
 export class Trouble {
-  readonly #intervals: Interval[] = [];
+  /** When nothing could be decided or written. */
+  readonly #store: Interval[] = [];
+  readonly #provider: Interval[] = [];
   readonly #failures: number[] = [];
   /** When a node ended, and whether what it had not written is lost with it. */
   readonly #ends: { at: number; closedAt: number; killed: boolean }[] = [];
@@ -35,14 +37,14 @@ export class Trouble {
     for (const line of lines) {
       if (line.what === "store") {
         this.#failures.push(line.at);
-        this.#intervals.push({ begin: line.at - 2_000, end: line.at + STORE_MS + (line.call === "take" ? TAKEN_MS : 0) });
+        this.#store.push({ begin: line.at - 2_000, end: line.at + STORE_MS });
       } else if (line.what === "provider") {
         if (mode !== "well") this.#addOutage(mode, modeSince, line.at);
         mode = line.mode;
         modeSince = line.at;
       } else if (line.what === "engine") {
         if (line.event === "started") {
-          if (down !== undefined) this.#intervals.push({ begin: down - 1_000, end: line.at + 1_000 });
+          if (down !== undefined) this.#store.push({ begin: down - 1_000, end: line.at + 1_000 });
           down = closing = undefined;
         } else {
           down ??= line.at;
@@ -52,24 +54,21 @@ export class Trouble {
       }
     }
     if (mode !== "well") this.#addOutage(mode, modeSince, Infinity);
-    if (down !== undefined) this.#intervals.push({ begin: down - 1_000, end: Infinity });
+    if (down !== undefined) this.#store.push({ begin: down - 1_000, end: Infinity });
   }
 
   #addOutage(mode: string, begin: number, end: number): void {
-    this.#intervals.push({ begin: begin - 2_000, end: end + PROVIDER_MS + (mode === "hangs" ? HANG_MS : 0) });
+    this.#provider.push({ begin: begin - 2_000, end: end + PROVIDER_MS + (mode === "hangs" ? HANG_MS : 0) });
   }
 
   /** The first moment from `at` on at which nothing is in the way of a push. @param resting when its target rests */
   free(at: number, resting: readonly Interval[] = []): number {
-    for (let again = true; again;) {
-      again = false;
-      for (const { begin, end } of [...this.#intervals, ...resting]) {
-        if (begin > at + 2_000 || end <= at) continue;
-        at = end;
-        again = true;
-      }
-    }
-    return at;
+    return firstOutside(at, [...this.#store, ...this.#provider, ...resting]);
+  }
+
+  /** The first moment from `at` on at which something can be decided. */
+  decidable(at: number): number {
+    return firstOutside(at, this.#store);
   }
 
   /** Whether what was acked at that time may have been lost with the node that took it in. */
@@ -88,9 +87,28 @@ export class Trouble {
     return failed && end.at <= writtenAt;
   }
 
+  /** Whether a node that ends at that time loses what it had not written yet. */
+  losesAt(at: number): boolean {
+    const end = this.#ends.find((end) => end.closedAt >= at);
+    return end === undefined || end.killed ||
+      this.#failures.some((failure) => failure >= at - UNWRITTEN_MS && failure <= end.closedAt);
+  }
+
   /** Whether a call of the store failed, or a node ended, between these times. */
   touches(begin: number, end: number): boolean {
     return this.#failures.some((at) => at >= begin && at <= end) ||
       this.#ends.some(({ at, closedAt }) => closedAt >= begin && at <= end);
   }
+}
+
+function firstOutside(at: number, intervals: readonly Interval[]): number {
+  for (let again = true; again;) {
+    again = false;
+    for (const { begin, end } of intervals) {
+      if (begin > at + 2_000 || end <= at) continue;
+      at = end;
+      again = true;
+    }
+  }
+  return at;
 }

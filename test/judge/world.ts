@@ -18,6 +18,7 @@ import {
 import { ATTENDED_MS } from "./presence.ts";
 import { answerTarget, askTarget, begin, change, type Pending, signOut } from "./rights.ts";
 import { entryKey, type Heard, type Line } from "./trace.ts";
+import type { Trouble } from "./trouble.ts";
 
 /** What can be known of people and devices from outside, as a trace goes on. */
 export class World {
@@ -29,7 +30,14 @@ export class World {
   readonly #links = new Map<number, Link>();
   readonly #pending = new Map<string, Pending>();
   readonly #calls = new Map<number, Extract<Line, { what: "call" }>>();
+  readonly trouble: Trouble;
   #downSince: number | undefined;
+  /** The node that ended last lost what it had not written. */
+  hasLost = false;
+
+  constructor(trouble: Trouble) {
+    this.trouble = trouble;
+  }
 
   /** No node runs: what is written now was on its way. */
   get isDown(): boolean {
@@ -262,13 +270,14 @@ export class World {
       return;
     }
     this.#downSince ??= at;
+    this.hasLost = event === "killed" || this.trouble.losesAt(at);
     for (const { devices } of this.users.values()) {
       for (const device of devices.values()) {
         const isThere = device.link !== undefined || device.opening !== undefined;
-        // Who left just before a node died may not have been written down as away.
-        const isUnsure = !isThere && device.gone.late > at - (event === "killed" ? 2_000 : NEAR_MS);
+        // Who left just before a node ended that could not write may not have been written down as away.
+        const isUnsure = !isThere && device.gone.late > at - (this.hasLost ? 5_000 : NEAR_MS);
         if (!isThere && !isUnsure) continue;
-        const sure = device.opening === undefined && (isThere || (device.gone.sure && device.gone.until > at));
+        const sure = device.opening === undefined && (isThere || (device.gone.sure && device.gone.until - 1_000 > at));
         device.gone = { at, until: Infinity, late: Infinity, sure, down: true };
         device.link = device.opening = undefined;
       }
