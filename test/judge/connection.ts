@@ -5,7 +5,7 @@ import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Device, DeviceWorld } from "./device.ts";
 import type { Node } from "./node.ts";
-import { ackFields, ATTENDED_MS, presenceFields, TELL_INPUT_MS, TELLS_WHEN_UNATTENDED } from "./presence.ts";
+import { TELL_INPUT_MS } from "./presence.ts";
 import type { Ending, Heard } from "./trace.ts";
 
 /** One connection of a device, from its hello on: what a client does with frames. */
@@ -17,7 +17,6 @@ export class Connection {
   readonly #node: Node;
   readonly #events: ConnectionEvents;
   readonly #timers = new Set<Timer>();
-  #idleTimer: Timer | undefined;
   /** When the last input was that it told of. */
   #toldInput: number | null = null;
   #toldVisible = false;
@@ -60,7 +59,7 @@ export class Connection {
     this.#told();
     this.#send({
       ...{ type: "hello", version: 1, capabilities: [], deviceId, token, cursors, more: false },
-      ...presenceFields(presence),
+      ...presence,
     });
   }
 
@@ -79,7 +78,6 @@ export class Connection {
     const { clock, trace } = this.#world;
     for (const timer of this.#timers) clock.clearTimeout(timer);
     this.#timers.clear();
-    this.#stopIdle();
     // What was not answered is asked for again.
     for (const { type } of this.#asked.values()) if (type === "target") this.#device.token = undefined;
     this.#node.connections.delete(this);
@@ -88,12 +86,10 @@ export class Connection {
     if (code === 4103) this.#device.forget();
   }
 
-  /** @param before how long ago the last input was, before this one */
-  touched(before: number | null): void {
+  touched(): void {
     if (!this.welcomed || !this.#device.visible) return;
     const told = this.#toldInput === null ? Infinity : this.#world.clock.elapsed() - this.#toldInput;
-    if (told >= TELL_INPUT_MS || (before ?? Infinity) >= ATTENDED_MS) this.tellPresence();
-    else this.#watchIdle();
+    if (told >= TELL_INPUT_MS) this.tellPresence();
   }
 
   /** The handler that hangs gets done with what it has. */
@@ -106,7 +102,7 @@ export class Connection {
   tellPresence(): void {
     if (!this.welcomed || this.#ended || this.#device.habit.mute) return;
     this.#told();
-    this.#send({ type: "state", ...presenceFields(this.#device.presence) });
+    this.#send({ type: "state", ...this.#device.presence });
   }
 
   /** The socket is not mute any more. */
@@ -147,30 +143,14 @@ export class Connection {
     const cursors = [...this.#moved.values()];
     this.#moved = new Map();
     for (const cursor of this.#failed.splice(0)) this.#send({ type: "failed", ...cursor, reason: "threw" });
-    this.#send({ type: "ack", seen: this.#seen, cursors, ...ackFields(presence) });
+    this.#toldInput = this.#device.lastInput;
+    this.#send({ type: "ack", seen: this.#seen, cursors, idleMs: presence.idleMs });
   }
 
   #told(): void {
     const { lastInput, visible } = this.#device;
     this.#toldInput = lastInput;
     this.#toldVisible = visible;
-    this.#watchIdle();
-  }
-
-  /** Until frames say when the last input was, a device says when its person counts as gone. */
-  #watchIdle(): void {
-    this.#stopIdle();
-    const { presence } = this.#device;
-    if (!TELLS_WHEN_UNATTENDED || !presence.visible || presence.idleMs === null || presence.idleMs >= ATTENDED_MS) return;
-    this.#idleTimer = this.#world.clock.setTimeout(() => {
-      this.#idleTimer = undefined;
-      this.tellPresence();
-    }, ATTENDED_MS - presence.idleMs);
-  }
-
-  #stopIdle(): void {
-    if (this.#idleTimer !== undefined) this.#world.clock.clearTimeout(this.#idleTimer);
-    this.#idleTimer = undefined;
   }
 
   #send(frame: ClientFrame): void {

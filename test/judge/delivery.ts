@@ -44,17 +44,23 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
   const trouble = new Trouble(lines);
   const shown = new Map<string, number>();
   const signedOut = new Set<string>();
+  /** How far the user was when a device said hello: what another one shows while it is let in comes too late. */
+  const atHello = new Map<string, number>();
   for (const line of lines) {
     if (!("device" in line) || line.what === "input") continue;
     const { at, device, user } = line;
     const own = topicOf(user, "default");
+    if (line.what === "said" && line.frame.type === "hello" && signedOut.has(device) && !atHello.has(device)) {
+      atHello.set(device, shown.get(user) ?? 0);
+    }
     if (line.what === "closed" && line.code === CloseCode.signedOut) signedOut.add(device);
     else if (line.what === "said" && line.frame.type === "ack" && line.presence.visible && !trouble.mayLose(at, own)) {
       const acked = line.frame.cursors.find(({ topic }) => topic === own)?.offset ?? 0;
       shown.set(user, Math.max(shown.get(user) ?? 0, acked));
     } else if (line.what === "heard" && line.frame.type === "welcome" && signedOut.delete(device)) {
       const { offset } = line.frame.recovery.find(({ topic }) => topic === own)!;
-      const furthest = shown.get(user) ?? 0;
+      const furthest = atHello.get(device) ?? 0;
+      atHello.delete(device);
       if (offset < furthest) faults.push(`${device} began at ${offset} of ${own} at ${at}, ${furthest} had been shown`);
     }
   }

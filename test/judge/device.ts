@@ -92,10 +92,9 @@ export class Device {
 
   input(): void {
     const { clock, trace } = this.#world;
-    const before = this.presence.idleMs;
     this.lastInput = clock.elapsed();
     trace.note({ what: "input", user: this.user, device: this.id });
-    this.#connection?.touched(before);
+    this.#connection?.touched();
   }
 
   show(visible: boolean): void {

@@ -225,10 +225,10 @@ function surrounds(name: EventName, { device, devices, pick, stage }: Scene): vo
       if (stage.random.fraction() < 0.5) return device.request({ type: "unsubscribe", ref: 0, topic });
       return stage.call("unsubscribe", device.user, topic.slice(2));
     case "subscribes":
-      if (stage.random.fraction() < 0.5) return device.request({ type: "subscribe", ref: 0, topic, since: null });
+      if (stage.random.fraction() < 0.5) return device.request({ type: "subscribe", ref: 0, topic, since: null, anew: false });
       return stage.call("subscribe", device.user, topic.slice(2));
     case "subscribes again":
-      return device.request({ type: "subscribe", ref: 0, topic, since: pick([null, { epoch: 0, offset: 0 }]) });
+      return device.request({ type: "subscribe", ref: 0, topic, since: pick([null, { epoch: 0, offset: 0 }]), anew: false });
     case "revoke":
       return stage.call("revoke", device.user);
     case "provider fails":

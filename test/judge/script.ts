@@ -41,14 +41,24 @@ export class Script {
     const presence = { visible, idleMs };
     this.#open.set(device, { id, visible, idleAt: idleMs === null ? null : this.#now - idleMs });
     const hello: ClientFrame = {
-      ...{ type: "hello", version: 1, capabilities: [], deviceId: device, token: "sara", visible, attended: false },
+      ...{ type: "hello", version: 1, capabilities: [], deviceId: device, token: "sara", visible, idleMs },
       ...{ cursors: [], more: false },
     };
     this.#note({ what: "said", user: "sara", device, connection: id, frame: hello, presence });
     const recovery = Object.entries({ "sara/default": 0, "*/news": 0, ...from })
       .map(([topic, offset]) => ({ topic, epoch: EPOCH, offset, recovered: true }));
     const limits = { frameBytes: 65_536, topics: 128 };
-    const welcome = { type: "welcome", version: 1, userId: "sara", time: 0, heartbeatMs: 1, ackMs: 1, limits, recovery } as const;
+    const welcome = {
+      type: "welcome",
+      version: 1,
+      userId: "sara",
+      time: 0,
+      heartbeatMs: 1,
+      ackMs: 1,
+      inputMs: 1,
+      limits,
+      recovery,
+    } as const;
     this.#note({ what: "heard", user: "sara", device, connection: id, frame: welcome });
     if (token) this.registers(device);
     return this;
@@ -106,7 +116,7 @@ export class Script {
     const open = this.#open.get(device)!;
     if (idleMs !== undefined) open.idleAt = this.#now - idleMs;
     const cursors: Cursor[] = offset === undefined ? [] : [{ topic, epoch: EPOCH, offset }];
-    return this.#says(device, { type: "ack", seen, cursors });
+    return this.#says(device, { type: "ack", seen, cursors, idleMs: idleMs ?? null });
   }
 
   fails(device: string, offset: number): this {
@@ -117,7 +127,7 @@ export class Script {
     const open = this.#open.get(device)!;
     open.visible = visible;
     if (idleMs !== undefined) open.idleAt = this.#now - idleMs;
-    return this.#says(device, { type: "state", visible, attended: false });
+    return this.#says(device, { type: "state", visible, idleMs: idleMs ?? null });
   }
 
   marks(
