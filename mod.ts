@@ -48,4 +48,14 @@ export type {
   Work,
   WorkItem,
 } from "./src/ports/transport.ts";
-export type { NamesPage, Page, Progress, PushTarget, SessionRecord, UserRecord, Users } from "./src/ports/users.ts";
+export type {
+  Handled,
+  NamesPage,
+  Page,
+  Progress,
+  PushTarget,
+  SessionRecord,
+  Unsure,
+  UserRecord,
+  Users,
+} from "./src/ports/users.ts";

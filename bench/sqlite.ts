@@ -74,10 +74,10 @@ function away(index: number): UserRecord {
   const own = `${userId}/default`;
   const target = { id: `target of ${userId}`, provider: "webhook", token: `https://example.org/${index}`, registeredAt: 1 };
   return {
-    ...{ userId, version: 0, seenAt: index, subscriptions: { [own]: { epoch: 1, offset: 0 } } },
+    ...{ userId, version: 0, seenAt: index, subscriptions: { [own]: { epoch: 1, offset: 0 } }, handled: {} },
     sessions: [{
       ...{ deviceId: `device of ${userId}`, generation: 1, node: null, changedAt: 1, targets: [target] },
-      progress: { [own]: { epoch: 1, acked: 0, decided: 0 } },
+      progress: { [own]: { epoch: 1, from: 0, acked: 0, shown: 0, decided: 0 } },
     }],
   };
 }

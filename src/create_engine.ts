@@ -3,6 +3,7 @@ import { answerNeighbours, heldSessions } from "./cluster/answers.ts";
 import { Follower } from "./cluster/follower.ts";
 import { Neighbours } from "./cluster/neighbours.ts";
 import { SessionActor } from "./delivery/actor.ts";
+import { Attention } from "./delivery/attention.ts";
 import { Attachments } from "./delivery/attach.ts";
 import { CatchUp } from "./delivery/catch_up.ts";
 import { type Counters, createCounters } from "./delivery/counters.ts";
@@ -20,7 +21,14 @@ import { Roster } from "./delivery/roster.ts";
 import { SignOut } from "./delivery/sign_out.ts";
 import { Tick } from "./delivery/tick.ts";
 import { Subscriptions } from "./delivery/subscriptions.ts";
-import { checkAuthenticate, checkLimits, checkProviders, checkWhole, type EngineOptions } from "./engine_options.ts";
+import {
+  checkAuthenticate,
+  checkHandledBy,
+  checkLimits,
+  checkProviders,
+  checkWhole,
+  type EngineOptions,
+} from "./engine_options.ts";
 import { type Explanation, ExplanationBook, mergeExplanations, withOutbox } from "./explain.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
@@ -32,6 +40,8 @@ import type { OutgoingMessage, Position } from "./protocol/message.ts";
 import { checkName, topicOf } from "./protocol/names.ts";
 import { Arbiter } from "./push/arbiter.ts";
 import { PushDecisions } from "./push/decide.ts";
+import { Dispatcher } from "./push/dispatcher.ts";
+import { LastLook } from "./push/last_look.ts";
 import { createMarks } from "./push/marks.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
 import { PendingPushes } from "./push/pending.ts";
@@ -49,6 +59,8 @@ export interface SubscribeOptions {
   channel?: string;
   /** Begin after this position (`{ epoch: 0, offset: 0 }`: at the log's beginning). Default: with what comes from now on. */
   since?: Position;
+  /** Of a topic that the user is subscribed to: begin again there, on all devices. Without it nothing changes. */
+  anew?: boolean;
 }
 
 /** A running engine. */
@@ -65,13 +77,13 @@ export interface Engine extends Acceptor, AsyncDisposable {
   /** A user's devices with their states. */
   sessions(userId: string): Promise<SessionInfo[]>;
   /**
-   * Subscribes a user, all devices present and future.
+   * Subscribes a user, all devices present and future. Of one that is there already nothing changes, unless `anew`.
    * @returns where it begins
    * @throws {PeykError} `bad-name`, `forbidden`, `too-many`
    */
   subscribe(userId: string, options: SubscribeOptions): Promise<Position>;
   /** Ends a subscription. When it resolves, nothing of it is written or pushed any more. */
-  unsubscribe(userId: string, options: Omit<SubscribeOptions, "since">): Promise<void>;
+  unsubscribe(userId: string, options: Omit<SubscribeOptions, "since" | "anew">): Promise<void>;
   /**
    * Signs a user's devices out: connections are closed, push targets released, pending pushes dropped.
    * @returns how many sessions ended
@@ -137,28 +149,34 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   // The decision: machine, pushes.
   const stepper = createStepper(policy);
   const actor = new SessionActor(stepper, clock, policy.ackTimeoutMs);
-  const arbiter = new Arbiter({ node, roster, elsewhere, stepper, activeElsewhereMs: policy.activeElsewhereMs });
-  const pending = new PendingPushes(outbox, journal, counters, logger, peers !== undefined);
-  const decisions = new PushDecisions({ records, history, stepper, policy, arbiter, pending, journal, clock, logger });
-  const worker = new OutboxWorker({
-    ...{ lease, outbox, history, records, roster, arbiter, actor, pending, providers, journal, counters, clock, random, logger },
+  const attention = new Attention({ stepper, policy, clock });
+  const arbiter = new Arbiter({ node, roster, elsewhere, attention, activeElsewhereMs: policy.activeElsewhereMs });
+  const pending = new PendingPushes(outbox, journal, counters, clock, logger, peers !== undefined);
+  const decisions = new PushDecisions({ records, roster, history, stepper, policy, arbiter, pending, journal, clock, logger });
+  const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
+  const dispatcher = new Dispatcher({
+    ...{ lastLook, lease, outbox, records, roster, actor, pending, policy, journal, counters, clock, random, logger },
   });
+  const worker = new OutboxWorker({ dispatcher, lease, outbox, records, clock, logger });
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({
-    ...{ node, records, pushes: pending, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+    ...{ node, records, pushes: pending, decisions, attention, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
   });
   const progress = new ProgressKeeper({
     actor,
+    attention,
     catchUp,
     records,
     receipts,
     pushes: decisions,
     history,
     journal,
+    handledByMark: checkHandledBy(options.handledBy ?? {}),
+    ackTimeoutMs: policy.ackTimeoutMs,
     strayed: (userId) => follower.heed(userId),
     durable: transport.durable,
     clock,
@@ -167,6 +185,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
   const subscriptions = new Subscriptions({
     ...{ node, records, pushes: pending, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
+    strayed: (userId) => follower.heed(userId),
   });
   const signOut = new SignOut({ node, records, pushes: pending, providers, roster, elsewhere, actor, clock });
   actor.connect({
@@ -177,10 +196,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
 
   // The face to clients.
-  const mark = createMarks({ receipts, pending, history });
+  const mark = createMarks({ receipts, pending, outbox, records, history });
   const requests: Requests = new Requests({
     ...{ authorize: options.authorize, publishesPerSecond: limits.publishesPerSecond },
-    ...{ actor, progress, publisher, subscriptions, signOut, records, roster, mark, clock, logger },
+    ...{ progress, publisher, subscriptions, signOut, records, roster, mark, clock, logger },
     renewToken: (link, session, token) => gateway.renewToken(link, session, token),
   });
   const gateway: Gateway = new Gateway({
@@ -190,6 +209,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       maxFrameBytes: limits.frameBytes,
       maxTopics: limits.topics,
       ackTimeoutMs: policy.ackTimeoutMs,
+      inputMs: policy.inputMs,
       drainWindowMs: policy.drainWindowMs,
     },
     ...{ attachments, departures, catchUp, requests, counters, tick, lease, clock, logger },
@@ -197,7 +217,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   // The other nodes, and what is to be done from time to time.
   const follower = new Follower({ records, roster, actor, attachments, subscriptions, logger });
-  const answering = peers && await answerNeighbours({ node, peers, roster, arbiter, follower, journal, stepper, logger });
+  const answering = peers && await answerNeighbours({
+    ...{ node, peers, roster, arbiter, attention, follower, journal, stepper, logger },
+  });
   const housekeeping = new Housekeeping({
     ...{
       node,
@@ -264,11 +286,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     async sessions(userId) {
       const record = await users.get(checkName(userId, "userId"));
       const there = record === undefined ? [] : await neighbours?.sessions(otherNodes(record, node), userId) ?? [];
-      return describeSessions(record, [...heldSessions(roster, userId, stepper), ...there]);
+      return describeSessions(record, [...heldSessions(userId, { attention, roster, stepper }), ...there]);
     },
-    async subscribe(userId, { to, channel, since }) {
+    async subscribe(userId, { to, channel, since, anew }) {
       checkOpen();
-      return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), { since });
+      return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), { since, anew });
     },
     async unsubscribe(userId, { to, channel }) {
       checkOpen();

@@ -5,6 +5,7 @@ import type { PushProvider } from "./ports/push_provider.ts";
 import type { Random } from "./ports/random.ts";
 import type { Storage } from "./ports/storage.ts";
 import { PeykError } from "./protocol/errors.ts";
+import { checkName } from "./protocol/names.ts";
 import type { Policy } from "./session/policy.ts";
 
 /** What bounds a client. */
@@ -31,6 +32,11 @@ export interface EngineOptions {
   push?: readonly PushProvider[];
   /** The waiting times of sessions. */
   policy?: Partial<Policy>;
+  /**
+   * What says that a person has dealt with a message of a channel: an ack of a device that somebody is at, or only a mark
+   * (`markRead`, `markDismissed`), as alarms and work items want it. By channel. Default: "ack".
+   */
+  handledBy?: Readonly<Record<string, "ack" | "mark">>;
   limits?: Limits;
   /** How often a connection is asked for a sign of life, milliseconds. Default 25,000: below the minute of most proxies. */
   heartbeatMs?: number;
@@ -54,6 +60,17 @@ export function checkProviders(providers: readonly PushProvider[]): readonly Pus
   throw new PeykError("bad-config", "two push providers of the same name", {
     hint: "Clients name the provider when they register.",
   });
+}
+
+/** @returns the channels in which only a mark counts */
+export function checkHandledBy(handledBy: Readonly<Record<string, unknown>>): ReadonlySet<string> {
+  const channels = new Set<string>();
+  for (const [channel, by] of Object.entries(handledBy)) {
+    checkName(channel, "handledBy: channel");
+    if (by !== "ack" && by !== "mark") throw new PeykError("bad-config", `handledBy of "${channel}" is neither "ack" nor "mark"`);
+    if (by === "mark") channels.add(channel);
+  }
+  return channels;
 }
 
 export function checkLimits({ frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits): Required<Limits> {

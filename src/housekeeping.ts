@@ -64,9 +64,9 @@ export class Housekeeping {
 
   /** Sessions of this node's last life are held as recent when it resolves. */
   async start(): Promise<void> {
-    const { clock, follower, outbox, pending, shared, wake } = this.#parts;
+    const { follower, outbox, pending, shared, wake } = this.#parts;
     await this.#renew();
-    pending.found((await outbox.due(clock.now(), PUSHES_FOUND)).rows);
+    pending.restored((await outbox.due(Number.MAX_SAFE_INTEGER, PUSHES_FOUND)).rows);
     await this.#adopt();
     this.#every("lease", RENEW_MS, () => this.#renew());
     // On its own timer: a lease must not wait until everybody is looked after.

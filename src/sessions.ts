@@ -20,14 +20,14 @@ export interface SessionInfo {
 
 /** What the store knows of a user's devices, and what the nodes that hold them know better. */
 export function describeSessions(record: UserRecord | undefined, held: readonly HeldSession[]): SessionInfo[] {
-  return (record?.sessions ?? []).map(({ deviceId, node, changedAt, targets }) => {
+  return (record?.sessions ?? []).map(({ deviceId, leaving, node, changedAt, targets }) => {
     const device = deviceName(deviceId);
     const known = held.find((session) => session.device === device);
     return {
       userId: record!.userId,
       device,
       // A node that does not say is about to be given up: its sessions are held as recent then.
-      state: known?.state ?? (node === null ? "disconnected.away" : "disconnected.recent"),
+      state: known?.state ?? (node === null || leaving ? "disconnected.away" : "disconnected.recent"),
       attended: known?.attended ?? false,
       unseen: known?.unseen ?? 0,
       changedAt,

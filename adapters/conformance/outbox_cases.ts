@@ -23,9 +23,10 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
   {
     name: "gives back a row as it was added, pending",
     async run({ storage, clock }) {
-      const row = newRow("row", { urgency: "very-low", held: true, coalesced: true, position: { epoch: 9, offset: 2 ** 40 } });
+      const row = newRow("row", { urgency: "very-low", coalesced: true, position: { epoch: 9, offset: 2 ** 40 } });
       await add(storage, row);
-      const want: OutboxRow = { ...row, status: "pending", attempts: 0, note: undefined, changedAt: clock.now() };
+      const changedAt = clock.now();
+      const want: OutboxRow = { ...row, status: "pending", attempts: 0, note: undefined, covers: [], changedAt };
       deepStrictEqual((await storage.outbox.due(0, 10)).rows, [want]);
       deepStrictEqual(await storage.outbox.ofMessage(row.messageId), [want]);
     },
@@ -100,6 +101,21 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "gives back the attempt that is named, and no later one",
+    async run({ storage }) {
+      const { outbox } = storage;
+      await add(storage, newRow("row"));
+      await outbox.take("row");
+      await outbox.retry("row", 10, "busy", 1);
+      await outbox.take("row");
+      await outbox.retry("row", 20, "said twice", 1);
+      deepStrictEqual(await due(outbox), [], "the second attempt is under way");
+      await outbox.retry("row", 30, "busy", 2);
+      deepStrictEqual(await due(outbox), ["row"]);
+      strictEqual((await outbox.due(0, 1)).nextDueAt, 30);
+    },
+  },
+  {
     name: "ends rows that are pending or sending, once",
     async run({ storage, clock }) {
       const { outbox } = storage;
@@ -115,6 +131,34 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       ]);
       deepStrictEqual(await due(outbox), ["other"]);
       strictEqual(await outbox.take("pending"), false);
+    },
+  },
+  {
+    name: "says of rows that left as one push what the one that it is named after covers, and of no other row",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const target = { messageId: "m", coalesced: true };
+      const rows = ["first", "second", "third", "alone", "waits", "taken", "dropped", "dropped too"];
+      await add(storage, ...rows.map((id) => newRow(id, target)));
+      for (const id of ["first", "second", "third", "alone", "taken"]) await outbox.take(id);
+      await outbox.settle([], "sent", "");
+      await outbox.settle(["third", "first", "second"], "sent", "201");
+      await outbox.settle(["alone"], "sent", "201");
+      await outbox.settle(["dropped", "dropped too"], "dropped", "why");
+      // What has ended stays as it is.
+      await outbox.settle(["third", "alone"], "sent", "late");
+      const found = (await outbox.ofMessage("m")).map(({ id, status, note, covers }) => [id, status, note, covers]);
+      deepStrictEqual(found.sort(([a], [b]) => rows.indexOf(String(a)) - rows.indexOf(String(b))), [
+        ["first", "sent", "201", []],
+        ["second", "sent", "201", []],
+        ["third", "sent", "201", ["first", "second"]],
+        ["alone", "sent", "201", []],
+        ["waits", "pending", undefined, []],
+        ["taken", "sending", undefined, []],
+        ["dropped", "dropped", "why", []],
+        ["dropped too", "dropped", "why", []],
+      ]);
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows.map(({ id, covers }) => [id, covers]), [["waits", []]]);
     },
   },
   {
@@ -147,7 +191,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       const all = [
         newRow("1"),
         newRow("2", { position: { epoch: 5, offset: 2 } }),
-        newRow("3", { position: { epoch: 5, offset: 3 }, held: true }),
+        newRow("3", { position: { epoch: 5, offset: 3 } }),
         newRow("tablet", { deviceId: "tablet", targetId: "target 2" }),
         newRow("news", { topic: "*/news" }),
         newRow("omid", { userId: "omid" }),
@@ -160,17 +204,56 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
         for (const { status, note } of rows) deepStrictEqual([status, note], ["dropped", "why"]);
         return ids(rows).sort();
       };
-      const topic = "sara/default";
       deepStrictEqual(await cancelled({ userId: "nobody" }), []);
       deepStrictEqual(await cancelled({ userId: "sara", deviceId: "tablet", topic: "*/news" }), []);
-      deepStrictEqual(await cancelled({ userId: "sara", topic, upTo: { epoch: 6, offset: 9 } }), [], "another life of the log");
-      deepStrictEqual(await cancelled({ userId: "sara", topic, deviceId: "phone", upTo: { epoch: 5, offset: 1 } }), ["1"]);
-      deepStrictEqual(await cancelled({ userId: "sara", topic, held: true }), ["3"]);
+      deepStrictEqual(await cancelled({ userId: "sara", deviceId: "phone", topic: "*/news" }), ["news"]);
       deepStrictEqual(await cancelled({ userId: "sara", targetId: "target 2" }), ["tablet"]);
-      deepStrictEqual(await cancelled({ userId: "sara", deviceId: "phone" }), ["2", "news"]);
+      deepStrictEqual(await cancelled({ userId: "sara", topic: "sara/default" }), ["1", "2", "3"]);
       deepStrictEqual(await due(outbox), ["omid"]);
       strictEqual((await outbox.ofMessage("message of 2"))[0]?.status, "dropped");
       strictEqual((await outbox.ofMessage("message of sending"))[0]?.status, "sending");
+    },
+  },
+  {
+    name: "drops by ids the user's pending rows that have them, and only those",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const message = { messageId: "m" };
+      const rows = [
+        ...["1", "2", "3", "sending", "sent", "stays"].map((id) => newRow(id, message)),
+        newRow("id of\nthree 'lines'\n\"اخبار\" 😀", message),
+        newRow("tablet", { ...message, deviceId: "tablet", targetId: "target 2" }),
+        newRow("news", { ...message, topic: "*/news" }),
+        newRow("omid", { ...message, userId: "omid" }),
+      ];
+      const record = user("omid");
+      await add(storage, ...rows.filter(({ userId }) => userId === "sara"));
+      strictEqual(typeof await storage.users.put(record, rows.filter(({ userId }) => userId === "omid")), "number");
+      await outbox.take("sending");
+      await outbox.settle(["sent"], "sent", "201");
+      const cancelled = async (match: Omit<CancelMatch, "userId">, userId = "sara") => {
+        const dropped = await outbox.cancel({ userId, ...match }, "why");
+        for (const { status, note } of dropped) deepStrictEqual([status, note], ["dropped", "why"]);
+        return ids(dropped).sort();
+      };
+      deepStrictEqual(await cancelled({ ids: [] }), [], "an empty list matches none");
+      deepStrictEqual(await cancelled({ ids: ["sending", "sent", "unknown", "omid"] }), []);
+      deepStrictEqual(await cancelled({ ids: ["1"] }, "omid"), [], "another user's");
+      deepStrictEqual(await cancelled({ ids: ["1", "tablet", "news"], deviceId: "watch" }), []);
+      deepStrictEqual(await cancelled({ ids: ["1", "tablet", "news"], targetId: "target 2" }), ["tablet"]);
+      deepStrictEqual(await cancelled({ ids: ["1", "tablet", "news"], topic: "*/news" }), ["news"]);
+      deepStrictEqual(await cancelled({ ids: ["2", "1", "2", "unknown"] }), ["1", "2"]);
+      deepStrictEqual(await cancelled({ ids: ["1", "2"] }), [], "once");
+      deepStrictEqual(await cancelled({ ids: [rows[6]!.id] }), [rows[6]!.id]);
+      deepStrictEqual(await cancelled({ ids: ["omid"] }, "omid"), ["omid"]);
+      deepStrictEqual((await due(outbox)).sort(), ["3", "stays"]);
+      const left = (await outbox.ofMessage("m")).filter(({ status }) => status !== "dropped");
+      deepStrictEqual(left.map(({ id, status, note }) => `${id} ${status} ${note}`).sort(), [
+        "3 pending undefined",
+        "sending sending undefined",
+        "sent sent 201",
+        "stays pending undefined",
+      ]);
     },
   },
   {
@@ -190,19 +273,21 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       await outbox.take("tablet");
       const matching: CancelMatch[] = [sara, { ...sara, deviceId: "phone" }, { ...sara, targetId: "target 2" }, {
         ...sara,
-        ...{ deviceId: "tablet", targetId: "target 2", topic: "*/news", upTo: { epoch: 5, offset: 7 }, held: false },
-      }];
+        ...{ deviceId: "tablet", targetId: "target 2", topic: "*/news", ids: ["pending", "tablet"] },
+      }, { ...sara, ids: ["unknown", "phone"] }];
       for (const match of matching) strictEqual(await outbox.underWay(match), true, JSON.stringify(match));
       const others: CancelMatch[] = [
         ...[{ userId: "omid" }, { userId: "nobody" }, { ...sara, deviceId: "watch" }, { ...sara, targetId: "target 3" }],
         ...[{ ...sara, deviceId: "phone", topic: "*/news" }, { ...sara, deviceId: "tablet", targetId: "target" }],
-        ...[{ ...sara, upTo: { epoch: 5, offset: 0 } }, { ...sara, upTo: { epoch: 6, offset: 9 } }, { ...sara, held: true }],
+        ...[{ ...sara, ids: [] }, { ...sara, ids: ["pending", "omid", "unknown"] }, { userId: "omid", ids: ["phone"] }],
+        { ...sara, deviceId: "phone", ids: ["tablet"] },
       ];
       for (const match of others) strictEqual(await outbox.underWay(match), false, JSON.stringify(match));
       await outbox.cancel(sara, "why");
       strictEqual(await outbox.underWay(sara), true, "what is under way is not dropped");
       await outbox.retry("phone", 9, "busy");
       strictEqual(await outbox.underWay({ ...sara, deviceId: "phone" }), false, "it was given back");
+      strictEqual(await outbox.underWay({ ...sara, ids: ["phone"] }), false, "it was given back");
       await outbox.settle(["tablet"], "sent", "201");
       strictEqual(await outbox.underWay(sara), false, "it was settled");
     },
@@ -256,6 +341,21 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       strictEqual((await storage.outbox.ofMessage("message of sending"))[0]?.attempts, 1);
       await add(storage, newRow("settled"));
       strictEqual((await storage.outbox.ofMessage("message of settled"))[0]?.status, "sent");
+    },
+  },
+  {
+    name: "keeps over a restart what a push covers",
+    durable: true,
+    async run(stage) {
+      const { outbox } = stage.storage;
+      await add(stage.storage, ...["a", "b", "c", "pending"].map((id) => newRow(id, { messageId: "m" })));
+      for (const id of ["a", "b", "c"]) await outbox.take(id);
+      await outbox.settle(["b", "c", "a"], "sent", "201");
+      const storage = await stage.reopen();
+      const covers = async () => (await storage.outbox.ofMessage("m")).map(({ id, covers }) => `${id} ${covers}`).sort();
+      deepStrictEqual(await covers(), ["a ", "b c,a", "c ", "pending "]);
+      await storage.outbox.settle(["pending"], "sent", "201");
+      deepStrictEqual(await covers(), ["a ", "b c,a", "c ", "pending "]);
     },
   },
 ];

@@ -3,7 +3,7 @@ import type { SessionRecord, UserRecord } from "../../src/ports/users.ts";
 
 /** A user as the cases put it: what matters is named, the rest is plain. */
 export function user(userId: string, fields: Partial<UserRecord> = {}): UserRecord {
-  return { userId, version: 0, seenAt: 1, subscriptions: {}, sessions: [], ...fields };
+  return { userId, version: 0, seenAt: 1, subscriptions: {}, handled: {}, sessions: [], ...fields };
 }
 
 export function session(deviceId: string, fields: Partial<SessionRecord> = {}): SessionRecord {
@@ -23,7 +23,6 @@ export function newRow(id: string, fields: Partial<NewOutboxRow> = {}): NewOutbo
     urgency: "normal",
     dueAt: 0,
     expiresAt: Date.UTC(2100, 0, 1),
-    held: false,
     coalesced: false,
     rule: "disconnected.away",
     ...fields,

@@ -1,5 +1,5 @@
 import { deepStrictEqual, notStrictEqual, strictEqual } from "node:assert/strict";
-import type { NamesPage, Page, SessionRecord, UserRecord, Users } from "../../src/ports/users.ts";
+import type { Handled, NamesPage, Page, Progress, SessionRecord, UserRecord, Users } from "../../src/ports/users.ts";
 import { newRow, session, user } from "./records.ts";
 import type { StorageCase } from "./stage.ts";
 
@@ -8,6 +8,35 @@ const start: Page = { after: undefined, limit: 100 };
 const subscribed = { [topic]: { epoch: 5, offset: 0 } };
 const away: SessionRecord = session("device", { node: null });
 const here: SessionRecord = session("device", { node: "node-1" });
+
+/** What a person has dealt with: as much as may be kept of a topic, and as little. */
+const handled: Readonly<Record<string, Handled>> = {
+  "sara/default": {
+    epoch: 4_294_967_295,
+    read: 2 ** 52,
+    ranges: [...Array.from({ length: 7 }, (_, index) => [2 ** 52 + 10 * index, 2 ** 52 + 10 * index + 3] as const), [
+      Number.MAX_SAFE_INTEGER - 1,
+      Number.MAX_SAFE_INTEGER,
+    ]],
+    unsure: { device: "d_téléphone", after: 2 ** 52 + 3, to: Number.MAX_SAFE_INTEGER, until: 8_640_000_000_000_000 },
+  },
+  "*/اخبار": { epoch: 1, read: 0, ranges: [[0, 1]] },
+  "*/😀 e\u0301": { epoch: 2, read: 7, ranges: [] },
+};
+
+/** How far a device is: likewise. */
+const progress: Readonly<Record<string, Progress>> = {
+  "sara/default": {
+    epoch: 4_294_967_295,
+    from: 2 ** 40,
+    acked: 2 ** 52,
+    shown: 2 ** 51,
+    failed: [...Array.from({ length: 7 }, (_, index) => 2 ** 40 + index + 1), 2 ** 52],
+    decided: Number.MAX_SAFE_INTEGER,
+  },
+  "*/اخبار": { epoch: 1, from: 3, acked: 5, shown: 4, failed: [5], decided: 6 },
+  "*/😀 e\u0301": { epoch: 2, from: 0, acked: 0, shown: 0, decided: 0 },
+};
 
 async function put(users: Users, record: UserRecord): Promise<UserRecord> {
   const version = await users.put(record);
@@ -47,7 +76,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
               { id: "t1", provider: "webhook", token: "tok\u0000en", registeredAt: 3 },
               { id: "t2", provider: "fcm", token: "x", registeredAt: 4, disabled: { reason: "gone", at: 5 } },
             ],
-            progress: { "sara/default": { epoch: 7, acked: 3, decided: 4 } },
+            progress: { "sara/default": { epoch: 7, from: 1, acked: 3, shown: 2, decided: 4 } },
           }),
           here,
         ],
@@ -55,6 +84,32 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       const stored = await put(users, record);
       strictEqual(stored.version > 0, true);
       deepStrictEqual(await users.get("sara"), stored);
+    },
+  },
+  {
+    name: "gives back what is handled and how far each device is, whole",
+    async run({ storage: { users } }) {
+      const tablet = session("tablet", { progress: { "sara/default": { epoch: 7, from: 0, acked: 9, shown: 0, decided: 9 } } });
+      const first = await put(users, user("sara", { handled, sessions: [session("phone", { progress }), tablet] }));
+      deepStrictEqual(await users.get("sara"), first);
+      const second = await put(users, { ...first, handled: {}, sessions: [session("phone"), tablet] });
+      deepStrictEqual(await users.get("sara"), second);
+    },
+  },
+  {
+    name: "takes a put that moves only what is handled for one more version",
+    async run({ storage: { users } }) {
+      const subscriptions = { ...subscribed, "sara/default": { epoch: 4_294_967_295, offset: 0 } };
+      const first = await put(users, user("sara", { subscriptions, sessions: [away, session("phone", { node: "node-1" })] }));
+      const second = await put(users, { ...first, handled });
+      notStrictEqual(second.version, first.version);
+      deepStrictEqual(await users.get("sara"), second);
+      strictEqual(await users.put({ ...first, handled: {} }), undefined);
+      deepStrictEqual(await users.get("sara"), second, "a put of the version before changes nothing that is handled");
+      deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
+      deepStrictEqual(await users.holders({ deviceId: "phone" }), ["sara"]);
+      const third = await put(users, { ...second, handled: { ...handled, [topic]: { epoch: 5, read: 1, ranges: [] } } });
+      deepStrictEqual(await users.get("sara"), third);
     },
   },
   {
@@ -260,6 +315,17 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       deepStrictEqual(await users.holders({ deviceId: "phone" }), ["sara"]);
       deepStrictEqual(await users.holders({ targetId: "t" }), ["sara"]);
       strictEqual(await users.put({ ...record, version: record.version - 1 }), undefined);
+    },
+  },
+  {
+    name: "keeps what is handled and how far each device is over a restart",
+    durable: true,
+    async run(stage) {
+      const first = await put(stage.storage.users, user("sara", { sessions: [session("phone", { progress })] }));
+      const second = await put(stage.storage.users, { ...first, handled });
+      const { users } = await stage.reopen();
+      deepStrictEqual(await users.get("sara"), second);
+      strictEqual(await users.put({ ...first, handled: {} }), undefined);
     },
   },
 ];

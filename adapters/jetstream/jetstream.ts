@@ -50,6 +50,9 @@ const NAME = /^[A-Za-z0-9_-]{1,32}$/;
  * While NATS is away, up to 10,000 publishes (64 MiB) wait for it, for 30 seconds at most; more are refused with `unavailable`.
  * A receipt's `durable` means: stored by a majority of `replicas` servers. What a power loss can cost is logged at open.
  *
+ * Streams that a newer version made, or an older one whose streams this one does not read, are refused with `storage-version`, and
+ * nothing in them is changed.
+ *
  * @throws {PeykError} `bad-config`; at open also `storage-version`, `storage-full`, `unavailable`
  * @example
  * ```ts

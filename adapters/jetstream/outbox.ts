@@ -1,7 +1,17 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { CancelMatch, NewOutboxRow, Outbox, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
 import type { OutboxIndex } from "./outbox_index.ts";
-import { asOf, endedPrefix, endedSubject, matches, openFilter, type OpenRow, openSubject, readOpenRow } from "./outbox_row.ts";
+import {
+  asOf,
+  endedPrefix,
+  endedSubject,
+  matches,
+  newRow,
+  openFilter,
+  type OpenRow,
+  openSubject,
+  readOpenRow,
+} from "./outbox_row.ts";
 import { type Draft, fromBytes, toBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 import { unanswered } from "./state_writer.ts";
@@ -51,26 +61,8 @@ export class JetStreamOutbox implements Outbox {
     ]);
     const known = new Set([...open, ...ended]);
     const drafts = new Map<string, { row: OutboxRow; draft: Draft }>();
-    for (
-      const { id, userId, deviceId, targetId, topic, position, messageId, urgency, dueAt, expiresAt, held, coalesced, rule }
-        of rows
-    ) {
-      const fields = {
-        id,
-        userId,
-        deviceId,
-        targetId,
-        topic,
-        position,
-        messageId,
-        urgency,
-        dueAt,
-        expiresAt,
-        held,
-        coalesced,
-        rule,
-      };
-      const row: OutboxRow = { ...fields, status: "pending", attempts: 0, note: undefined, changedAt: this.#context.clock.now() };
+    for (const fields of rows) {
+      const row = newRow(fields, this.#context.clock.now());
       const subject = openSubject(this.#stream, row);
       const end = endedSubject(this.#stream, row);
       if (known.has(subject) || known.has(end)) continue;
@@ -108,16 +100,25 @@ export class JetStreamOutbox implements Outbox {
     return taken !== undefined;
   }
 
-  async retry(id: string, dueAt: number, note: string): Promise<void> {
+  async retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void> {
     await this.#change(id, (row, by) => {
       // Once it is pending again by itself, another node may have it.
-      if (row.status !== "sending" || by !== this.#self) return undefined;
+      if (row.status !== "sending" || by !== this.#self || row.attempts !== (attempt ?? row.attempts)) return undefined;
       return { row: { ...row, status: "pending", dueAt, note } };
     });
   }
 
   async settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {
-    await Promise.all(ids.map((id) => this.#change(id, (row) => ({ row: { ...row, status: end, note } }))));
+    const [first, ...others] = ids;
+    if (first === undefined) return;
+    const one = async (id: string, covers: readonly string[]): Promise<void> => {
+      await this.#change(id, (row) => ({ row: { ...row, status: end, note, covers } }));
+    };
+    const all = Promise.all(others.map((id) => one(id, [])));
+    if (end !== "sent") return void await Promise.all([one(first, []), all]);
+    // The first stays open until then: when the node dies in between, the push is asked again under the same id.
+    await all;
+    await one(first, others);
   }
 
   async cancel(match: CancelMatch, note: string): Promise<OutboxRow[]> {
@@ -144,7 +145,10 @@ export class JetStreamOutbox implements Outbox {
 
   /** The open rows that match, as the leader has them. */
   async #open(match: CancelMatch): Promise<OpenRow[]> {
-    const subjects = await this.#stream.subjects(openFilter(this.#stream, match));
+    const { userId, ids } = match;
+    const subjects = ids === undefined
+      ? await this.#stream.subjects(openFilter(this.#stream, match))
+      : [...new Set(ids)].map((id) => openSubject(this.#stream, { userId, id }));
     const rows = await Promise.all(subjects.map((subject) => this.#read(subject)));
     return rows.flatMap((open) => open !== undefined && matches(open.row, match) ? [open] : []);
   }
@@ -223,11 +227,12 @@ export class JetStreamOutbox implements Outbox {
 
   /** A row as the leader has it. */
   async #read(subject: string): Promise<OpenRow | undefined> {
+    const before = this.#index.seqOf(subject);
     const stored = await this.#stream.read(subject);
     const open = stored && readOpenRow(subject, stored);
     if (open !== undefined) this.#index.set(open);
     else if (stored !== undefined) this.#index.end(subject, stored.seq, false);
-    else this.#index.drop(subject);
+    else this.#index.drop(subject, before);
     return open;
   }
 

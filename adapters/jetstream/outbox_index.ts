@@ -17,7 +17,7 @@ export class OutboxIndex {
   /** A version of a row. Older ones than is known of change nothing. */
   set(row: OpenRow): void {
     const { subject, seq } = row;
-    if ((this.#ended.get(subject) ?? 0) >= seq || (this.#rows.get(subject)?.seq ?? 0) >= seq) return;
+    if ((this.#ended.get(subject) ?? 0) >= seq || this.seqOf(subject) >= seq) return;
     this.#remove(subject);
     this.#rows.set(subject, row);
     this.#subjects.set(row.row.id, subject);
@@ -31,15 +31,23 @@ export class OutboxIndex {
    * @param told the server said so: no older version comes any more
    */
   end(subject: string, seq: number, told: boolean): void {
-    if ((this.#rows.get(subject)?.seq ?? 0) <= seq) this.#remove(subject);
+    if (this.seqOf(subject) <= seq) this.#remove(subject);
     if (told) return void this.#ended.delete(subject);
     this.#ended.set(subject, seq);
     if (this.#ended.size > REMEMBERED) this.#ended.delete(this.#ended.keys().next().value!);
   }
 
-  /** A row is gone without a trace: its end is long ago. */
-  drop(subject: string): void {
-    this.#remove(subject);
+  /**
+   * A row is gone without a trace: its end is long ago.
+   * @param seq of what was known when the server was asked: a row that has come since stays
+   */
+  drop(subject: string, seq: number): void {
+    if (this.seqOf(subject) === seq) this.#remove(subject);
+  }
+
+  /** Which version of a row is known; 0: none. */
+  seqOf(subject: string): number {
+    return this.#rows.get(subject)?.seq ?? 0;
   }
 
   /** Everything written before `seq` that still stands is among `seen`. */

@@ -1,4 +1,4 @@
-import type { CancelMatch, OutboxRow } from "../../src/ports/outbox.ts";
+import type { CancelMatch, NewOutboxRow, OutboxRow } from "../../src/ports/outbox.ts";
 import { SENDING_MS } from "../../src/ports/outbox.ts";
 import { tokenOf } from "../nats/subjects.ts";
 import { digest, fromBytes, type Stored } from "./state_format.ts";
@@ -13,6 +13,17 @@ export interface OpenRow {
   readonly write: string;
   readonly subject: string;
   readonly seq: number;
+}
+
+/** A row as it is stored first. Nothing of it that the port doesn't know comes along. */
+export function newRow(
+  { id, userId, deviceId, targetId, topic, position, messageId, urgency, dueAt, expiresAt, coalesced, rule }: NewOutboxRow,
+  now: number,
+): OutboxRow {
+  return {
+    ...{ id, userId, deviceId, targetId, topic, position, messageId, urgency, dueAt, expiresAt, coalesced, rule },
+    ...{ status: "pending", attempts: 0, note: undefined, covers: [], changedAt: now },
+  };
 }
 
 /** Rows that have not ended. What ended leaves here for `endedSubject`, so whoever opens the outbox reads only what is to be done. */
@@ -49,11 +60,10 @@ export function pendingAgainAt(row: OutboxRow): number {
   return row.changedAt + SENDING_MS;
 }
 
-export function matches(row: OutboxRow, { userId, deviceId, targetId, topic, upTo, held }: CancelMatch): boolean {
+/** But for the ids, by which they were found. */
+export function matches(row: OutboxRow, { userId, deviceId, targetId, topic }: CancelMatch): boolean {
   return row.userId === userId &&
     (deviceId === undefined || row.deviceId === deviceId) &&
     (targetId === undefined || row.targetId === targetId) &&
-    (topic === undefined || row.topic === topic) &&
-    (upTo === undefined || (row.position.epoch === upTo.epoch && row.position.offset <= upTo.offset)) &&
-    (held === undefined || row.held === held);
+    (topic === undefined || row.topic === topic);
 }

@@ -28,7 +28,7 @@ export interface State {
 
 /**
  * Opens users, leases and the outbox.
- * @throws {PeykError} `bad-config`, `unavailable`
+ * @throws {PeykError} `bad-config`, `storage-version`, `storage-full`, `unavailable`
  */
 export async function openState({ api, name, replicas, context }: StateOptions): Promise<State> {
   const stream = new StateStream(api, name, context);

@@ -1,11 +1,12 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import { unavailable } from "../nats/errors.ts";
-import type { Api } from "./api.ts";
+import type { PeykError } from "../../src/protocol/errors.ts";
+import { type Api, apiCode, type ApiError } from "./api.ts";
 import { DocumentReader } from "./document_reader.ts";
 import type { Draft, Outcome, Stored } from "./state_format.ts";
 import { StateWriter } from "./state_writer.ts";
 import { readAtLeader } from "./stored_message.ts";
-import { refused } from "./streams.ts";
+import { findLog, FORMAT, otherVersion, refused } from "./streams.ts";
 
 const EMPTY = new Uint8Array();
 /** How long a consumer of one name is asked for. */
@@ -42,7 +43,7 @@ export class StateStream {
 
   /**
    * Makes the stream if it is not there.
-   * @throws {PeykError} `bad-config`, `storage-full`, `unavailable`
+   * @throws {PeykError} `bad-config`, `storage-version`, `storage-full`, `unavailable`
    */
   async open(replicas: number): Promise<void> {
     const { error } = await this.api.ask(`STREAM.CREATE.${this.name}`, {
@@ -56,10 +57,22 @@ export class StateStream {
       allow_direct: true,
       allow_atomic: true,
       allow_msg_ttl: true,
+      metadata: { "peyk-format": `${FORMAT}` },
     });
-    // Whoever is not the first finds it there.
-    if (error !== undefined) throw refused(this.name, error);
+    // A node that is not the first finds it there.
+    if (error !== undefined) throw await this.#complaint(error);
     await this.write([{ subject: this.#mark, bytes: EMPTY, expected: 0 }]);
+  }
+
+  /** Why it can't be had: a stream of that name that was made otherwise may be ours, of another format. */
+  async #complaint(error: ApiError): Promise<PeykError> {
+    const info = error.err_code === apiCode.streamExists ? await findLog(this.api, this.name) : undefined;
+    const { subjects, allow_atomic, max_msgs_per_subject, metadata } = info?.config ?? {};
+    const isOurs = JSON.stringify(subjects) === JSON.stringify([`${this.prefix}.>`]) && allow_atomic === true &&
+      max_msgs_per_subject === 1;
+    // The first format was not named.
+    const format = Number(metadata?.["peyk-format"] ?? 1);
+    return isOurs && format > 0 && format !== FORMAT ? otherVersion(this.name, format) : refused(this.name, error);
   }
 
   /** The document of a subject. */

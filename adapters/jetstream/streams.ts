@@ -29,8 +29,8 @@ interface StreamInfo {
   state: { last_seq: number };
 }
 
-/** How the entries in the logs are written. */
-const FORMAT = 1;
+/** How logs, users and pushes are written. Streams of another format are refused as they are. */
+export const FORMAT = 2;
 const NANOS = 1_000_000;
 
 /**
@@ -147,11 +147,7 @@ function check(name: string, { config }: StreamInfo, wanted: StreamInfo["config"
       hint: "Give another name, or remove that stream. Nothing in it was changed.",
     });
   }
-  if (format > FORMAT) {
-    throw new PeykError("storage-version", `the stream ${name} was made by a newer version of Peyk`, {
-      hint: "Update Peyk, or give another name. Nothing in it was changed.",
-    });
-  }
+  if (format !== FORMAT) throw otherVersion(name, format);
   const differing = AGREED.filter((key) => JSON.stringify(config[key]) !== JSON.stringify(wanted[key]));
   if (metadata["peyk-partitions"] !== wanted.metadata!["peyk-partitions"]) differing.push("partitions");
   if (differing.length === 0) return;
@@ -165,6 +161,20 @@ function check(name: string, { config }: StreamInfo, wanted: StreamInfo["config"
     hint:
       "Open it with the options that it was made with, or change the stream first (`nats stream edit`). Nothing in it was changed.",
   });
+}
+
+/** A stream of ours in a format that this version does not read. */
+export function otherVersion(name: string, format: number): PeykError {
+  if (format > FORMAT) {
+    return new PeykError("storage-version", `the stream ${name} was made by a newer version of Peyk`, {
+      hint: "Update Peyk, or give another name. Nothing in it was changed.",
+    });
+  }
+  return new PeykError(
+    "storage-version",
+    `the stream ${name} was made by an older version of Peyk, whose streams this one does not read`,
+    { hint: "Give another name, or go on with the version that made it. Nothing in it was changed." },
+  );
 }
 
 /** Why NATS does not make a stream. */

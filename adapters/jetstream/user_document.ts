@@ -97,7 +97,7 @@ export function lookUps(stream: StateStream, record: UserRecord | undefined): Re
   const { userId, sessions, seenAt, subscriptions } = record;
   const user = placeOf(userId);
   subjects.add(`${seenPrefix(stream, weekOf(seenAt))}.${user}`);
-  if (sessions.some(({ node }) => node === null)) {
+  if (sessions.some(({ leaving, node }) => node === null || leaving)) {
     for (const topic of Object.keys(subscriptions)) {
       // Nobody asks who is away in a private one: its owner alone reads it.
       if (isPublic(topic)) subjects.add(`${awayPrefix(stream, topic)}.${user}`);

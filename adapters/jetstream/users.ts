@@ -75,7 +75,8 @@ export class JetStreamUsers implements Users {
     return this.#list(
       awayPrefix(this.#stream, topic),
       page,
-      ({ sessions, subscriptions }) => subscriptions[topic] !== undefined && sessions.some(({ node }) => node === null),
+      ({ sessions, subscriptions }) =>
+        subscriptions[topic] !== undefined && sessions.some(({ leaving, node }) => node === null || leaving),
     );
   }
 

@@ -86,7 +86,7 @@ export class Batches {
       case "take":
         return this.#outbox.take(command.id, now);
       case "retry":
-        return this.#outbox.retry(command.id, command.dueAt, command.note, now) as undefined;
+        return this.#outbox.retry(command) as undefined;
       case "settle":
         return this.#outbox.settle(command.ids, command.end, command.note, now) as undefined;
       case "cancel":

@@ -21,7 +21,7 @@ export type Command =
   }
   | { kind: "remove"; userId: string; version: number; now: number }
   | { kind: "take"; id: string; now: number }
-  | { kind: "retry"; id: string; dueAt: number; note: string; now: number }
+  | { kind: "retry"; id: string; dueAt: number; note: string; attempt: number | undefined; now: number }
   | { kind: "settle"; ids: readonly string[]; end: OutboxEnd; note: string; now: number }
   | { kind: "cancel"; match: CancelMatch; note: string; now: number };
 

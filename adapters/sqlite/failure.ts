@@ -45,6 +45,17 @@ export function failure(code: ErrorCode, detail: string): Failure {
   return { code, message, hint, retryable: passing.has(code), detail };
 }
 
+/** A file whose format this version does not read. */
+export function otherVersion(stored: number, known: number): Failure {
+  const found = failure("storage-version", `schema ${stored}, this version knows ${known}`);
+  if (stored > known) return found;
+  return {
+    ...found,
+    message: "the sqlite file was written by an older version of Peyk, whose files this one does not read",
+    hint: "Name another file, or go on with the version that wrote it. Nothing in it was changed.",
+  };
+}
+
 export function toError({ code, message, hint, retryable, detail }: Failure): PeykError {
   return new PeykError(code, message, { hint, retryable, ...detail === "" ? {} : { cause: new Error(detail) } });
 }

@@ -2,7 +2,7 @@ import { realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { WriterFaults } from "./commands.ts";
-import { classify, failure } from "./failure.ts";
+import { classify, type Failure, failure, otherVersion } from "./failure.ts";
 import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 
 /** The opened file, for the one who writes it. */
@@ -38,6 +38,8 @@ export function openFile(path: string, newEpoch: number, { maxPages }: WriterFau
     // A path that leads nowhere is told apart first: sqlite only says that it can't open it.
     if (statSync(path, { throwIfNoEntry: false })?.isFile() ?? statSync(dirname(path)).isDirectory()) lock = takeLock(path);
     else throw failure("bad-config", "not a file");
+    const foreign = lookFirst(path);
+    if (foreign !== undefined) throw foreign;
     db = new DatabaseSync(path);
     check(db, path);
     run(db, "PRAGMA busy_timeout = 5000");
@@ -91,17 +93,42 @@ function takeLock(path: string): DatabaseSync {
   }
 }
 
-/** Refuses, before anything is changed, what is not ours, comes from a newer version, or was cut short. */
-function check(db: DatabaseSync, path: string): void {
-  const value = (name: string) => Number(Object.values(db.prepare(`PRAGMA ${name}`).get()!)[0]);
-  const objects = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()!.n;
-  if (objects === 0) return;
-  if (value("application_id") !== APPLICATION_ID) throw failure("storage-corrupt", "another application's file");
-  const version = value("user_version");
-  if (version > SCHEMA_VERSION) throw failure("storage-version", `schema ${version}, this version knows ${SCHEMA_VERSION}`);
-  if (version < 1 || fingerprint(db) !== expectedFingerprint()) {
-    throw failure("storage-corrupt", "the tables are not as they were made");
+/**
+ * Looks whose file it is, over a connection that can't write: closing any other one writes down what a process that was killed
+ * left in the `-wal` file. What else may be wrong shows when the file is opened to write.
+ */
+function lookFirst(path: string): Failure | undefined {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { readOnly: true });
+    return isEmpty(db) ? undefined : foreignness(db);
+  } catch {
+    return undefined;
+  } finally {
+    db?.close();
   }
+}
+
+/** Why a file is none that this version reads. */
+function foreignness(db: DatabaseSync): Failure | undefined {
+  const value = (name: string) => Number(Object.values(db.prepare(`PRAGMA ${name}`).get()!)[0]);
+  if (value("application_id") !== APPLICATION_ID) return failure("storage-corrupt", "another application's file");
+  const version = value("user_version");
+  if (version < 1) return failure("storage-corrupt", "the tables are not as they were made");
+  return version === SCHEMA_VERSION ? undefined : otherVersion(version, SCHEMA_VERSION);
+}
+
+function isEmpty(db: DatabaseSync): boolean {
+  return db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()!.n === 0;
+}
+
+/** Refuses, before anything is changed, what is not ours, comes from another version, or was cut short. */
+function check(db: DatabaseSync, path: string): void {
+  if (isEmpty(db)) return;
+  const foreign = foreignness(db);
+  if (foreign !== undefined) throw foreign;
+  if (fingerprint(db) !== expectedFingerprint()) throw failure("storage-corrupt", "the tables are not as they were made");
   // Small files are looked through whole; for large ones that would take longer than a start may.
   if (statSync(path).size > 16 * 1024 * 1024) return;
   const [first] = db.prepare("PRAGMA quick_check(1)").all();
@@ -125,7 +152,7 @@ function expectedFingerprint(): string {
 /** Makes the tables of a new file and brings an old one back from where its last process left it. Answers the epoch. */
 function prepare(db: DatabaseSync, newEpoch: number): number {
   run(db, "BEGIN IMMEDIATE");
-  if (db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()!.n === 0) {
+  if (isEmpty(db)) {
     db.exec(SCHEMA);
     db.prepare("INSERT INTO meta VALUES ('epoch', ?)").run(newEpoch);
     run(db, `PRAGMA application_id = ${APPLICATION_ID}`);

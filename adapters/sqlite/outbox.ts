@@ -45,8 +45,8 @@ export class SqliteOutbox implements Outbox {
     return this.#writer.send({ kind: "take", id, now: this.#context.clock.now() });
   }
 
-  retry(id: string, dueAt: number, note: string): Promise<void> {
-    return this.#writer.send({ kind: "retry", id, dueAt, note, now: this.#context.clock.now() });
+  retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void> {
+    return this.#writer.send({ kind: "retry", id, dueAt, note, attempt, now: this.#context.clock.now() });
   }
 
   settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {

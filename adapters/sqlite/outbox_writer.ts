@@ -1,17 +1,16 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { CancelMatch, NewOutboxRow, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
+import type { Command } from "./commands.ts";
 import { whole } from "./log_writer.ts";
 import { readRow } from "./push_row.ts";
 
 /** The condition that {@link matching} gives the values for. */
 export const MATCHES = `user = ? AND device = ifnull(?, device) AND target = ifnull(?, target) AND topic = ifnull(?, topic)
-  AND epoch = ifnull(?, epoch) AND position <= ifnull(?, position) AND held = ifnull(?, held)`;
+  AND (? IS NULL OR id IN (SELECT value FROM json_each(?)))`;
 
-export function matching({ userId, deviceId, targetId, topic, upTo, held }: CancelMatch): (string | number | null)[] {
-  return [
-    ...[userId, deviceId ?? null, targetId ?? null, topic ?? null],
-    ...[upTo?.epoch ?? null, upTo?.offset ?? null, held === undefined ? null : Number(held)],
-  ];
+export function matching({ userId, deviceId, targetId, topic, ids }: CancelMatch): (string | null)[] {
+  const named = ids === undefined ? null : JSON.stringify(ids);
+  return [userId, deviceId ?? null, targetId ?? null, topic ?? null, named, named];
 }
 
 /** Writes the queue of pushes. Used by the writing thread, inside its transactions. */
@@ -25,19 +24,20 @@ export class OutboxWriter {
 
   constructor(db: DatabaseSync) {
     this.#insert = db.prepare(
-      `INSERT INTO push (id, user, device, target, topic, epoch, position, message, urgency, due, expires, held, coalesced, rule,
-         status, attempts, note, changed)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, NULL, ?)
+      `INSERT INTO push (id, user, device, target, topic, epoch, position, message, urgency, due, expires, coalesced, rule, status,
+         attempts, note, covers, changed)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, NULL, NULL, ?)
        ON CONFLICT (id) DO NOTHING`,
     );
     this.#take = db.prepare(
       "UPDATE push SET status = 'sending', attempts = attempts + 1, changed = ? WHERE id = ? AND status = 'pending'",
     );
     this.#retry = db.prepare(
-      "UPDATE push SET status = 'pending', due = ?, note = ?, changed = ? WHERE id = ? AND status = 'sending'",
+      `UPDATE push SET status = 'pending', due = ?, note = ?, changed = ?
+         WHERE id = ? AND status = 'sending' AND attempts = ifnull(?, attempts)`,
     );
     this.#end = db.prepare(
-      "UPDATE push SET status = ?, note = ?, changed = ? WHERE id = ? AND status IN ('pending', 'sending')",
+      "UPDATE push SET status = ?, note = ?, covers = ?, changed = ? WHERE id = ? AND status IN ('pending', 'sending')",
     );
     this.#cancel = db.prepare(
       `UPDATE push SET status = 'dropped', note = ?, changed = ? WHERE status = 'pending' AND ${MATCHES} RETURNING *`,
@@ -52,10 +52,9 @@ export class OutboxWriter {
   add(rows: readonly NewOutboxRow[], now: number): void {
     for (const row of rows) {
       const { id, userId, deviceId, targetId, topic, position, messageId, urgency, dueAt, expiresAt, rule } = row;
-      const [held, coalesced] = [Number(row.held), Number(row.coalesced)];
       this.#insert.run(
         ...[id, userId, deviceId, targetId, topic, position.epoch, position.offset, messageId, urgency],
-        ...[whole(dueAt), whole(expiresAt), held, coalesced, rule, whole(now)],
+        ...[whole(dueAt), whole(expiresAt), Number(row.coalesced), rule, whole(now)],
       );
     }
   }
@@ -64,12 +63,14 @@ export class OutboxWriter {
     return this.#take.run(whole(now), id).changes === 1;
   }
 
-  retry(id: string, dueAt: number, note: string, now: number): void {
-    this.#retry.run(whole(dueAt), note, whole(now), id);
+  retry({ id, dueAt, note, attempt, now }: Extract<Command, { kind: "retry" }>): void {
+    this.#retry.run(whole(dueAt), note, whole(now), id, attempt ?? null);
   }
 
   settle(ids: readonly string[], end: OutboxEnd, note: string, now: number): void {
-    for (const id of ids) this.#end.run(end, note, whole(now), id);
+    const [, ...others] = ids;
+    const covers = end === "sent" && others.length > 0 ? JSON.stringify(others) : null;
+    for (const [index, id] of ids.entries()) this.#end.run(end, note, index === 0 ? covers : null, whole(now), id);
   }
 
   cancel(match: CancelMatch, note: string, now: number): OutboxRow[] {

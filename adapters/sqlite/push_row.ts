@@ -14,12 +14,12 @@ export function readRow(row: Record<string, unknown>): OutboxRow {
     urgency: String(row.urgency) as Urgency,
     dueAt: Number(row.due),
     expiresAt: Number(row.expires),
-    held: row.held === 1,
     coalesced: row.coalesced === 1,
     rule: String(row.rule),
     status: String(row.status) as OutboxRow["status"],
     attempts: Number(row.attempts),
     note: row.note === null ? undefined : String(row.note),
+    covers: row.covers === null ? [] : JSON.parse(String(row.covers)) as string[],
     changedAt: Number(row.changed),
   };
 }

@@ -1,7 +1,7 @@
 /** "Peyk": marks the file as ours (PRAGMA application_id). */
 export const APPLICATION_ID = 0x5065796b;
-/** What this version writes (PRAGMA user_version). A file with a higher one was written by a newer version. */
-export const SCHEMA_VERSION = 1;
+/** What this version reads and writes (PRAGMA user_version). A file with another one is refused as it is. */
+export const SCHEMA_VERSION = 2;
 
 /** Offsets of a topic have no holes: what is above the floor and not there has expired. */
 export const SCHEMA = `
@@ -66,12 +66,12 @@ CREATE TABLE push (
   urgency TEXT NOT NULL,
   due INTEGER NOT NULL,
   expires INTEGER NOT NULL,
-  held INTEGER NOT NULL,
   coalesced INTEGER NOT NULL,
   rule TEXT NOT NULL,
   status TEXT NOT NULL,
   attempts INTEGER NOT NULL,
   note TEXT,
+  covers TEXT,
   changed INTEGER NOT NULL
 );
 CREATE INDEX push_due ON push (due, id) WHERE status = 'pending';

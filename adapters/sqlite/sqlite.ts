@@ -19,8 +19,8 @@ export interface SqliteOptions {
  * ends with its process, however that ends.
  *
  * Opening throws a {@link PeykError}: `storage-locked` (another engine has the file), `storage-corrupt` (damaged, or no file of
- * Peyk's; files up to 16 MiB are looked through whole), `storage-version` (from a newer version), `storage-readonly`,
- * `storage-full`, `bad-config` (the folder is not there).
+ * Peyk's; files up to 16 MiB are looked through whole), `storage-version` (from a newer version, or from an older one whose files
+ * this one does not read; nothing in it is changed), `storage-readonly`, `storage-full`, `bad-config` (the folder is not there).
  * A publish that can't be written rejects with `storage-full` or `unavailable`; after a failed sync nothing more is written until
  * the storage is opened again, for nobody can know what the disk took.
  *

@@ -114,7 +114,7 @@ function toPage(names: string[], { limit }: Page): NamesPage {
 function lookupKeys({ subscriptions, sessions }: UserRecord): [kind: number, key: string][] {
   const keys = new Map<string, [number, string]>();
   const add = (kind: number, key: string) => void keys.set(`${kind} ${key}`, [kind, key]);
-  if (sessions.some(({ node }) => node === null)) {
+  if (sessions.some(({ leaving, node }) => node === null || leaving)) {
     for (const topic of Object.keys(subscriptions)) add(Lookup.away, topic);
   }
   for (const { deviceId, targets, node } of sessions) {

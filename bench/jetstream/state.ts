@@ -118,13 +118,14 @@ export function person(index: number): UserRecord {
   return {
     ...{ userId, version: 0, seenAt: Date.now() },
     subscriptions: { [`${userId}/default`]: { epoch: 1, offset: 0 }, [NEWS]: { epoch: 1, offset: 0 } },
+    handled: {},
     sessions: [session(index, "phone")],
   };
 }
 
 function session(index: number, kind: string): SessionRecord {
   const deviceId = deviceOf(index, kind);
-  const progress = { epoch: 1, acked: index, decided: index };
+  const progress = { epoch: 1, from: 0, acked: index, shown: 0, decided: index };
   return {
     ...{ deviceId, generation: 1, node: null, changedAt: Date.now() },
     targets: [{ id: targetOf(deviceId), provider: "fcm", token: deviceId.padEnd(160, "t"), registeredAt: Date.now() }],
@@ -143,6 +144,6 @@ function push(index: number, what: string): NewOutboxRow {
   return {
     ...{ id: `${targetId} ${what}`, userId: nameOf(index), deviceId, targetId, topic, position: { epoch: 1, offset: index + 1 } },
     ...{ messageId: `${what} to ${nameOf(index)}`, urgency: "normal", dueAt: 0, expiresAt: LATER },
-    ...{ held: false, coalesced: false, rule: "disconnected.away/alert" },
+    ...{ coalesced: false, rule: "disconnected.away/alert" },
   };
 }

@@ -9,10 +9,10 @@ const ROUNDS = 5;
 const DAY = [
   "attach.visible",
   "target.some",
-  "attended",
   "message.alert",
   "message.alert",
   "message.quiet",
+  "message.inApp",
   "overdue",
   "message.alert",
   "seen",

@@ -1,3 +1,4 @@
+import type { Attention } from "../delivery/attention.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { ExplanationBook } from "../explain.ts";
 import type { Logger } from "../ports/logger.ts";
@@ -13,6 +14,7 @@ export interface AnswerParts {
   peers: Peers;
   roster: Roster;
   arbiter: Arbiter;
+  attention: Attention;
   follower: Follower;
   journal: ExplanationBook;
   stepper: Stepper;
@@ -43,8 +45,9 @@ export async function answerNeighbours(parts: AnswerParts): Promise<{ close(): v
 
 async function answerOf(
   question: Question,
-  { arbiter, follower, journal, roster, stepper }: AnswerParts,
+  parts: AnswerParts,
 ): Promise<unknown> {
+  const { arbiter, follower, journal } = parts;
   switch (question.kind) {
     case "takeOver":
       return follower.letGo(question.userId, question.device, question.generation) ?? null;
@@ -53,20 +56,21 @@ async function answerOf(
     case "lost":
       return follower.lost() ?? null;
     case "attended":
-      return arbiter.attendedHere(question) !== undefined;
-    case "acked":
-      return arbiter.ackedHere(question, question.topic, question);
+      return arbiter.attendedHere(question);
     case "sessions":
-      return heldSessions(roster, question.userId, stepper);
+      return heldSessions(question.userId, parts);
     case "explain":
       return journal.find(question.id) ?? null;
   }
 }
 
 /** A user's sessions on this node. */
-export function heldSessions(roster: Roster, userId: string, stepper: Stepper): HeldSession[] {
+export function heldSessions(
+  userId: string,
+  { attention, roster, stepper }: Pick<AnswerParts, "attention" | "roster" | "stepper">,
+): HeldSession[] {
   return roster.of(userId).map((session): HeldSession => {
-    const { state, attended } = stepper.describe(session.state);
-    return { device: session.device, state, attended, unseen: session.unseen.count };
+    const { state } = stepper.describe(session.state);
+    return { device: session.device, state, attended: attention.isAttended(session), unseen: session.unseen.count };
   });
 }

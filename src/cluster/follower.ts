@@ -6,6 +6,7 @@ import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Subscriptions } from "../delivery/subscriptions.ts";
+import { isEnabled } from "../delivery/target.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Logger } from "../ports/logger.ts";
@@ -107,10 +108,11 @@ export class Follower {
       if (!again && topics.includes(topic)) continue;
       const progress = progressOf(record, stored, topic);
       // What the device acked of the former subscription may have been written over where the new one begins.
-      const from = again ? { ...progress, epoch: start.epoch, acked: start.offset } : progress;
-      await subscriptions.begin(session, topic, start, from, false);
+      const { epoch, offset } = start;
+      const from = again ? { ...progress, epoch, from: offset, acked: offset, shown: offset } : progress;
+      await subscriptions.begin(session, topic, { ...start, recovered: !again || !anew.passes }, from, false);
     }
-    const hasTarget = stored.targets.some(({ disabled }) => disabled === undefined);
+    const hasTarget = stored.targets.some(isEnabled);
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 

@@ -3,8 +3,6 @@ import type { Explanation } from "../explain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Peers } from "../ports/peers.ts";
 import type { Users } from "../ports/users.ts";
-import type { Position } from "../protocol/message.ts";
-import type { Topic } from "../protocol/names.ts";
 import { addressOf, ALL_NODES, decodeTalk, encodeTalk, type HeldSession, type Question } from "./questions.ts";
 
 /** What talking to other nodes works with. */
@@ -56,10 +54,6 @@ export class Neighbours implements Elsewhere {
 
   async attended(nodes: readonly string[], { userId, device }: Other): Promise<boolean> {
     return (await this.#askEach(nodes, { kind: "attended", userId, device })).includes(true);
-  }
-
-  async acked(nodes: readonly string[], { userId, device }: Other, topic: Topic, position: Position): Promise<boolean> {
-    return (await this.#askEach(nodes, { kind: "acked", userId, device, topic, ...position })).includes(true);
   }
 
   /** A user's sessions there, as far as answers come in time. */

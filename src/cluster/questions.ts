@@ -1,5 +1,4 @@
 import type { Anew } from "../delivery/elsewhere.ts";
-import type { Topic } from "../protocol/names.ts";
 import type { SessionState } from "../session/step.ts";
 
 /** What nodes ask each other. The answer's shape follows from the kind. */
@@ -12,8 +11,6 @@ export type Question =
   | { kind: "lost" }
   /** Is the person at another device than this one? Answer: boolean. */
   | { kind: "attended"; userId: string; device: string }
-  /** Has another device than this one acked it, in front? Answer: boolean. */
-  | { kind: "acked"; userId: string; device: string; topic: Topic; epoch: number; offset: number }
   /** Answer: {@link HeldSession}s. */
   | { kind: "sessions"; userId: string }
   /** Answer: an Explanation, or null. */

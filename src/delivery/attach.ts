@@ -7,17 +7,19 @@ import type { History } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
+import type { Attention } from "./attention.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
-import { withProgressOf } from "./progress.ts";
-import type { PushCancellation } from "./push_requests.ts";
+import { withProgressHere, withProgressOf } from "./progress.ts";
+import type { PushCancellation, PushRequests } from "./push_requests.ts";
 import { newUser, sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
+import { isEnabled } from "./target.ts";
 import { Turns } from "./turns.ts";
 
 /** A connection that proved whose it is. */
@@ -33,18 +35,13 @@ export interface AttachRequest {
   ready(session: Session, recovery: Recovery[]): void;
 }
 
-/** A device is attended while it is visible and its last input is not older than this. */
-const ATTENDED_MS = 120_000;
-
-export function isAttended({ visible, idleMs }: { visible: boolean; idleMs: IdleMs }): boolean {
-  return visible && idleMs !== null && idleMs < ATTENDED_MS;
-}
-
 /** What attaching works with. */
 export interface AttachParts {
   node: string;
   records: UserRecords;
   pushes: PushCancellation;
+  decisions: PushRequests;
+  attention: Attention;
   history: History | undefined;
   hub: Hub;
   roster: Roster;
@@ -89,7 +86,7 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, counters, elsewhere, node, roster } = this.#parts;
+    const { actor, attention, catchUp, counters, decisions, elsewhere, node, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
       return outlet.close(CloseCode.replaced, "a newer connection has the session");
@@ -101,18 +98,25 @@ export class Attachments {
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
       const claimed = sessionOf(current, deviceId);
       holder = claimed?.node;
-      return { ...withSession(current, this.#attached(claimed, deviceId, places)), seenAt: this.#parts.clock.now() };
+      return { ...withSession(current, this.#attached(claimed, deviceId, places, visible)), seenAt: this.#parts.clock.now() };
     });
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
     // Not in two places at once: from here on the other node's writes fail, and it need not find out by that.
     if (holder && holder !== node) await elsewhere.takeOver(holder, session);
     if (before !== undefined) this.dismantle(before, CloseCode.replaced, "a newer connection took the session");
-    this.#enlist(session, stored, places);
+    this.#enlist(session, record, stored, places);
     session.outlet = outlet;
     counters.attached++;
     actor.raise(session, visible ? SessionEvent["attach.visible"] : SessionEvent["attach.background"]);
-    if (isAttended({ visible, idleMs })) actor.raise(session, SessionEvent.attended);
+    attention.takeInput(session, idleMs);
+    for (const reader of session.readers) {
+      const isUndecided = reader.decided < reader.acked;
+      if (visible) {
+        reader.shown = reader.acked;
+        reader.decided = Math.max(reader.decided, reader.acked);
+      } else if (isUndecided) reader.owed = reader.acked;
+    }
     ready(
       session,
       places.map(({ feed: { topic }, progress: { epoch, acked }, recovered }) => {
@@ -121,6 +125,7 @@ export class Attachments {
       }),
     );
     catchUp.resume(session);
+    if (session.readers.some(({ owed }) => owed > 0)) decisions.pushOwed(session);
   }
 
   /** Whom to {@link restore}, because a write was not answered. */
@@ -149,7 +154,9 @@ export class Attachments {
         const { record, places } = await this.#claim(userId, deviceId, [], (current) => {
           const orphan = sessionOf(current, deviceId);
           taken = orphan?.node === former;
-          return taken ? withSession(current, { ...orphan!, node, changedAt: this.#parts.clock.now() }) : undefined;
+          if (orphan === undefined || !taken) return undefined;
+          const { leaving: _, ...left } = orphan;
+          return withSession(current, { ...left, node, changedAt: this.#parts.clock.now() });
         });
         const stored = sessionOf(record, deviceId);
         if (!taken || stored === undefined) {
@@ -161,7 +168,7 @@ export class Attachments {
         const stale = roster.find(userId, deviceId);
         if (stale !== undefined) this.dismantle(stale, CloseCode.replaced, "a newer connection took the session");
         const session = new Session(userId, stored, actor.stepper.start);
-        this.#enlist(session, stored, places);
+        this.#enlist(session, record, stored, places);
         actor.raise(session, SessionEvent.orphaned);
       }
       this.#unsure.delete(userId);
@@ -185,33 +192,46 @@ export class Attachments {
     outlet?.close(code, reason);
   }
 
-  #enlist(session: Session, stored: SessionRecord, places: readonly Place[]): void {
-    const { actor, roster } = this.#parts;
+  #enlist(session: Session, { handled }: UserRecord, stored: SessionRecord, places: readonly Place[]): void {
+    const { actor, clock, roster } = this.#parts;
     roster.add(session);
     session.readers = places.map(({ feed, progress }) => {
       const reader = new Reader(session, feed, progress);
       // Of what the device has already this node may still be told.
       reader.attachedAt = Math.max(feed.head.offset, progress.acked);
+      const unsure = handled[feed.topic]?.epoch === reader.epoch ? handled[feed.topic]!.unsure : undefined;
+      // Its input may come on this connection.
+      if (unsure?.device === session.device) {
+        const until = clock.elapsed() + unsure.until - clock.now();
+        reader.unsure = { to: unsure.to, until, untilTime: unsure.until };
+      }
       feed.join(reader);
       return reader;
     });
-    const hasTarget = stored.targets.some(({ disabled }) => disabled === undefined);
+    const hasTarget = stored.targets.some(isEnabled);
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 
   /** The record with what the devices that are here have acked since the store was last told. */
   #current(stored: UserRecord): UserRecord {
-    return withOwnDefault(this.#parts.roster.of(stored.userId).reduce(withProgressOf, stored));
+    return withOwnDefault(withProgressHere(stored, this.#parts.roster));
   }
 
-  #attached(session: SessionRecord | undefined, deviceId: string, places: readonly Place[]): SessionRecord {
+  #attached(
+    session: SessionRecord | undefined,
+    deviceId: string,
+    places: readonly Place[],
+    visible: boolean,
+  ): SessionRecord {
     const { clock, node } = this.#parts;
     const generation = (session?.generation ?? 0) + 1;
     const progress: Record<Topic, Progress> = { ...session?.progress };
     // Where it begins, and what it says it has, is settled from here on, should this node die before it writes more.
     for (const { feed: { topic }, progress: begun } of places) {
       const stored = progress[topic];
-      if (stored === undefined || (stored.epoch === begun.epoch && stored.acked < begun.acked)) progress[topic] = begun;
+      const now = stored === undefined || (stored.epoch === begun.epoch && stored.acked < begun.acked) ? begun : stored;
+      // What it acked in the background is in front now.
+      progress[topic] = visible ? { ...now, shown: now.acked } : now;
     }
     return { deviceId, targets: session?.targets ?? [], progress, generation, node, changedAt: clock.now() };
   }
@@ -268,7 +288,8 @@ export class Attachments {
           if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
           nodes = otherNodes({ ...record, sessions: [suspended] }, node);
           const generation = suspended.generation + 1;
-          return { record: withSession(record, { ...suspended, generation, node: null, targets: [], changedAt: clock.now() }) };
+          const { leaving: _, ...left } = suspended;
+          return { record: withSession(record, { ...left, generation, node: null, targets: [], changedAt: clock.now() }) };
         });
         if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
         if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");

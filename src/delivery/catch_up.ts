@@ -174,7 +174,7 @@ export class CatchUp {
     const sending: Sending = { entry, at: clock.elapsed() };
     if (offset <= reader.decided) {
       // Made up its mind about it before this connection came.
-      (session.pushed ??= new Map()).set(sending, true);
+      (session.pushed ??= new Map()).set(sending, "written");
     } else if (offset <= reader.attachedAt) {
       const { route } = actor.stepper.step(session.state, entry.event);
       if (isPublic(feed.topic)) journal.counted(entry, route!, 1);

@@ -1,4 +1,3 @@
-import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { UserRecord } from "../ports/users.ts";
 
@@ -8,10 +7,12 @@ export interface Other {
   readonly device: string;
 }
 
-/** A topic that begins again, with the version of the record that says so: a sender who hears no answer asks twice. */
+/** A topic that begins, with the version of the record that says so: a sender who hears no answer asks twice. */
 export interface Anew {
   readonly topic: Topic;
   readonly version: number;
+  /** It began before: what is before its new beginning is passed over. */
+  readonly passes: boolean;
 }
 
 /** Which other nodes are meant. */
@@ -26,15 +27,13 @@ export interface Elsewhere {
    * that it does not allow. Resolves when each has, or its lease has lapsed.
    *
    * @param nodes "all": whoever lives, because any node may push for anybody
-   * @param anew what was subscribed to again, and begins where the record says
+   * @param anew what was subscribed to, and begins where the record says
    */
   follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void>;
   /** Sessions were taken over from this node. Should it live after all, it is to let go of them. */
   adopted(node: string): void;
   /** Whether the person is at one of the user's other devices there. No answer in time: no. */
   attended(nodes: readonly string[], than: Other): Promise<boolean>;
-  /** Whether one of the user's other devices there has acked an entry while it was in front. No answer in time: no. */
-  acked(nodes: readonly string[], than: Other, topic: Topic, position: Position): Promise<boolean>;
 }
 
 /** For an engine that is alone on its storage: what other nodes a record may name are its former lives. */
@@ -43,7 +42,6 @@ export const nobodyElsewhere: Elsewhere = {
   follow: () => Promise.resolve(),
   adopted() {},
   attended: () => Promise.resolve(false),
-  acked: () => Promise.resolve(false),
 };
 
 /** The other nodes that hold sessions of a user. */

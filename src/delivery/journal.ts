@@ -10,8 +10,10 @@ export type NoteKind =
   | "failed" // the app's handler gave up
   | "diverted" // the reader is slow: it goes on from the log
   | "expired" // nobody needs it any more
+  | "push-spared" // a push would leave, and is not needed; `detail` says why
   | "push-queued" // a push is to leave
-  | "push-held" // … later: another device of the user is attended
+  | "push-held" // … later; `detail` says what it waits for
+  | "push-released" // … now: what it waited for did not come; `detail` says what
   | "push-sent" // a provider took it
   | "push-retry" // a provider said: not now
   | "push-gone" // the target is dead

@@ -47,7 +47,7 @@ export class Departures {
     session.outlet = undefined;
     actor.separate(session);
     for (const reader of session.readers) {
-      reader.decided = Math.max(reader.acked, reader.decidedUpTo());
+      reader.decided = reader.decidedUpTo();
       reader.sent = reader.acked;
       reader.behind = true;
     }
@@ -59,7 +59,10 @@ export class Departures {
     if (session.graceTimer !== undefined) this.#track(progress.save(session));
   }
 
-  /** Nobody there any more: first everybody can read it in the store, then the rest is decided, so nothing falls between. */
+  /**
+   * Nobody there any more. First it can be read in the store that the session is leaving, then the rest is decided, and only then
+   * it is away: what is appended meanwhile is decided about here or by the sweep, and a node that dies between is found by that.
+   */
   goAway(session: Session): void {
     this.#track(this.#goAway(session));
   }
@@ -72,10 +75,16 @@ export class Departures {
         await records.updateHeld(userId, (stored) => {
           if (!session.isStill(sessionOf(stored, deviceId))) return undefined;
           const record = withProgressOf(stored, session);
-          return { record: withSession(record, { ...sessionOf(record, deviceId)!, node: null, changedAt: clock.now() }) };
+          return { record: withSession(record, { ...sessionOf(record, deviceId)!, leaving: true }) };
         });
         attachments.dismantle(session, CloseCode.normal, "");
         await away.decideHeld(userId, deviceId);
+        await records.updateHeld(userId, (stored) => {
+          const left = sessionOf(stored, deviceId);
+          if (!session.isStill(left)) return undefined;
+          const { leaving: _, ...rest } = left;
+          return { record: withSession(stored, { ...rest, node: null, changedAt: clock.now() }) };
+        });
       });
     } catch (error) {
       // The record still names this node, so nobody else looks after the session.

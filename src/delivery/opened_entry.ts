@@ -1,4 +1,4 @@
-import { encodeLiveFrame, encodeMessageFrame, envelopeHead } from "../protocol/codec.ts";
+import { encodeLiveFrame, encodeMessageFrame, envelopeDevice, envelopeHead } from "../protocol/codec.ts";
 import type { MessageOptions, Position, Urgency } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry } from "../ports/transport.ts";
@@ -18,6 +18,8 @@ export interface OpenedEntry extends EntryName {
   readonly bytes: Uint8Array;
   /** What goes over the wire, the same for every receiver. */
   readonly frame: Uint8Array;
+  /** The short name of the device that published it, where it stands in the publisher's own private topic. */
+  readonly device: string | undefined;
   /** Where its deliveries are counted, once the journal knows it. */
   account: Account | undefined;
 }
@@ -58,6 +60,11 @@ class LoggedEntry implements OpenedEntry {
     this.urgency = head.options?.urgency ?? "normal";
     this.event = entry.offset === 0 ? SessionEvent["message.live"] : eventOf(this.urgency, head.options);
     this.bytes = entry.bytes;
+  }
+
+  /** Looked for when a push is decided: it stands behind the payload. */
+  get device(): string | undefined {
+    return envelopeDevice(this.bytes);
   }
 
   /** Made when the first receiver needs it: a message for people who are away is never framed. */

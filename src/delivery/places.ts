@@ -68,6 +68,7 @@ export class Places {
     fresh: boolean,
   ): Place | Promise<Place> {
     const history = this.#history;
+    const { passedOver, ...own } = known;
     const same = known.epoch === epoch;
     let acked = same ? known.acked : 0;
     const related = (same || known.acked === 0) && (cursor === undefined || cursor.offset === 0 || cursor.epoch === epoch);
@@ -76,9 +77,15 @@ export class Places {
       const start = Math.max(acked, floor);
       return {
         feed,
-        progress: { epoch, acked: start, decided: Math.max(start, same ? known.decided : 0) },
+        progress: {
+          // Of what was before a hole, or in another life of the log, nothing is known.
+          ...(start === acked && same ? own : { epoch, from: start, shown: start }),
+          acked: start,
+          // What was acked beyond may have been in the background, and its push not written down when the node died.
+          decided: start === acked && same ? known.decided : Math.max(start, same ? known.decided : 0),
+        },
         // A new device begins with what is there; an old one has missed something.
-        recovered: (related && history !== undefined && start === acked) || (fresh && cursor === undefined),
+        recovered: (related && history !== undefined && start === acked && !passedOver) || (fresh && cursor === undefined),
       };
     };
     if (acked >= head) return at(0);
@@ -94,13 +101,10 @@ export class Places {
 export function progressOf(record: UserRecord, session: SessionRecord | undefined, topic: Topic): Progress {
   const own = session?.progress[topic];
   if (own !== undefined) return own;
-  const start = record.subscriptions[topic] ?? { epoch: 0, offset: 0 };
-  let furthest: Progress = { epoch: start.epoch, acked: start.offset, decided: start.offset };
+  let { epoch, offset } = record.subscriptions[topic] ?? { epoch: 0, offset: 0 };
   for (const { progress } of record.sessions) {
     const other = progress[topic];
-    if (other !== undefined && other.acked > furthest.acked) {
-      furthest = { epoch: other.epoch, acked: other.acked, decided: other.acked };
-    }
+    if (other !== undefined && other.acked > offset) ({ epoch, acked: offset } = other);
   }
-  return furthest;
+  return { epoch, from: offset, acked: offset, shown: offset, decided: offset };
 }

@@ -1,33 +1,47 @@
 import { PeykError } from "../protocol/errors.ts";
-import type { AckFrame, Cursor, FailedFrame } from "../protocol/frames.ts";
-import { isPublic } from "../protocol/names.ts";
+import type { AckFrame, Cursor, FailedFrame, IdleMs, StateFrame } from "../protocol/frames.ts";
+import { isPublic, splitTopic, type Topic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History } from "../ports/transport.ts";
-import type { Progress, UserRecord } from "../ports/users.ts";
+import type { Handled, Progress, UserRecord } from "../ports/users.ts";
+import { withHandledBy } from "../reading/handled.ts";
+import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
+import type { Attention } from "./attention.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Journal } from "./journal.ts";
 import { openEntry } from "./opened_entry.ts";
 import type { Receipts } from "./receipts.ts";
+import type { Roster } from "./roster.ts";
+import { isEnabled } from "./target.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Reader, Session } from "./session.ts";
+import type { Sending } from "./unseen.ts";
 
-/** Who wants to know that a device is done with a topic up to a position. */
+/** Drops pushes that acks make needless. */
 export interface AckListener {
-  /** @returns whether a push that was held for another device is dropped because of it */
-  acked(session: Session, reader: Reader): boolean;
+  /** Whether pushes of this user wait, as far as this node knows: what is acked then is stored at once. */
+  waits(userId: string): boolean;
+  /** The device showed something, or a person dealt with something there. */
+  dealtWith(session: Session): void;
+  /** The client has these entries in time, and the app is in front. */
+  seen(session: Session, sendings: readonly Sending[]): void;
 }
 
 /** What acks are taken in with. */
 export interface ProgressParts {
   actor: SessionActor;
+  attention: Attention;
   catchUp: CatchUp;
   records: UserRecords;
   receipts: Receipts;
   pushes: AckListener;
   history: History | undefined;
   journal: Journal;
+  /** Channels in which an ack says nothing of a person: only a mark does. */
+  handledByMark: ReadonlySet<string>;
+  ackTimeoutMs: number;
   /** The store says that one of this user's sessions is another attachment's, or nobody's. */
   strayed(userId: string): void;
   /** Whether the store survives a crash. */
@@ -54,21 +68,63 @@ export class ProgressKeeper {
 
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */
   ack(session: Session, frame: AckFrame): void {
-    const { actor, catchUp, clock, journal } = this.#parts;
+    const { actor, attention, catchUp, clock, journal, pushes } = this.#parts;
+    this.input(session, frame.idleMs);
+    const waits = pushes.waits(session.userId);
+    const inTime: Sending[] = [];
+    const overdueBefore = clock.elapsed() - this.#parts.ackTimeoutMs;
     const seen = session.unseen.confirm(frame.seen, clock.elapsed(), (run, begin, end) => {
       const listed = !isPublic(run[begin]!.entry.topic);
-      if (!listed && session.pushed === undefined) return;
+      if (!listed && !waits && session.pushed === undefined) return;
       for (const sending of run.slice(begin, end)) {
-        session.pushed?.delete(sending);
+        if (session.pushed?.get(sending) === "waits") session.pushed.set(sending, "waits, seen");
+        else session.pushed?.delete(sending);
         if (listed) journal.note(sending.entry, session, "seen");
+        if (waits && sending.at > overdueBefore) inTime.push(sending);
       }
     });
     if (seen === undefined) throw new PeykError("bad-order", "an ack of frames that were never sent");
     if (session.pushed?.size === 0) session.pushed = undefined;
     // The answer to a ping is proof of life, but no progress.
     if (seen > 0) actor.confirmed(session);
-    for (const cursor of frame.cursors) this.#move(session, cursor);
+    let moved = false;
+    for (const cursor of frame.cursors) moved = this.#move(session, cursor) || moved;
+    if (moved) this.#moved(session);
+    if (inTime.length > 0 && attention.isInFront(session)) pushes.seen(session, inTime);
     if (seen > 0) catchUp.resume(session);
+  }
+
+  /** What the client says of the app and the person. What it acked before that was acked as things stood then. */
+  state(session: Session, { visible, idleMs }: StateFrame): void {
+    const { actor } = this.#parts;
+    actor.raise(session, visible ? SessionEvent.foreground : SessionEvent.background);
+    this.input(session, idleMs);
+    if (visible) this.cameToFront(session);
+  }
+
+  /** What the app acked in the background is in front of a person now. */
+  cameToFront(session: Session): void {
+    let shown = false;
+    for (const reader of session.readers) {
+      shown ||= reader.shown < reader.acked;
+      reader.shown = reader.acked;
+    }
+    if (shown) this.#moved(session);
+  }
+
+  /** How long ago the last input was. Input that comes in time says that a person has dealt with what was acked without it. */
+  input(session: Session, idleMs: IdleMs): void {
+    if (!this.#parts.attention.takeInput(session, idleMs)) return;
+    let handled = false;
+    for (const reader of session.readers) {
+      const { unsure } = reader;
+      if (unsure === undefined) continue;
+      reader.unsure = undefined;
+      if (session.inputAt >= unsure.until) continue;
+      reader.handled = Math.max(reader.handled, unsure.to);
+      handled = true;
+    }
+    if (handled) this.#moved(session);
   }
 
   /** The app gave up on one entry: the cursor passes it, the books say so. */
@@ -80,23 +136,48 @@ export class ProgressKeeper {
       throw new PeykError("bad-order", "a report on an entry that was never sent");
     }
     this.#report(reader, frame.offset - 1, frame.offset, (entry) => this.#parts.receipts.failed(entry, session, frame.reason));
-    reader.failed = frame.offset;
+    reader.fail(frame.offset);
   }
 
-  #move(session: Session, { topic, epoch, offset }: Cursor): void {
+  /** @returns whether the cursor moved */
+  #move(session: Session, { topic, epoch, offset }: Cursor): boolean {
     const reader = session.reader(topic);
-    if (reader === undefined || reader.epoch !== epoch || offset <= reader.acked) return;
+    if (reader === undefined || reader.epoch !== epoch || offset <= reader.acked) return false;
     if (offset > reader.sent) {
-      if (offset <= reader.sentBefore) return;
+      if (offset <= reader.sentBefore) return false;
       throw new PeykError("bad-order", "an ack of an entry that was never sent");
     }
     const from = reader.acked;
     reader.acked = offset;
+    if (this.#parts.attention.isInFront(session)) this.#inFront(session, reader);
     this.#delivered(reader, from, offset);
-    if (this.#parts.pushes.acked(session, reader)) return void this.save(session);
+    return true;
+  }
+
+  /** An ack of an app in front: the device has shown it, and a person may have dealt with it. */
+  #inFront(session: Session, reader: Reader): void {
+    const { attention, clock, handledByMark } = this.#parts;
+    reader.shown = reader.acked;
+    if (handledByMark.size > 0 && handledByMark.has(splitTopic(reader.feed.topic).channel)) return;
+    const verdict = attention.judge(session);
+    if (verdict === "handled") {
+      reader.handled = reader.acked;
+      reader.unsure = undefined;
+    } else if (verdict !== undefined) {
+      const { until } = verdict;
+      reader.unsure = { to: reader.acked, until, untilTime: clock.now() + until - clock.elapsed() };
+    }
+  }
+
+  /** Acks moved something: at once for pushes that wait, else with the next write. */
+  #moved(session: Session): void {
+    const { durable, pushes } = this.#parts;
+    if (pushes.waits(session.userId)) {
+      pushes.dealtWith(session);
+      return void this.save(session);
+    }
     // What no crash survives needs no writing behind: leaving writes it down.
-    if (!this.#parts.durable) return;
-    this.#later(session);
+    if (durable) this.#later(session);
   }
 
   #later(session: Session): void {
@@ -104,18 +185,22 @@ export class ProgressKeeper {
     this.#timer ??= this.#parts.clock.setTimeout(() => void this.flush(), WRITE_BEHIND_MS);
   }
 
-  /** The handler is done with the entries in (from, to], except for the one it gave up on. */
+  /** The handler is done with the entries in (from, to], except for those it gave up on. */
   #delivered(reader: Reader, from: number, to: number): void {
     const { receipts } = this.#parts;
     const { feed, failed, session } = reader;
-    if (!receipts.named(feed.topic)) {
-      const skips = failed > from && failed <= to;
-      receipts.counted(skips ? feed.count(from, failed - 1) + feed.count(failed, to) : feed.count(from, to));
-    } else {
-      this.#report(reader, from, to, (entry) => {
-        if (entry.position.offset !== failed) receipts.delivered(entry, session);
+    if (receipts.named(feed.topic)) {
+      return this.#report(reader, from, to, (entry) => {
+        if (!failed.includes(entry.position.offset)) receipts.delivered(entry, session);
       });
     }
+    let after = from;
+    for (const offset of failed) {
+      if (offset <= after || offset > to) continue;
+      receipts.counted(feed.count(after, offset - 1));
+      after = offset;
+    }
+    receipts.counted(feed.count(after, to));
   }
 
   /** Names the entries in (from, to]: most are remembered, the others are read from the log. */
@@ -169,13 +254,47 @@ export class ProgressKeeper {
   }
 }
 
-/** The record with this session's progress, unless it is another attachment's by now. */
+/** The record with this session's progress, and what a person dealt with there, unless it is another attachment's by now. */
 export function withProgressOf(record: UserRecord, session: Session): UserRecord {
   const stored = sessionOf(record, session.deviceId);
   if (!session.isStill(stored)) return record;
-  const progress: Record<string, Progress> = { ...stored.progress };
+  const progress: Record<Topic, Progress> = { ...stored.progress };
+  const tells = isPushedElsewhere(record, session.deviceId);
+  let { handled } = record;
   for (const reader of session.readers) {
-    if (record.subscriptions[reader.feed.topic] !== undefined) progress[reader.feed.topic] = reader.progress();
+    const { topic } = reader.feed;
+    if (record.subscriptions[topic] === undefined) continue;
+    progress[topic] = reader.progress();
+    if (!tells || (reader.handled === 0 && reader.unsure === undefined)) continue;
+    const before = handled[topic];
+    const after = handledAt(reader, before);
+    if (after !== before) handled = { ...handled, [topic]: after };
   }
-  return withSession(record, { ...stored, progress });
+  return { ...withSession(record, { ...stored, progress }), handled };
+}
+
+/** The record with what all sessions on this node have acked since the store was last told. */
+export function withProgressHere(record: UserRecord, roster: Roster): UserRecord {
+  return roster.of(record.userId).reduce(withProgressOf, record);
+}
+
+/** Whether what a person does at one device can spare another one a push. */
+function isPushedElsewhere({ sessions }: UserRecord, deviceId: string): boolean {
+  return sessions.some((other) => other.deviceId !== deviceId && other.targets.some(isEnabled));
+}
+
+/** What is handled in a topic, with what was dealt with at one device. The object that was given when that is nothing new. */
+function handledAt(reader: Reader, before: Handled | undefined): Handled {
+  const handled = withHandledBy(before, reader.progress(), reader.handled);
+  const { unsure, from: after, session: { device } } = reader;
+  if (unsure === undefined) {
+    if (handled.unsure?.device !== device) return handled;
+    const { unsure: _, ...sure } = handled;
+    return sure;
+  }
+  // One is kept. Of several the one that waits longest: of the others it will not show, and they are pushed.
+  const known = handled.unsure;
+  const isKept = known !== undefined &&
+    (known.device === device ? known.to === unsure.to && known.until === unsure.untilTime : known.until > unsure.untilTime);
+  return isKept ? handled : { ...handled, unsure: { device, after, to: unsure.to, until: unsure.untilTime } };
 }

@@ -26,6 +26,8 @@ export interface SealedMessage {
   readonly topic: Topic;
   readonly id: string;
   readonly from: string | undefined;
+  /** The short name of the publishing device, in a private topic of its user's own. */
+  readonly device?: string | undefined;
   readonly options: MessageOptions | undefined;
   /** Raw msgpack `[content, data]`. */
   readonly payload: Uint8Array;
@@ -70,14 +72,14 @@ export class Publisher {
     };
   }
 
-  async publishSealed({ topic, id, from, options, payload }: SealedMessage): Promise<Receipt> {
+  async publishSealed({ topic, id, from, device, options, payload }: SealedMessage): Promise<Receipt> {
     const { clock, counters, journal, receipts, transport } = this.#parts;
     checkName(id, "message id");
     if (from !== undefined) checkName(from, "from");
     if (options !== undefined) checkRanges(options);
     const sentAt = clock.now();
     const expiresAt = sentAt + (options?.ttl ?? DEFAULT_TTL_SECONDS) * 1_000;
-    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options, payload });
+    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options, payload, device });
     if (bytes.length > MAX_MESSAGE_BYTES) {
       throw new PeykError("too-large", `a message of ${bytes.length} bytes`, {
         hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.`,

@@ -15,4 +15,6 @@ export interface PushCancellation {
 export interface PushRequests {
   /** These sessions are connected, but their person is to be told by a push. */
   pushNow(sessions: readonly Session[], sending: Sending): void;
+  /** The session came back in the background, and acked before what nobody has decided about. */
+  pushOwed(session: Session): void;
 }

@@ -66,7 +66,12 @@ export class UserRecords {
 
 /** A user nobody has signed in as yet. */
 export function newUser(userId: string): UserRecord {
-  return { userId, version: 0, seenAt: 0, subscriptions: {}, sessions: [] };
+  return { userId, version: 0, seenAt: 0, subscriptions: {}, handled: {}, sessions: [] };
+}
+
+/** Whether new entries are decided about by the sweep, not by a node that holds the session. */
+export function isAway({ leaving, node }: SessionRecord): boolean {
+  return node === null || leaving === true;
 }
 
 export function sessionOf(record: UserRecord, deviceId: string): SessionRecord | undefined {

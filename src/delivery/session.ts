@@ -18,8 +18,10 @@ export class Session implements DeviceName {
   overdueTimer: Timer | undefined = undefined;
   /** When that one fires. Whole monotonic milliseconds: whole numbers need no box. */
   overdueAt = 0;
-  /** Of what is unseen: what is pushed, and whether that is written down by now. Absent most of the time. */
-  pushed: Map<Sending, boolean> | undefined = undefined;
+  /** Of what was sent: what is pushed, and how far that is. Absent most of the time. */
+  pushed: Map<Sending, PushProgress> | undefined = undefined;
+  /** The person's last input at the device, as far as the client has told. Whole monotonic milliseconds. */
+  inputAt = NO_INPUT;
   readonly userId: string;
   readonly deviceId: string;
   readonly device: string;
@@ -55,6 +57,25 @@ export class Session implements DeviceName {
   }
 }
 
+/** The push of something sent: waits to be written down; so too, and the client has it meanwhile; is written down. */
+export type PushProgress = "waits" | "waits, seen" | "written";
+
+/** No input: before any that a client can tell of, and still a small whole number. */
+export const NO_INPUT = -(2 ** 30);
+
+/** What was acked at a device where the last input was a while ago. */
+export interface UnsureAck {
+  /** The entries up to here. */
+  readonly to: number;
+  /** Input before this time says that a person has dealt with them. Monotonic milliseconds. */
+  readonly until: number;
+  /** The same as milliseconds since 1970. */
+  readonly untilTime: number;
+}
+
+/** Entries remembered on which the app's handler failed. */
+const MOST_FAILED = 8;
+
 /** One session's place in one topic. */
 export class Reader implements Member<Reader> {
   // As above.
@@ -70,14 +91,24 @@ export class Reader implements Member<Reader> {
   chained: Chained | undefined = undefined;
   readonly feed: Feed<Reader>;
   epoch: number;
+  /** Where this device's reading began. */
+  from: number;
   /** The app's handler is done up to here. */
   acked: number;
+  /** The device had it in front up to here. */
+  shown: number;
+  /** A person at this device has dealt with what it acked up to here; 0: with nothing. */
+  handled = 0;
+  /** Of what it acked it shows later whether a person was there. */
+  unsure: UnsureAck | undefined = undefined;
+  /** Entries that the app's handler gave up on, rising. */
+  failed: readonly number[];
   /** How far a former subscription of this connection had been written: acks up to there may still come. */
   sentBefore = 0;
-  /** The last entry that the app's handler gave up on. */
-  failed = 0;
   /** What was decided before this connection: entries up to here are not pushed again. */
   decided: number;
+  /** Entries after `decided` up to here were acked on an earlier connection, and are being decided; 0: none are. */
+  owed = 0;
   /** Somebody is reading the log for it right now. */
   reading = false;
 
@@ -86,7 +117,10 @@ export class Reader implements Member<Reader> {
     this.feed = feed;
     this.epoch = progress.epoch;
     this.#sent = progress.acked;
+    this.from = progress.from;
     this.acked = progress.acked;
+    this.shown = progress.shown;
+    this.failed = progress.failed ?? NONE;
     this.decided = progress.decided;
   }
 
@@ -103,29 +137,61 @@ export class Reader implements Member<Reader> {
   /** Up to where nothing about pushing is open, given what is still unseen. */
   decidedUpTo(): number {
     const { session, feed } = this;
+    if (this.owed > 0) return this.decided;
     let decided = Math.max(this.decided, this.sent);
     for (const sending of session.unseen) {
       const { entry } = sending;
       if (entry.topic !== feed.topic || entry.position.offset <= this.decided) continue;
-      // A push that waits to be written is dropped when the session goes away first: it is then decided about again.
-      if (session.pushed?.get(sending)) continue;
+      if (session.pushed?.get(sending) === "written") continue;
       decided = Math.max(this.decided, Math.min(decided, entry.previous));
       break;
+    }
+    // A push that waits to be written is lost when the node ends, and dropped when the session goes away: then it is decided again.
+    for (const [{ entry }, progress] of session.pushed ?? []) {
+      if (progress === "written" || entry.topic !== feed.topic || entry.position.offset <= this.decided) continue;
+      decided = Math.max(this.decided, Math.min(decided, entry.previous));
     }
     return decided;
   }
 
+  /** The client has everything up to here on this connection. */
+  seenUpTo(): number {
+    for (const { entry } of this.session.unseen) {
+      if (entry.topic === this.feed.topic && entry.position.offset !== 0) return Math.min(this.sent, entry.previous);
+    }
+    return this.sent;
+  }
+
+  /** The app's handler gave up on an entry. Of too many the lowest is where reading begins: what was before is not known. */
+  fail(offset: number): void {
+    const failed = [...this.failed.filter((other) => other !== offset), offset].sort((a, b) => a - b);
+    if (failed.length > MOST_FAILED) this.from = Math.max(this.from, failed.shift()!);
+    this.failed = failed;
+  }
+
   /** What the store should know. */
   progress(): Progress {
-    return { epoch: this.epoch, acked: this.acked, decided: Math.max(this.acked, this.decidedUpTo()) };
+    const { epoch, from, acked, shown, failed } = this;
+    const decided = this.decidedUpTo();
+    return failed.length === 0 ? { epoch, from, acked, shown, decided } : { epoch, from, acked, shown, decided, failed };
   }
 
   /** Goes on in another life of the log, or after a hole. */
   restart(epoch: number, offset: number): void {
     this.epoch = epoch;
-    this.sent = this.acked = this.decided = offset;
+    this.sent =
+      this.from =
+      this.acked =
+      this.shown =
+      this.decided =
+        offset;
+    this.handled = this.owed = 0;
+    this.unsure = undefined;
+    this.failed = NONE;
   }
 }
+
+const NONE: readonly number[] = Object.freeze([]);
 
 /** The short name that stands for a device wherever somebody might read along: a deviceId is a secret. */
 export function deviceName(deviceId: string): string {

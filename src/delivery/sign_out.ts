@@ -1,17 +1,18 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
-import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
-import type { PushTarget } from "../ports/users.ts";
+import type { PushTarget, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Outlet } from "./outlet.ts";
 import type { PushCancellation } from "./push_requests.ts";
+import { withProgressHere, withProgressOf } from "./progress.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import type { Session } from "./session.ts";
+import { isEnabled, placeOf, tokenId } from "./target.ts";
 
 /** What push targets and the end of sessions work with. */
 export interface SignOutParts {
@@ -45,11 +46,12 @@ export class SignOut {
       ? "empty, or longer than 4,096 characters"
       : found.tokenFault?.(token);
     if (fault !== undefined) throw new PeykError("bad-message", `not a token of ${provider}: ${fault}`);
-    const target: PushTarget = { id: targetId(provider, token), provider, token, registeredAt: clock.now() };
+    const target: PushTarget = { id: tokenId(provider, token), provider, token, registeredAt: clock.now() };
     const { userId, deviceId } = session;
     for (const holder of await records.store.holders({ targetId: target.id })) {
-      await this.#releaseTarget(holder, target.id, holder === userId ? deviceId : undefined);
+      await this.#releaseTarget(holder, target, holder === userId ? deviceId : undefined);
     }
+    // What waits for a token that is replaced goes to the new one: it is the same place.
     await this.#changeTargets(session, (targets) => [...targets.filter((other) => other.provider !== provider), target]);
   }
 
@@ -70,13 +72,26 @@ export class SignOut {
     const asking: Outlet[] = [];
     await records.exclusively(userId, async () => {
       const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
-      await records.updateHeld(userId, (record) => {
-        const { leaving = [], staying = [] } = Object.groupBy(record.sessions, (one) => matches(one) ? "leaving" : "staying");
-        ended = leaving.length;
-        nodes = otherNodes({ ...record, sessions: leaving }, node);
-        return ended === 0 ? undefined : { record: { ...record, sessions: staying } };
+      const here = roster.of(userId).filter(matches);
+      const acked = (): string => here.flatMap(({ readers }) => readers.map(({ acked }) => acked)).join();
+      const before = acked();
+      let gone: readonly SessionRecord[] = [];
+      await records.updateHeld(userId, (stored) => {
+        const record = withProgressHere(stored, roster);
+        gone = record.sessions.filter(matches);
+        nodes = otherNodes({ ...record, sessions: gone }, node);
+        if (gone.length === 0) return undefined;
+        return { record: { ...withStartsBehind(record, gone), sessions: record.sessions.filter((one) => !matches(one)) } };
       });
+      ended = gone.length;
       if (await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out")) nodes = "all";
+      if (ended > 0 && acked() !== before) {
+        // What was acked while this was written counts too.
+        await records.updateHeld(userId, (stored) => {
+          const record = withProgressHere({ ...stored, sessions: [...gone, ...stored.sessions] }, roster);
+          return { record: { ...withStartsBehind(record, record.sessions.filter(matches)), sessions: stored.sessions } };
+        });
+      }
       for (const session of [...roster.of(userId)].filter(matches)) {
         for (const { feed } of session.readers) feed.handOut();
         if (last !== undefined && session.outlet !== undefined) {
@@ -107,20 +122,25 @@ export class SignOut {
         // The device may be another attachment's by now, on another node, or another user's.
         if (!session.isStill(stored)) return undefined;
         const targets = change(stored.targets);
-        lost = stored.targets.filter(({ id }) => !targets.some((target) => target.id === id));
-        return { record: withSession(record, { ...stored, targets }) };
+        lost = stored.targets.filter(({ provider }) => !targets.some((target) => target.provider === provider));
+        const changed = withSession(record, { ...stored, targets });
+        if (stored.targets.some(isEnabled) || !targets.some(isEnabled)) return { record: changed };
+        // A first target gets what is appended from now on: about all before that the mind is made up.
+        for (const reader of session.readers) reader.decided = Math.max(reader.decided, reader.feed.head.offset);
+        return { record: withProgressOf(changed, session) };
       });
-      for (const { id } of lost) {
-        if (await pushes.dropNow({ userId, deviceId, targetId: id }, "the target was removed")) nodes = "all";
+      for (const { provider } of lost) {
+        const targetId = placeOf(userId, deviceId, provider);
+        if (await pushes.dropNow({ userId, deviceId, targetId }, "the target was removed")) nodes = "all";
       }
-      const enabled = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined) === true;
+      const enabled = sessionOf(record, deviceId)?.targets.some(isEnabled) === true;
       actor.raise(session, enabled ? SessionEvent["target.some"] : SessionEvent["target.none"]);
     });
     await elsewhere.follow(nodes, userId);
   }
 
   /** Takes a target from every session of a user but one. */
-  async #releaseTarget(userId: string, id: string, except: string | undefined): Promise<void> {
+  async #releaseTarget(userId: string, { id, provider }: PushTarget, except: string | undefined): Promise<void> {
     const { actor, elsewhere, node, records, roster, pushes } = this.#parts;
     let nodes: Nodes = [];
     await records.exclusively(userId, async () => {
@@ -136,9 +156,10 @@ export class SignOut {
       });
       if (losers.length > 0) nodes = otherNodes(record, node);
       for (const deviceId of losers) {
-        if (await pushes.dropNow({ userId, deviceId, targetId: id }, "the target moved to another session")) nodes = "all";
+        const targetId = placeOf(userId, deviceId, provider);
+        if (await pushes.dropNow({ userId, deviceId, targetId }, "the target moved to another session")) nodes = "all";
         const session = roster.find(userId, deviceId);
-        const left = sessionOf(record, deviceId)?.targets.some(({ disabled }) => disabled === undefined);
+        const left = sessionOf(record, deviceId)?.targets.some(isEnabled);
         if (session !== undefined && left !== true) actor.raise(session, SessionEvent["target.none"]);
       }
     });
@@ -147,9 +168,17 @@ export class SignOut {
 }
 
 /**
- * What stands for a token in indexes, rows and explanations. Whoever could make another token with the same name would need to
- * know this one, and could then as well register it.
+ * The record with its subscriptions beginning behind what the leaving devices have shown: whoever signs in again goes on there, and
+ * does not begin anew.
  */
-function targetId(provider: string, token: string): string {
-  return fingerprint(`${provider}\0${token}`) + fingerprint(`${token}\0${provider}`);
+function withStartsBehind(record: UserRecord, leaving: readonly SessionRecord[]): UserRecord {
+  const subscriptions = { ...record.subscriptions };
+  for (const { progress } of leaving) {
+    for (const [topic, { epoch, shown }] of Object.entries(progress)) {
+      const start = subscriptions[topic];
+      // In another life of the log, or before it had one, a start says nothing.
+      if (start !== undefined && (start.epoch !== epoch || start.offset < shown)) subscriptions[topic] = { epoch, offset: shown };
+    }
+  }
+  return { ...record, subscriptions };
 }

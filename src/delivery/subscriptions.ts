@@ -2,13 +2,14 @@ import { encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../protocol/names.ts";
-import type { Progress } from "../ports/users.ts";
+import type { Progress, UserRecord } from "../ports/users.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
-import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
+import { type Anew, type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
 import type { PushCancellation } from "./push_requests.ts";
-import type { UserRecords } from "./records.ts";
+import { progressOf } from "./places.ts";
+import { sessionOf, type UserRecords } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, type Session } from "./session.ts";
 
@@ -22,6 +23,8 @@ export interface SubscriptionParts {
   elsewhere: Elsewhere;
   actor: SessionActor;
   catchUp: CatchUp;
+  /** A write had no answer: what the sessions here read may not be what the store says. */
+  strayed(userId: string): void;
   /** Topics that one user may be subscribed to. */
   maxTopics: number;
 }
@@ -43,7 +46,7 @@ export interface Beginning {
   /** Where to begin; undefined: with what comes from now on. */
   since: Position | undefined;
   /** Also when the user is subscribed already. */
-  anew?: boolean;
+  anew?: boolean | undefined;
 }
 
 /** Subscriptions belong to the user: all devices, present and future. */
@@ -55,52 +58,71 @@ export class Subscriptions {
   }
 
   /**
-   * Begins (or begins anew) to read a topic.
+   * Begins to read a topic. Of one that the user reads already nothing changes, unless it is to begin anew: then all devices begin
+   * there, and what waits to be pushed of it is dropped.
    *
    * @param asked who asked; it is answered before the first entry, so that it knows where that belongs
    * @returns where it begins
    * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
    */
-  async subscribe(userId: string, topic: Topic, { since }: Beginning, asked?: Asked): Promise<Position> {
-    const { elsewhere, hub, maxTopics, node, records, roster } = this.#parts;
+  async subscribe(userId: string, topic: Topic, { since, anew = false }: Beginning, asked?: Asked): Promise<Position> {
+    const { elsewhere, hub, node, pushes, records, roster, strayed } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
       throw new PeykError("forbidden", "a private topic of another user", {
         hint: "Rooms for several people are public channels.",
       });
     }
     const feed = await hub.open(topic);
-    let nodes: string[] = [];
-    let version = 0;
+    let nodes: Nodes = [];
+    let begun: Anew | undefined;
     try {
       const start = await records.exclusively(userId, async () => {
-        const { head } = feed;
-        // The beginning is the same place in every life of the log, and nothing begins beyond the head: what comes would be skipped.
-        const known = since === undefined || since.offset === 0 || since.epoch === head.epoch;
-        const start: Position = known ? { epoch: head.epoch, offset: Math.min(since?.offset ?? Infinity, head.offset) } : since;
-        // What is in the log already is there to be read, not to be pushed.
-        const progress: Progress = { epoch: start.epoch, acked: start.offset, decided: head.offset };
+        let isKnown = false;
         const record = await records.updateHeld(userId, (record) => {
-          if (record.subscriptions[topic] === undefined && Object.keys(record.subscriptions).length >= maxTopics) {
-            throw new PeykError("too-many", "too many subscriptions", { hint: `A user may have ${maxTopics}.` });
-          }
-          const subscriptions = { ...record.subscriptions, [topic]: start };
-          const sessions = record.sessions.map((session) => ({
-            ...session,
-            progress: { ...session.progress, [topic]: progress },
-          }));
-          return { record: { ...record, subscriptions, sessions } };
+          isKnown = record.subscriptions[topic] !== undefined;
+          return isKnown && !anew ? undefined : { record: this.#begun(record, topic, since, feed.head) };
         });
-        nodes = otherNodes(record, node);
-        version = record.version;
-        asked?.answer({ ...start, recovered: true });
-        for (const session of roster.of(userId)) await this.begin(session, topic, start, progress, session === asked?.session);
-        return start;
+        const passes = isKnown && anew;
+        if (!isKnown || anew) {
+          nodes = otherNodes(record, node);
+          begun = { topic, version: record.version, passes };
+          if (passes && await pushes.dropNow({ userId, topic }, "subscribed anew")) nodes = "all";
+        }
+        const start: Start = { ...record.subscriptions[topic]!, recovered: !passes };
+        asked?.answer(start);
+        for (const session of roster.of(userId)) {
+          if (isKnown && !anew && session.reader(topic) !== undefined) continue;
+          const progress = progressOf(record, sessionOf(record, session.deviceId), topic);
+          await this.begin(session, topic, start, progress, session === asked?.session);
+        }
+        return record.subscriptions[topic]!;
       });
-      await elsewhere.follow(nodes, userId, { topic, version });
+      if (begun !== undefined) await elsewhere.follow(nodes, userId, begun);
       return start;
+    } catch (error) {
+      strayed(userId);
+      throw error;
     } finally {
       hub.release(feed);
     }
+  }
+
+  /** The record with a subscription that begins now, for all devices. */
+  #begun(record: UserRecord, topic: Topic, since: Position | undefined, head: Position): UserRecord {
+    const { maxTopics } = this.#parts;
+    if (record.subscriptions[topic] === undefined && Object.keys(record.subscriptions).length >= maxTopics) {
+      throw new PeykError("too-many", "too many subscriptions", { hint: `A user may have ${maxTopics}.` });
+    }
+    // The beginning is the same place in every life of the log, and nothing begins beyond the head: what comes would be skipped.
+    const isHere = since === undefined || since.offset === 0 || since.epoch === head.epoch;
+    const start: Position = isHere ? { epoch: head.epoch, offset: Math.min(since?.offset ?? Infinity, head.offset) } : since;
+    const { offset } = start;
+    // What is in the log already is there to be read, not to be pushed.
+    const progress: Progress = { epoch: start.epoch, from: offset, acked: offset, shown: offset, decided: head.offset };
+    const begun: Progress = record.subscriptions[topic] === undefined ? progress : { ...progress, passedOver: true };
+    const { [topic]: _, ...handled } = record.handled;
+    const sessions = record.sessions.map((session) => ({ ...session, progress: { ...session.progress, [topic]: begun } }));
+    return { ...record, subscriptions: { ...record.subscriptions, [topic]: start }, handled, sessions };
   }
 
   /**
@@ -108,7 +130,7 @@ export class Subscriptions {
    * @throws {PeykError} `forbidden` for the user's own `default` channel
    */
   async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
-    const { elsewhere, node, pushes, records, roster } = this.#parts;
+    const { elsewhere, node, pushes, records, roster, strayed } = this.#parts;
     let nodes: Nodes = [];
     if (topic === topicOf(userId, DEFAULT_CHANNEL)) {
       throw new PeykError("forbidden", "a user's own default channel can't be left");
@@ -117,15 +139,19 @@ export class Subscriptions {
       const record = await records.updateHeld(userId, (record) => {
         if (record.subscriptions[topic] === undefined) return undefined;
         const { [topic]: _, ...subscriptions } = record.subscriptions;
+        const { [topic]: __, ...handled } = record.handled;
         const sessions = record.sessions.map((session) => {
           const { [topic]: _, ...progress } = session.progress;
           return { ...session, progress };
         });
-        return { record: { ...record, subscriptions, sessions } };
+        return { record: { ...record, subscriptions, handled, sessions } };
       });
       nodes = otherNodes(record, node);
       for (const session of roster.of(userId)) this.end(session, topic, session === by);
       if (await pushes.dropNow({ userId, topic }, "unsubscribed")) nodes = "all";
+    }).catch((error: unknown) => {
+      strayed(userId);
+      throw error;
     });
     await elsewhere.follow(nodes, userId);
   }
@@ -134,7 +160,7 @@ export class Subscriptions {
    * Lets a session read a topic, from where the store says.
    * @param asked its client asked for it, and has its answer
    */
-  async begin(session: Session, topic: Topic, start: Position, progress: Progress, asked: boolean): Promise<void> {
+  async begin(session: Session, topic: Topic, start: Start, progress: Progress, asked: boolean): Promise<void> {
     const { catchUp, hub } = this.#parts;
     const feed = await hub.open(topic);
     const former = this.#leave(session, topic);
@@ -144,7 +170,7 @@ export class Subscriptions {
     session.readers.push(reader);
     reader.attachedAt = reader.feed.head.offset;
     reader.feed.join(reader);
-    if (!asked) session.outlet?.write(encodeServerFrame({ type: "subscribed", topic, ...start, recovered: true }));
+    if (!asked) session.outlet?.write(encodeServerFrame({ type: "subscribed", topic, ...start }));
     catchUp.resume(session);
   }
 

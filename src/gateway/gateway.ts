@@ -27,6 +27,7 @@ export interface GatewayParts {
   maxFrameBytes: number;
   maxTopics: number;
   ackTimeoutMs: number;
+  inputMs: number;
   drainWindowMs: number;
   attachments: Attachments;
   departures: Departures;
@@ -45,8 +46,6 @@ export interface GatewayParts {
  */
 const MAX_ACK_MS = 500;
 const ACKS_PER_TIMEOUT = 6;
-/** How often a client tells of input, at most. */
-const INPUT_MS = 30_000;
 /** Frames a second from one connection, on average over a heartbeat. An honest client comes nowhere near. */
 const FRAMES_PER_SECOND = 400;
 /** What may come in one heartbeat however short it is: a client's queue, after it was offline. */
@@ -104,7 +103,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     if (!link.isOpen) return this.#leave(link, session);
     this.#endHandshake(link);
     link.session = session;
-    const { ackTimeoutMs, heartbeatMs, maxFrameBytes, maxTopics } = this.#parts;
+    const { ackTimeoutMs, heartbeatMs, inputMs, maxFrameBytes, maxTopics } = this.#parts;
     link.write(encodeServerFrame({
       type: "welcome",
       version: VERSION,
@@ -112,7 +111,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
       time: this.clock.now(),
       heartbeatMs,
       ackMs: Math.ceil(Math.min(MAX_ACK_MS, ackTimeoutMs / ACKS_PER_TIMEOUT)),
-      inputMs: INPUT_MS,
+      inputMs,
       limits: { frameBytes: maxFrameBytes, topics: maxTopics },
       recovery,
     }));

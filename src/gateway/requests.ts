@@ -1,14 +1,11 @@
 import { decodePayload, encodeServerFrame } from "../protocol/codec.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
-import type { ClientFrame, MarkFrame, PublishFrame, SubscribeFrame } from "../protocol/frames.ts";
+import type { ClientFrame, MarkFrame, PublishFrame, SubscribeFrame, TargetFrame } from "../protocol/frames.ts";
 import type { OutgoingMessage } from "../protocol/message.ts";
 import { checkName, isPublic, ownerOf, splitTopic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
-import { SessionEvent } from "../session/step.ts";
-import type { SessionActor } from "../delivery/actor.ts";
-import { isAttended } from "../delivery/attach.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
 import type { Publisher, Receipt, SealedMessage } from "../delivery/publish.ts";
@@ -25,7 +22,6 @@ import { Rate } from "./rate.ts";
 export interface RequestParts {
   authorize: Authorize | undefined;
   publishesPerSecond: number;
-  actor: SessionActor;
   progress: ProgressKeeper;
   publisher: Publisher;
   subscriptions: Subscriptions;
@@ -56,6 +52,8 @@ export class Requests {
   readonly #rates = new Map<string, Rate>();
   /** Publishes on their way into the log: those of one device keep their order. */
   readonly #publishes = new Exclusive();
+  /** The same for its push targets: the last one wins. */
+  readonly #targets = new Exclusive();
 
   constructor(parts: RequestParts) {
     this.#parts = parts;
@@ -63,7 +61,7 @@ export class Requests {
 
   /** @throws {PeykError} `bad-order`, `bad-frame`: the connection is to end */
   handle(link: Link, session: Session, frame: ClientFrame): void {
-    const { actor, progress } = this.#parts;
+    const { progress } = this.#parts;
     switch (frame.type) {
       case "ack":
         return progress.ack(session, frame);
@@ -71,8 +69,7 @@ export class Requests {
         if (frame.reason.length > MAX_REASON_LENGTH) throw new PeykError("bad-frame", "reason: more than a word");
         return progress.failed(session, frame);
       case "state":
-        actor.raise(session, frame.visible ? SessionEvent.foreground : SessionEvent.background);
-        return actor.raise(session, isAttended(frame) ? SessionEvent.attended : SessionEvent.unattended);
+        return progress.state(session, frame);
       case "hello":
       case "cursors":
         throw new PeykError("bad-order", `${frame.type} after the welcome`);
@@ -99,7 +96,7 @@ export class Requests {
 
   /** @param ok gives the answer: mostly at the end, but where more follows from the request before that */
   async #act(link: Link, session: Session, frame: Request, ok: (value?: unknown) => void): Promise<void> {
-    const { mark, renewToken, signOut, subscriptions } = this.#parts;
+    const { mark, renewToken, subscriptions } = this.#parts;
     switch (frame.type) {
       case "publish":
         return ok(answerOf(await this.#publish(session, frame)));
@@ -112,14 +109,15 @@ export class Requests {
       case "mark":
         return ok(await mark(session, frame));
       case "target":
-        return ok(
-          frame.token === null
-            ? await signOut.unregister(session, frame.provider)
-            : await signOut.register(session, frame.provider, frame.token),
-        );
+        return ok(await this.#targets.run(`${session.userId}/${session.deviceId}`, () => this.#target(session, frame)));
       case "logout":
         return await this.#logout(link, session, ok);
     }
+  }
+
+  #target(session: Session, { provider, token }: TargetFrame): Promise<void> {
+    const { signOut } = this.#parts;
+    return token === null ? signOut.unregister(session, provider) : signOut.register(session, provider, token);
   }
 
   async #publish(session: Session, { topic, id, options, payload }: PublishFrame): Promise<Receipt> {
@@ -128,7 +126,9 @@ export class Requests {
     checkName(id, "message id");
     splitTopic(topic);
     this.#limit(userId);
-    const sealed: SealedMessage = { topic, id, from: userId, options: options ?? undefined, payload };
+    // A link to one's own phone is no news on the device that it was sent from.
+    const device = ownerOf(topic) === userId ? session.device : undefined;
+    const sealed: SealedMessage = { topic, id, from: userId, device, options: options ?? undefined, payload };
     const { receipt } = await this.#publishes.run(`${userId}/${deviceId}`, async () => {
       const admitted = await this.#admit(session, sealed);
       // Not awaited: the next one's turn comes when this one was handed to the log, not when the log has answered.
@@ -140,7 +140,7 @@ export class Requests {
   /** What is to be published of what a client wants to publish. */
   async #admit(session: Session, sealed: SealedMessage): Promise<SealedMessage> {
     const { authorize, publisher } = this.#parts;
-    const { topic, id, from, options, payload } = sealed;
+    const { topic, id, from, device, options, payload } = sealed;
     if (!isPublic(topic)) await this.#checkRecipient(ownerOf(topic));
     const fault = this.#fault(session, sealed);
     if (authorize === undefined) {
@@ -159,7 +159,8 @@ export class Requests {
     if (verdict === true) return sealed;
     // Whatever is neither true nor a message is a no, from a callback without types too.
     if (typeof verdict !== "object" || verdict === null) throw fault ?? forbidden("this publish is not allowed");
-    return publisher.seal({ ...verdict, id }, from);
+    const changed = publisher.seal({ ...verdict, id }, from);
+    return { ...changed, device: changed.topic === topic ? device : undefined };
   }
 
   /** What the default rules have against it. */

@@ -6,6 +6,8 @@ import { SortedList } from "./sorted_list.ts";
 /** Settled rows looked at per call for having expired: forgetting keeps pace with adding and never stalls. */
 const FORGET_PER_CALL = 32;
 
+const NOTHING: readonly string[] = Object.freeze([]);
+
 interface At {
   readonly at: number;
   readonly id: string;
@@ -34,7 +36,7 @@ export class MemoryOutbox implements Outbox {
     for (const row of rows) {
       if (this.#rows.has(row.id)) continue;
       this.#ofMessage.add(row.messageId, row.id);
-      this.#set({ ...row, status: "pending", attempts: 0, note: undefined, changedAt: this.#clock.now() });
+      this.#set({ ...row, status: "pending", attempts: 0, note: undefined, covers: NOTHING, changedAt: this.#clock.now() });
     }
   }
 
@@ -58,41 +60,52 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve(true);
   }
 
-  retry(id: string, dueAt: number, note: string): Promise<void> {
+  retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void> {
     const row = this.#rows.get(id);
-    if (row?.status === "sending") this.#set({ ...row, status: "pending", dueAt, note, changedAt: this.#clock.now() });
+    if (row?.status === "sending" && row.attempts === (attempt ?? row.attempts)) {
+      this.#set({ ...row, status: "pending", dueAt, note, changedAt: this.#clock.now() });
+    }
     return Promise.resolve();
   }
 
   settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {
     this.#forget();
-    for (const id of ids) this.#end(this.#rows.get(id), end, note);
+    const [, ...others] = ids;
+    for (const [index, id] of ids.entries()) {
+      this.#end(this.#rows.get(id), end, note, end === "sent" && index === 0 ? others : NOTHING);
+    }
     return Promise.resolve();
   }
 
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]> {
-    const dropped = this.#get(this.#openOfUser.get(match.userId))
-      .filter((row) => row.status === "pending" && matches(row, match))
-      .map((row) => this.#end(row, "dropped", note)!);
+    const dropped = this.#open(match)
+      .filter((row) => row.status === "pending")
+      .map((row) => this.#end(row, "dropped", note, NOTHING)!);
     return Promise.resolve(dropped);
   }
 
   underWay(match: CancelMatch): Promise<boolean> {
-    const open = this.#get(this.#openOfUser.get(match.userId));
-    return Promise.resolve(open.some((row) => row.status === "sending" && matches(row, match)));
+    return Promise.resolve(this.#open(match).some((row) => row.status === "sending"));
   }
 
   ofMessage(messageId: string): Promise<OutboxRow[]> {
     return Promise.resolve(this.#get(this.#ofMessage.get(messageId)));
   }
 
+  /** The pending and sending rows that match. */
+  #open(match: CancelMatch): OutboxRow[] {
+    const { userId, ids } = match;
+    const named = ids === undefined ? this.#openOfUser.get(userId) : [...new Set(ids)].filter((id) => this.#rows.has(id));
+    return this.#get(named).filter((row) => isOpen(row) && matches(row, match));
+  }
+
   #get(ids: Iterable<string>): OutboxRow[] {
     return [...ids].map((id) => this.#rows.get(id)!);
   }
 
-  #end(row: OutboxRow | undefined, end: OutboxEnd, note: string): OutboxRow | undefined {
+  #end(row: OutboxRow | undefined, end: OutboxEnd, note: string, covers: readonly string[]): OutboxRow | undefined {
     if (row === undefined || !isOpen(row)) return undefined;
-    const ended: OutboxRow = { ...row, status: end, note, changedAt: this.#clock.now() };
+    const ended: OutboxRow = { ...row, status: end, note, covers, changedAt: this.#clock.now() };
     this.#set(ended);
     this.#settled.add({ at: row.expiresAt, id: row.id });
     return ended;
@@ -134,10 +147,10 @@ function isOpen({ status }: OutboxRow): boolean {
   return status === "pending" || status === "sending";
 }
 
-function matches(row: OutboxRow, { deviceId, targetId, topic, upTo, held }: CancelMatch): boolean {
-  return (deviceId === undefined || row.deviceId === deviceId) &&
+/** But for the ids, by which they were found. */
+function matches(row: OutboxRow, { userId, deviceId, targetId, topic }: CancelMatch): boolean {
+  return row.userId === userId &&
+    (deviceId === undefined || row.deviceId === deviceId) &&
     (targetId === undefined || row.targetId === targetId) &&
-    (topic === undefined || row.topic === topic) &&
-    (upTo === undefined || (row.position.epoch === upTo.epoch && row.position.offset <= upTo.offset)) &&
-    (held === undefined || row.held === held);
+    (topic === undefined || row.topic === topic);
 }

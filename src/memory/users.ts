@@ -121,7 +121,7 @@ export class MemoryUsers implements Users {
 const NOTHING: readonly string[] = Object.freeze([]);
 
 function awayTopics(record: UserRecord | undefined): readonly Topic[] {
-  if (record === undefined || !record.sessions.some((session) => session.node === null)) return NOTHING;
+  if (record === undefined || !record.sessions.some(({ leaving, node }) => node === null || leaving)) return NOTHING;
   return Object.keys(record.subscriptions);
 }
 

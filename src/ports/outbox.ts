@@ -3,10 +3,14 @@ import type { Topic } from "../protocol/names.ts";
 
 /** A push that is to leave. Its content is read from the log when it does. */
 export interface NewOutboxRow {
-  /** One push per message and target: `targetId`, topic, epoch and offset make it. */
+  /** One push per message and place that it goes to: `targetId`, topic, epoch and offset make it. */
   readonly id: string;
   readonly userId: string;
   readonly deviceId: string;
+  /**
+   * The place that a push goes to: one provider of one device of one user. A token that replaces another one there has the same,
+   * so it is not a `PushTarget.id`. The engine makes it; a store only compares it.
+   */
   readonly targetId: string;
   readonly topic: Topic;
   readonly position: Position;
@@ -15,8 +19,6 @@ export interface NewOutboxRow {
   /** Milliseconds since 1970. */
   readonly dueAt: number;
   readonly expiresAt: number;
-  /** Held because another device of the user is attended: an ack there drops it. */
-  readonly held: boolean;
   /** May leave together with others of its target, as one push. */
   readonly coalesced: boolean;
   /** The rule that decided it, for `explain()`. */
@@ -36,6 +38,8 @@ export interface OutboxRow extends NewOutboxRow {
   readonly attempts: number;
   /** What was last said about it: a provider's reason, why it was dropped. */
   readonly note: string | undefined;
+  /** The ids of the other rows that left in the same push, which is named after this one. Empty for all others. */
+  readonly covers: readonly string[];
   /** When status last changed. Milliseconds since 1970. */
   readonly changedAt: number;
 }
@@ -45,7 +49,9 @@ export interface OutboxRow extends NewOutboxRow {
  *
  * An implementer MUST keep a settled row at least until it expires (its id is what prevents a second push), MUST make
  * `take` a compare-and-set, MUST turn `sending` back into `pending` once whoever took it can't be asking any more (at open, when
- * one process at a time is admitted; else `SENDING_MS` after it was taken), and MAY forget expired settled rows.
+ * one process at a time is admitted; else `SENDING_MS` after it was taken), and MAY forget expired settled rows. `cancel` and
+ * `underWay` MUST look at rows as they are stored now, those that another node has just added included, and MUST NOT touch rows
+ * that don't match.
  */
 export interface Outbox {
   /**
@@ -57,12 +63,23 @@ export interface Outbox {
   coalescedOf(targetId: string): Promise<OutboxRow[]>;
   /** pending → sending, attempts + 1. False: somebody else has it, or it ended. */
   take(id: string): Promise<boolean>;
-  /** sending → pending, due again then. */
-  retry(id: string, dueAt: number, note: string): Promise<void>;
-  /** Ends rows that are pending or sending. */
+  /**
+   * sending → pending, due again then. What another node took, or nobody, MUST stay as it is.
+   *
+   * @param attempt the row's `attempts` since it was taken: only that take is given back, so a call that is repeated because its
+   * answer was lost can't give back a later one. Absent: whichever it is
+   */
+  retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void>;
+  /**
+   * Ends rows that are pending or sending; those that have ended, or that the outbox doesn't know, stay as they are.
+   *
+   * Several ids that end as `sent` left as one push, named after the first: that row's `covers` MUST then be the other ids, in
+   * their order, and every other row's MUST be empty. They MUST end in one step where the store can do that. Else the first row
+   * MUST be written last, after all others: when the node dies in between, the first is asked again, under the same id.
+   */
   settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void>;
   /**
-   * Drops pending rows: of that user in that topic up to `upTo` (of one device, or only held ones), or all of a device.
+   * Drops the pending rows that match. What is `sending` stays.
    * @returns the dropped rows
    */
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]>;
@@ -72,12 +89,12 @@ export interface Outbox {
   ofMessage(messageId: string): Promise<OutboxRow[]>;
 }
 
-/** Which rows are meant. Absent fields match all. */
+/** Which rows are meant: those that agree in all fields given. Absent fields match all. */
 export interface CancelMatch {
   userId: string;
   deviceId?: string;
   targetId?: string;
   topic?: Topic;
-  upTo?: Position;
-  held?: boolean;
+  /** Rows with these ids; an empty list matches none. A store SHOULD look at these only, and not at all of the user's. */
+  ids?: readonly string[];
 }

@@ -18,10 +18,39 @@ export interface PushTarget {
 /** How far one session is in one topic. */
 export interface Progress {
   readonly epoch: number;
+  /** Where this device's reading began: it says nothing about entries up to here. */
+  readonly from: number;
   /** The app's handler is done up to here. */
   readonly acked: number;
+  /** This device had it in front of a person up to here: no push goes to it for that. Not above `acked`. */
+  readonly shown: number;
+  /** Entries above `from` that the app's handler gave up on, rising, at most 8. Absent: none. */
+  readonly failed?: readonly number[];
   /** The engine has made up its mind about pushing up to here. */
   readonly decided: number;
+  /** The subscription was begun anew: entries before `from` are passed over, and the device was not told yet. Absent: no. */
+  readonly passedOver?: true;
+}
+
+/** What a person has dealt with in one topic, on any device. It holds for one epoch of the log; of another one nothing is known. */
+export interface Handled {
+  readonly epoch: number;
+  /** Marked as read up to here. */
+  readonly read: number;
+  /** Handled above `read`: (after, to], rising, apart from each other, at most 8. */
+  readonly ranges: readonly (readonly [after: number, to: number])[];
+  /** What a device acked where the last input was a while ago: handled if there is input at that device in time. */
+  readonly unsure?: Unsure;
+}
+
+/** Entries of which it shows later whether a person was there. */
+export interface Unsure {
+  /** The device's short name. */
+  readonly device: string;
+  readonly after: number;
+  readonly to: number;
+  /** Pushes of the user's other devices wait until then. Milliseconds since 1970. */
+  readonly until: number;
 }
 
 /** One user on one device, as stored. */
@@ -31,6 +60,11 @@ export interface SessionRecord {
   readonly generation: number;
   /** The node that holds the session, connected or recent; null: away. */
   readonly node: string | null;
+  /**
+   * The node has given it up and decides about what is left. Until that is done and `node` is null it counts as away for new entries,
+   * and as the node's own should that die. Absent: no.
+   */
+  readonly leaving?: true;
   /** When `node` last changed. Milliseconds since 1970. */
   readonly changedAt: number;
   readonly targets: readonly PushTarget[];
@@ -49,6 +83,8 @@ export interface UserRecord {
   readonly seenAt: number;
   /** Where each subscription began. */
   readonly subscriptions: Readonly<Record<Topic, Position>>;
+  /** Topics in which something was handled. */
+  readonly handled: Readonly<Record<Topic, Handled>>;
   readonly sessions: readonly SessionRecord[];
 }
 
@@ -90,7 +126,7 @@ export interface Users {
   put(record: UserRecord, rows?: readonly NewOutboxRow[]): Promise<number | undefined>;
   /** Forgets a user if the version is still that one. */
   remove(userId: string, version: number): Promise<boolean>;
-  /** Users subscribed to `topic` who have at least one session with `node: null`. */
+  /** Users subscribed to `topic` who have at least one session with `node: null`, or `leaving`. */
   awayMembers(topic: Topic, page: Page): Promise<NamesPage>;
   /** Users who have a session with this deviceId, or a push target with this id. */
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]>;

@@ -1,11 +1,13 @@
 import type { AwayDecisions } from "../delivery/leave.ts";
 import type { PushRequests } from "../delivery/push_requests.ts";
 import type { EntryName, Journal } from "../delivery/journal.ts";
-import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
-import type { AckListener } from "../delivery/progress.ts";
+import { openEntry } from "../delivery/opened_entry.ts";
+import { type AckListener, withProgressHere } from "../delivery/progress.ts";
 import { progressOf } from "../delivery/places.ts";
-import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import { isAway, sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import type { Roster } from "../delivery/roster.ts";
 import { deviceName, type Reader, type Session } from "../delivery/session.ts";
+import { isEnabled } from "../delivery/target.ts";
 import type { Sending } from "../delivery/unseen.ts";
 import { isPublic, type Topic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -14,14 +16,19 @@ import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { History, HistoryPage } from "../ports/transport.ts";
 import type { SessionRecord, UserRecord } from "../ports/users.ts";
 import type { Policy } from "../session/policy.ts";
-import { type Route, SessionEvent, type StateId, type Stepper } from "../session/step.ts";
+import { SessionEvent, type StateId, type Stepper } from "../session/step.ts";
+import { howHandled, withHandledBy } from "../reading/handled.ts";
 import type { Arbiter } from "./arbiter.ts";
 import { Lanes } from "./lanes.ts";
+import type { Done } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
+import { rowId } from "./row_id.ts";
+import { type Decision, type MadeRows, RowMaker } from "./row_maker.ts";
 
 /** What deciding works with. */
 export interface DecideParts {
   records: UserRecords;
+  roster: Roster;
   history: History | undefined;
   stepper: Stepper;
   policy: Policy;
@@ -44,6 +51,7 @@ const RETRY_MS = 1_000;
 /** Turns decisions into rows of the outbox, in one step with what was decided. */
 export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   readonly #parts: DecideParts;
+  readonly #rows: RowMaker;
   readonly #lanes = new Lanes(WIDTH);
   readonly #retries = new Set<Timer>();
   /** The states of somebody who is away: without and with a push target. */
@@ -51,6 +59,7 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
 
   constructor(parts: DecideParts) {
     this.#parts = parts;
+    this.#rows = new RowMaker(parts);
     const { stepper } = parts;
     this.#away = { without: stepper.start, with: stepper.step(stepper.start, SessionEvent["target.some"]).next };
   }
@@ -63,21 +72,55 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   /** What was sent in time and not seen in time. Also what still waits in the log for a connection that may be dead. */
   pushOverdue(session: Session, overdue: readonly Sending[]): void {
     this.#push(session, overdue);
-    for (const reader of session.readers) if (reader.behind) this.#lanes.add(() => this.#pushBacklog(session, reader));
+    for (const reader of session.readers) {
+      if (!reader.behind) continue;
+      this.#lanes.add(() => this.#pushLogged(session, reader, Math.max(reader.sent, reader.decided), reader.feed.head.offset));
+    }
   }
 
-  /** Whether pushes wait that this ack makes needless; drops them. */
-  acked(session: Session, reader: Reader): boolean {
-    const { arbiter, pending, stepper } = this.#parts;
-    if (!pending.has(session.userId)) return false;
-    const upTo = { epoch: reader.epoch, offset: reader.acked };
-    const { topic } = reader.feed;
-    // In the background a handler's ack does not mean that anybody has seen it.
-    if (stepper.describe(session.state).state !== "backgrounded") {
-      pending.drop({ userId: session.userId, deviceId: session.deviceId, topic, upTo }, "acked by this device");
+  /** What was acked in the background before this connection, and was not decided about. */
+  pushOwed(session: Session): void {
+    for (const reader of session.readers) {
+      const { owed } = reader;
+      if (owed === 0) continue;
+      const done = (): void => {
+        reader.decided = Math.max(reader.decided, owed);
+        reader.owed = 0;
+      };
+      this.#lanes.add(() => this.#pushLogged(session, reader, reader.decided, owed, done));
     }
-    if (arbiter.isAttended(session)) this.#droppedFor(reader);
-    return true;
+  }
+
+  waits(userId: string): boolean {
+    return this.#parts.pending.has(userId);
+  }
+
+  /** Drops what waits and is not needed any more because of what was acked at a device. */
+  dealtWith(session: Session): void {
+    const { userId, deviceId } = session;
+    // What each topic's reader knows is worked out once, however many rows wait.
+    const known = new Map(session.readers.map((reader) => {
+      return [reader.feed.topic, { reader, handled: withHandledBy(undefined, reader.progress(), reader.handled) }];
+    }));
+    const done = (row: NewOutboxRow): Done | undefined => {
+      const { reader, handled } = known.get(row.topic) ?? {};
+      if (reader?.epoch !== row.position.epoch) return undefined;
+      if (row.deviceId === deviceId) return row.position.offset <= reader.shown ? "shown" : undefined;
+      return howHandled(handled, row.position);
+    };
+    void this.#parts.pending.dropDone(userId, done, deviceId);
+  }
+
+  /** A device in front has these in time: what was decided before it came back is not needed. */
+  seen({ userId, deviceId }: Session, sendings: readonly Sending[]): void {
+    const seen = new Set(sendings.map(({ entry: { topic, position } }) => rowId("", topic, position)));
+    const { pending } = this.#parts;
+    const done = (row: NewOutboxRow): Done | undefined => {
+      const { deviceId: to, topic, position } = row;
+      const isMeant = to === deviceId && seen.has(rowId("", topic, position)) && !pending.wasAsked(row);
+      return isMeant ? "seen" : undefined;
+    };
+    void pending.dropDone(userId, done, deviceId);
   }
 
   async decideHeld(userId: string, deviceId: string): Promise<void> {
@@ -119,17 +162,17 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
 
   /** @returns whether more is to be decided */
   async #decidePageHeld({ userId, deviceId, topic, head, read }: Task, known?: UserRecord): Promise<boolean> {
-    const { journal, records, stepper } = this.#parts;
+    const { journal, pending, records, roster, stepper } = this.#parts;
     const decisions: Decision[] = [];
     let more = false;
     let who: SessionRecord | undefined;
-    let rows: NewOutboxRow[] = [];
+    let made = NOTHING;
     await records.updateHeld(userId, async (record) => {
       decisions.length = 0;
-      rows = [];
+      made = NOTHING;
       more = false;
       who = sessionOf(record, deviceId);
-      if (who === undefined || who.node !== null || record.subscriptions[topic] === undefined) return undefined;
+      if (who === undefined || !isAway(who) || record.subscriptions[topic] === undefined) return undefined;
       const progress = progressOf(record, who, topic);
       const page = await read(topic, progress.decided);
       const { epoch } = page.head;
@@ -140,24 +183,30 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
         const entry = openEntry(raw);
         decisions.push({ entry, route: stepper.step(state, entry.event).route! });
       }
-      rows = await this.#rows(who, record, decisions);
+      made = await this.#rows.make(who, withProgressHere(record, roster), decisions);
       more = page.through < page.head.offset && page.through > decided;
-      const acked = progress.epoch === epoch ? progress.acked : 0;
-      const moved = { ...who.progress, [topic]: { epoch, acked, decided: page.through } };
-      return { record: withSession(record, { ...who, progress: moved }), rows };
-    }, known);
+      const before = progress.epoch === epoch ? progress : { epoch, from: 0, acked: 0, shown: 0 };
+      const moved = { ...who.progress, [topic]: { ...before, decided: page.through } };
+      return { record: withSession(record, { ...who, progress: moved }), rows: made.rows };
+    }, known).catch((error: unknown) => {
+      pending.unsure();
+      throw error;
+    });
     if (who === undefined) return false;
     const device = { userId, device: deviceName(deviceId) };
     for (const { entry, route } of decisions) {
       journal.accepted(entry);
       journal.routed(entry, device, "disconnected.away", route);
     }
-    this.#queued(rows);
+    this.#queued(made, who);
     return more;
   }
 
   #push(session: Session, sendings: readonly Sending[]): void {
-    const fresh = sendings.filter((sending) => !session.pushed?.has(sending));
+    const fresh = sendings.filter((sending) => {
+      const { topic, position } = sending.entry;
+      return !session.pushed?.has(sending) && position.offset > (session.reader(topic)?.decided ?? 0);
+    });
     if (fresh.length === 0) return;
     const { stepper } = this.#parts;
     const decisions: Decision[] = [];
@@ -165,119 +214,85 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       const { route } = stepper.step(session.state, sending.entry.event);
       // What was sent while all was well and is overdue now has the route of a suspect connection by now.
       if (route!.push !== "now" && route!.push !== "coalesced") continue;
-      (session.pushed ??= new Map()).set(sending, false);
+      (session.pushed ??= new Map()).set(sending, "waits");
       decisions.push({ entry: sending.entry, route: route!, sending });
     }
     if (decisions.length > 0) this.#lanes.add(() => this.#write(session, decisions));
   }
 
-  async #pushBacklog(session: Session, reader: Reader): Promise<void> {
+  /** Decides about the entries in (after, to] of a log as about what is sent now, and says when that is done. */
+  async #pushLogged(session: Session, reader: Reader, after: number, to: number, done?: () => void): Promise<void> {
+    const { logger, stepper } = this.#parts;
     try {
-      await this.#pushWaiting(session, reader);
+      for (let at = after; reader.index >= 0 && at < to;) {
+        const page = await this.read(reader.feed.topic, at);
+        const decisions: Decision[] = [];
+        for (const raw of page.entries) {
+          if (raw.offset > to) continue;
+          const entry = openEntry(raw);
+          const { route } = stepper.step(session.state, entry.event);
+          if (route!.push === "now" || route!.push === "coalesced") decisions.push({ entry, route: route! });
+        }
+        if (decisions.length > 0) await this.#write(session, decisions);
+        if (page.through <= at) break;
+        at = page.through;
+      }
+      done?.();
     } catch (error) {
-      this.#parts.logger.error("a log could not be read to push from it", { topic: reader.feed.topic, error });
+      logger.error("a log could not be read to push from it, it is tried again", { topic: reader.feed.topic, error });
+      this.#again(() => this.#pushLogged(session, reader, after, to, done));
     }
   }
 
-  async #pushWaiting(session: Session, reader: Reader): Promise<void> {
-    const { stepper } = this.#parts;
-    let after = Math.max(reader.sent, reader.decided);
-    while (reader.index >= 0 && after < reader.feed.head.offset) {
-      const page = await this.read(reader.feed.topic, after);
-      const decisions: Decision[] = [];
-      for (const raw of page.entries) {
-        const entry = openEntry(raw);
-        const { route } = stepper.step(session.state, entry.event);
-        if (route!.push === "now") decisions.push({ entry, route: route! });
-      }
-      await this.#write(session, decisions);
-      if (page.through <= after) return;
-      after = page.through;
-    }
+  /** Tries something again a little later. */
+  #again(task: () => Promise<void>): void {
+    const { clock } = this.#parts;
+    const timer = clock.setTimeout(() => {
+      this.#retries.delete(timer);
+      this.#lanes.add(task);
+    }, RETRY_MS);
+    this.#retries.add(timer);
   }
 
   async #write(session: Session, decisions: readonly Decision[]): Promise<void> {
-    const { clock, records, logger } = this.#parts;
-    let rows: NewOutboxRow[] = [];
+    const { records, logger, pending, roster } = this.#parts;
+    let made = NOTHING;
     let who: SessionRecord | undefined;
     try {
       await records.update(session.userId, async (record) => {
         who = sessionOf(record, session.deviceId);
-        rows = session.isStill(who) ? await this.#rows(who, record, decisions) : [];
-        return rows.length === 0 ? undefined : { record, rows };
+        made = session.isStill(who) ? await this.#rows.make(who, withProgressHere(record, roster), decisions) : NOTHING;
+        return made.rows.length === 0 ? undefined : { record, rows: made.rows };
       });
       if (!session.isStill(who)) return;
-      for (const { sending } of decisions) if (session.pushed?.has(sending!)) session.pushed.set(sending!, true);
-      this.#queued(rows);
+      for (const { sending } of decisions) {
+        if (session.pushed?.get(sending!) === "waits") session.pushed.set(sending!, "written");
+        else session.pushed?.delete(sending!);
+      }
+      this.#queued(made, who);
     } catch (error) {
       logger.error("a push could not be queued, it is tried again", { error });
-      const timer = clock.setTimeout(() => {
-        this.#retries.delete(timer);
-        this.#lanes.add(() => this.#write(session, decisions));
-      }, RETRY_MS);
-      this.#retries.add(timer);
+      pending.unsure();
+      this.#again(() => this.#write(session, decisions));
     }
   }
 
-  async #rows(session: SessionRecord, record: UserRecord, decisions: readonly Decision[]): Promise<NewOutboxRow[]> {
-    const { arbiter, clock, pending, policy } = this.#parts;
+  #queued({ rows, spared }: MadeRows, { deviceId }: SessionRecord): void {
+    const { clock, journal, pending, roster } = this.#parts;
     const now = clock.now();
-    const rows: NewOutboxRow[] = [];
-    const device = deviceName(session.deviceId);
-    // One question for all of them, and only when an answer can hold something back.
-    let attended: Promise<boolean> | undefined;
-    for (const { entry, route } of decisions) {
-      const { topic, position } = entry;
-      if (record.subscriptions[topic] === undefined || entry.expiresAt <= now) continue;
-      const coalesced = route.push === "coalesced";
-      if (route.push !== "now" && !coalesced) continue;
-      const until = arbiter.holdsUntil(entry.sentAt);
-      const held = until > now && await (attended ??= arbiter.attendedElsewhere(record, device));
-      const dueAt = held ? until : now;
-      for (const target of session.targets) {
-        if (!isEnabled(target)) continue;
-        const id = `${target.id}\n${topic}\n${position.epoch}.${position.offset}`;
-        if (pending.knows(id)) continue;
-        rows.push({
-          id,
-          userId: record.userId,
-          deviceId: session.deviceId,
-          targetId: target.id,
-          topic,
-          position,
-          messageId: entry.id,
-          urgency: entry.urgency,
-          dueAt: coalesced ? Math.max(dueAt, now + policy.coalesceMs) : dueAt,
-          expiresAt: entry.expiresAt,
-          held,
-          coalesced,
-          rule: route.rule,
-        });
-      }
-    }
-    return rows;
-  }
-
-  #queued(rows: readonly NewOutboxRow[]): void {
-    if (rows.length === 0) return;
-    const { arbiter, journal, pending } = this.#parts;
     for (const row of rows) {
       const entry: EntryName = { id: row.messageId, topic: row.topic, position: row.position };
       const who = { userId: row.userId, device: deviceName(row.deviceId) };
-      journal.note(entry, who, row.held ? "push-held" : "push-queued", row.rule);
+      const isHeld = !row.coalesced && row.dueAt > now;
+      journal.note(entry, who, isHeld ? "push-held" : "push-queued", isHeld ? "the person is at another device" : row.rule);
     }
+    for (const { entry, userId, why } of spared) {
+      journal.note(entry, { userId, device: deviceName(deviceId) }, "push-spared", why);
+    }
+    if (rows.length === 0) return;
     pending.added(rows);
-    // Whoever acked while the rows were being written did not find them yet.
-    for (const row of rows) {
-      const device = deviceName(row.deviceId);
-      const elsewhere = row.held ? arbiter.attendedHere({ userId: row.userId, device })?.reader(row.topic) : undefined;
-      if (elsewhere !== undefined && elsewhere.acked >= row.position.offset) this.#droppedFor(elsewhere);
-    }
-  }
-
-  /** This attended device is done with its topic up to here: no other device needs to buzz for that. */
-  #droppedFor({ session: { userId }, feed: { topic }, epoch, acked }: Reader): void {
-    this.#parts.pending.drop({ userId, topic, upTo: { epoch, offset: acked }, held: true }, "acked on another device");
+    // What was acked while the rows were being written did not find them yet.
+    for (const session of roster.of(rows[0]!.userId)) this.dealtWith(session);
   }
 
   /** Resolves when nothing is being written. What could not be written stays undecided in the store. */
@@ -297,19 +312,10 @@ interface Task {
   readonly read: ReadPage;
 }
 
-interface Decision {
-  readonly entry: OpenedEntry;
-  readonly route: Route;
-  /** As it stands in the session's window, when it was sent already. */
-  readonly sending?: Sending;
-}
-
 /** Whether entries of a topic are to be decided about for this session. */
-function needsDecision({ node, targets }: SessionRecord, topic: Topic): boolean {
-  // Of a public topic nothing is written for whoever can't be pushed to anyway.
-  return node === null && (!isPublic(topic) || targets.some(isEnabled));
+function needsDecision(session: SessionRecord, topic: Topic): boolean {
+  // Of a public topic nothing is written for a device that can't be pushed to anyway.
+  return isAway(session) && (!isPublic(topic) || session.targets.some(isEnabled));
 }
 
-function isEnabled(target: { disabled?: unknown }): boolean {
-  return target.disabled === undefined;
-}
+const NOTHING: MadeRows = Object.freeze({ rows: Object.freeze([]), spared: Object.freeze([]) });

@@ -1,22 +1,28 @@
+import type { SessionActor } from "../delivery/actor.ts";
+import type { Attention } from "../delivery/attention.ts";
+import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
-import { deviceName } from "../delivery/session.ts";
-import type { SessionActor } from "../delivery/actor.ts";
+import { placeOf } from "../delivery/target.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
 import type { Entry, History } from "../ports/transport.ts";
-import type { PushTarget, UserRecord } from "../ports/users.ts";
-import type { Arbiter } from "./arbiter.ts";
+import type { PushTarget } from "../ports/users.ts";
+import type { Policy } from "../session/policy.ts";
+import { dropWords, unsureOf, whyDone } from "./need.ts";
+import type { PendingPushes } from "./pending.ts";
 
 /** What the last look works with. */
 export interface LastLookParts {
   history: History | undefined;
   records: UserRecords;
   roster: Roster;
-  arbiter: Arbiter;
+  attention: Attention;
   actor: SessionActor;
+  pending: PendingPushes;
   providers: readonly PushProvider[];
+  policy: Pick<Policy, "ackTimeoutMs">;
   clock: Clock;
 }
 
@@ -26,7 +32,12 @@ export interface Parcel {
   readonly target: PushTarget;
   readonly provider: PushProvider;
   readonly entry: Entry;
+  /** It waited for input at another device, and there was none. */
+  readonly isReleased: boolean;
 }
+
+/** What the last look finds: the push leaves, ends here, or waits until then (milliseconds since 1970). */
+export type Look = Parcel | { end: OutboxEnd; note: string } | { until: number; note: string };
 
 /** The last look before a push leaves. */
 export class LastLook {
@@ -36,48 +47,53 @@ export class LastLook {
     this.#parts = parts;
   }
 
-  /** Is it still needed, and still this session's target? */
-  async at(row: OutboxRow): Promise<Parcel | { end: OutboxEnd; note: string }> {
-    const { arbiter, clock, history, providers, records } = this.#parts;
+  /** Is it still needed, and still this session's target? One read decides: nothing is waited for after it. */
+  async at(row: OutboxRow): Promise<Look> {
+    const { clock, history, pending, providers, records, roster } = this.#parts;
+    const { userId, deviceId, topic, position } = row;
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
-    const record = await records.store.get(row.userId);
-    const target = record && sessionOf(record, row.deviceId)?.targets.find(({ id }) => id === row.targetId);
+    const entry = (await history?.read(topic, position.offset - 1, 1))?.entries[0];
+    const stored = await records.store.get(userId);
+    const record = stored && withProgressHere(stored, roster);
+    const target = record &&
+      sessionOf(record, deviceId)?.targets.find(({ provider }) => placeOf(userId, deviceId, provider) === row.targetId);
     if (record === undefined || target === undefined) {
       return { end: "dropped", note: "the target is not this session's any more" };
     }
     if (target.disabled !== undefined) return { end: "dropped", note: "the target is disabled" };
-    if (record.subscriptions[row.topic] === undefined) return { end: "dropped", note: "unsubscribed" };
+    if (record.subscriptions[topic] === undefined) return { end: "dropped", note: "unsubscribed" };
     const provider = providers.find(({ name }) => name === target.provider);
     if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
-    const page = await history?.read(row.topic, row.position.offset - 1, 1);
-    // Reading takes time: only then is it looked whether the device has it by now.
-    if (this.#ackedHere(row, record)) return { end: "dropped", note: "acked by this device" };
-    const entry = page?.entries[0];
-    if (entry?.offset !== row.position.offset || entry.epoch !== row.position.epoch) {
+    if (entry?.offset !== position.offset || entry.epoch !== position.epoch) {
       return { end: "expired", note: "the log does not have it any more" };
     }
-    if (row.held) {
-      if (await arbiter.ackedElsewhere(record, deviceName(row.deviceId), row.topic, row.position)) {
-        return { end: "dropped", note: "acked on another device" };
-      }
-      // Other nodes were asked, which takes time: what was found before that may not be so any more.
-      return await this.at({ ...row, held: false });
+    const done = whyDone(record, deviceId, topic, position);
+    if (done !== undefined) return { end: "dropped", note: dropWords(done, row, undefined, clock.now()) };
+    const spared = pending.whySpared(row);
+    if (spared !== undefined) return { end: "dropped", note: spared };
+    const unsure = unsureOf(record, topic, position);
+    if (unsure !== undefined && unsure.until > clock.now()) {
+      return { until: unsure.until, note: "acked on another device where the last input was a while ago: waits for input there" };
     }
-    return { row, target, provider, entry };
+    return this.#backInFront(row) ?? { row, target, provider, entry, isReleased: unsure !== undefined };
   }
 
-  /** In the background an ack does not say that anybody has seen it; anywhere else it does. */
-  #ackedHere(row: OutboxRow, record: UserRecord): boolean {
-    const { actor, roster } = this.#parts;
-    const session = roster.find(row.userId, row.deviceId);
-    if (session?.outlet !== undefined) {
-      return actor.stepper.describe(session.state).state !== "backgrounded" && this.#hasAcked(session.reader(row.topic), row);
+  /** A device that came back in front before its push left is pushed to as if it had been there all the time. */
+  #backInFront(row: OutboxRow): Look | undefined {
+    const { actor, attention, clock, pending, policy, roster } = this.#parts;
+    const { userId, deviceId, topic, position, urgency } = row;
+    const session = roster.find(userId, deviceId);
+    // Once a provider was asked it was due: only what a person does calls it back.
+    if (session?.outlet === undefined || !attention.isInFront(session) || pending.wasAsked(row)) return undefined;
+    if (urgency === "low" || urgency === "very-low") return { end: "dropped", note: "the app is in front again" };
+    const reader = session.reader(topic);
+    const { state } = actor.stepper.describe(session.state);
+    // A connection is live while nothing is overdue: then what is not seen yet may still be seen in time.
+    if (state !== "connected.live" || reader === undefined || reader.seenUpTo() >= position.offset) return undefined;
+    let wait = policy.ackTimeoutMs;
+    for (const { at, entry } of session.unseen) {
+      if (entry.topic === topic && entry.position.offset === position.offset) wait += at - clock.elapsed();
     }
-    const progress = session?.reader(row.topic) ?? sessionOf(record, row.deviceId)?.progress[row.topic];
-    return !row.rule.startsWith("backgrounded") && this.#hasAcked(progress, row);
-  }
-
-  #hasAcked(progress: { epoch: number; acked: number } | undefined, { position }: OutboxRow): boolean {
-    return progress?.epoch === position.epoch && progress.acked >= position.offset;
+    return { until: clock.now() + Math.max(1, Math.ceil(wait)), note: "the app is in front again: it is given time to see it" };
   }
 }

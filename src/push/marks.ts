@@ -1,33 +1,97 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { MarkFrame } from "../protocol/frames.ts";
-import { openEntry } from "../delivery/opened_entry.ts";
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import type { Receipts } from "../delivery/receipts.ts";
-import type { Session } from "../delivery/session.ts";
+import type { UserRecords } from "../delivery/records.ts";
+import type { Reader, Session } from "../delivery/session.ts";
+import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
+import type { UserRecord } from "../ports/users.ts";
+import { howHandled, withHandled, withRead } from "../reading/handled.ts";
 import type { PendingPushes } from "./pending.ts";
+import { entryOf } from "./row_id.ts";
 
 /** What marks work with. */
 export interface MarkParts {
   receipts: Receipts;
   pending: PendingPushes;
+  outbox: Outbox;
+  records: UserRecords;
   history: History | undefined;
 }
 
+/** An entry that a person dealt with. */
+interface Marked {
+  readonly topic: Topic;
+  readonly position: Position;
+}
+
 /**
- * Takes in that the person read or dismissed a message: the publisher hears it, and no other device is pushed for it.
+ * Takes in that the person read or dismissed a message: it is stored before it is answered, the publisher hears it, and no device
+ * is pushed for it that was not yet.
  * @returns a function that takes a mark frame of a session
  */
-export function createMarks({ receipts, pending, history }: MarkParts): (session: Session, frame: MarkFrame) => Promise<void> {
-  return async (session, { kind, topic, id, epoch, offset }) => {
+export function createMarks({ receipts, pending, outbox, records, history }: MarkParts): (
+  session: Session,
+  frame: MarkFrame,
+) => Promise<void> {
+  /** The marked entry; undefined: it expired. */
+  async function find(reader: Reader, { id, topic, epoch, offset }: MarkFrame): Promise<OpenedEntry | undefined> {
+    const remembered = reader.feed.recall(offset);
+    const page = remembered === undefined ? await history?.read(topic, offset - 1, 1) : undefined;
+    const raw = page?.entries[0];
+    const entry = remembered ?? (raw?.offset === offset ? openEntry(raw) : undefined);
+    const head = page?.head ?? reader.feed.head;
+    const isThere = epoch === head.epoch && offset >= 1 && offset <= head.offset;
+    if (!isThere || (entry !== undefined && (entry.id !== id || entry.position.epoch !== epoch))) {
+      throw new PeykError("bad-message", "a mark on a message that is not there");
+    }
+    return entry;
+  }
+
+  /** With a dismissed notification all that it stood for is dismissed. */
+  async function dismissed(userId: string, { topic, id, epoch, offset }: MarkFrame): Promise<Marked[]> {
+    const rows = (await outbox.ofMessage(id)).filter((row) =>
+      row.userId === userId && row.topic === topic && row.position.epoch === epoch && row.position.offset === offset
+    );
+    return [{ topic, position: { epoch, offset } }, ...rows.flatMap(({ covers }) => covers.map(entryOf))];
+  }
+
+  return async (session, frame) => {
+    const { kind, topic, epoch, offset } = frame;
+    const { userId, deviceId } = session;
     const reader = session.reader(topic);
     if (reader === undefined) throw new PeykError("not-subscribed", "a topic this user is not subscribed to");
-    const remembered = reader.feed.recall(offset);
-    const raw = remembered === undefined ? (await history?.read(topic, offset - 1, 1))?.entries[0] : undefined;
-    const entry = remembered ?? (raw?.offset === offset ? openEntry(raw) : undefined);
-    if (entry === undefined || entry.id !== id || entry.position.epoch !== epoch) {
-      throw new PeykError("bad-message", "a mark on a message that is not there (any more)");
-    }
-    receipts.marked(kind, entry, session);
-    await pending.dropMessage(session.userId, entry, `${kind} on a device`);
+    const entry = await find(reader, frame);
+    const marked = kind === "read" ? [] : await dismissed(userId, frame);
+    const record = await records.update(userId, (record) => {
+      const changed = kind === "read" ? withReadMark(record, topic, { epoch, offset }) : withDismissed(record, marked);
+      return changed === record ? undefined : { record: changed };
+    });
+    if (entry !== undefined) receipts.marked(kind, entry, session);
+    await pending.dropDone(
+      userId,
+      ({ topic, position }) => howHandled(record.handled[topic], position) === undefined ? undefined : kind,
+      deviceId,
+    );
   };
+}
+
+function withReadMark(record: UserRecord, topic: Topic, { epoch, offset }: Position): UserRecord {
+  if (record.subscriptions[topic] === undefined) return record;
+  const before = record.handled[topic];
+  const after = withRead(before, epoch, offset);
+  return after === before ? record : { ...record, handled: { ...record.handled, [topic]: after } };
+}
+
+function withDismissed(record: UserRecord, marked: readonly Marked[]): UserRecord {
+  let { handled } = record;
+  for (const { topic, position: { epoch, offset } } of marked) {
+    if (record.subscriptions[topic] === undefined) continue;
+    const after = withHandled(handled[topic], epoch, offset - 1, offset);
+    if (after !== handled[topic]) handled = { ...handled, [topic]: after };
+  }
+  return handled === record.handled ? record : { ...record, handled };
 }

@@ -1,8 +1,13 @@
 import type { Counters } from "../delivery/counters.ts";
-import type { EntryName, Journal } from "../delivery/journal.ts";
+import type { Journal } from "../delivery/journal.ts";
 import { deviceName } from "../delivery/session.ts";
 import type { Logger } from "../ports/logger.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../ports/outbox.ts";
+import { type Done, dropWords } from "./need.ts";
+
+/** What the note of a row begins with that was taken, and of which no provider was asked. */
+export const NOT_ASKED = "not asked: ";
 
 /** How many rows are remembered as queued, so that a repeated decision is not told twice. The outbox's unique ids do the real work. */
 const REMEMBERED = 10_000;
@@ -13,17 +18,23 @@ export class PendingPushes {
   readonly #journal: Journal;
   readonly #counters: Counters;
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly #shared: boolean;
-  readonly #byUser = new Map<string, Set<string>>();
+  readonly #byUser = new Map<string, Map<string, NewOutboxRow>>();
+  /** Rows of which a provider was asked: whether it took them may be unknown. */
+  readonly #asked = new Set<string>();
+  /** Rows that are not needed any more though they were taken already, and why. */
+  readonly #spared = new Map<string, string>();
   readonly #known = new Set<string>();
   #wake: () => void = () => {};
 
   /** @param shared other nodes queue pushes too, of which this one does not know */
-  constructor(outbox: Outbox, journal: Journal, counters: Counters, logger: Logger, shared: boolean) {
+  constructor(outbox: Outbox, journal: Journal, counters: Counters, clock: Clock, logger: Logger, shared: boolean) {
     this.#shared = shared;
     this.#outbox = outbox;
     this.#journal = journal;
     this.#counters = counters;
+    this.#clock = clock;
     this.#logger = logger;
   }
 
@@ -36,6 +47,20 @@ export class PendingPushes {
     return this.#byUser.has(userId);
   }
 
+  /** A provider is asked to bring this one. */
+  asked({ id }: NewOutboxRow): void {
+    this.#asked.add(id);
+  }
+
+  /** Why this one is not needed any more, where that came about after it was taken. */
+  whySpared({ id }: NewOutboxRow): string | undefined {
+    return this.#spared.get(id);
+  }
+
+  wasAsked({ id }: NewOutboxRow): boolean {
+    return this.#asked.has(id);
+  }
+
   knows(id: string): boolean {
     return this.#known.has(id);
   }
@@ -43,16 +68,27 @@ export class PendingPushes {
   /** These rows are in the outbox now. */
   added(rows: readonly NewOutboxRow[]): void {
     this.#counters.pushesQueued += rows.length;
-    this.found(rows);
+    this.#found(rows);
+    this.#wake();
+  }
+
+  /** Rows may be in the outbox: the write that adds them had no answer. */
+  unsure(): void {
     this.#wake();
   }
 
   /** These rows were in the outbox before this node began. */
-  found(rows: readonly NewOutboxRow[]): void {
-    for (const { id, userId } of rows) {
-      let ids = this.#byUser.get(userId);
-      if (ids === undefined) this.#byUser.set(userId, ids = new Set());
-      ids.add(id);
+  restored(rows: readonly OutboxRow[]): void {
+    this.#found(rows);
+    for (const row of rows) if (row.attempts > 0 && row.note?.startsWith(NOT_ASKED) !== true) this.asked(row);
+  }
+
+  #found(rows: readonly NewOutboxRow[]): void {
+    for (const row of rows) {
+      const { id, userId } = row;
+      let known = this.#byUser.get(userId);
+      if (known === undefined) this.#byUser.set(userId, known = new Map());
+      known.set(id, row);
       this.#known.add(id);
       if (this.#known.size > REMEMBERED) {
         for (const oldest of this.#known) {
@@ -65,33 +101,48 @@ export class PendingPushes {
 
   /** A row ended. */
   settled({ id, userId }: NewOutboxRow): void {
-    const ids = this.#byUser.get(userId);
-    if (ids?.delete(id) && ids.size === 0) this.#byUser.delete(userId);
+    this.#asked.delete(id);
+    this.#spared.delete(id);
+    const known = this.#byUser.get(userId);
+    if (known?.delete(id) && known.size === 0) this.#byUser.delete(userId);
   }
 
-  /** Drops what is not needed any more, if it has not left yet. */
-  drop(match: CancelMatch, note: string): void {
-    this.#cancel(match, note).catch((error: unknown) => this.#logger.warn("a needless push could not be dropped", { error }));
+  /**
+   * Drops those of a user's rows that are not needed any more and have not left yet. What is not known here, or can't be dropped
+   * now, is dropped by the last look before it leaves.
+   *
+   * @param done why a row is not needed; undefined: it is
+   * @param by the device where that came about
+   */
+  async dropDone(userId: string, done: (row: NewOutboxRow) => Done | undefined, by: string): Promise<void> {
+    const byNote = new Map<string, string[]>();
+    for (const row of this.#byUser.get(userId)?.values() ?? []) {
+      const why = done(row);
+      if (why === undefined) continue;
+      const note = dropWords(why, row, by, this.#clock.now());
+      this.#spared.set(row.id, note);
+      const ids = byNote.get(note);
+      if (ids === undefined) byNote.set(note, [row.id]);
+      else ids.push(row.id);
+    }
+    try {
+      for (const [note, ids] of byNote) await this.#cancel({ userId, ids }, note);
+    } catch (error) {
+      this.#logger.warn("a needless push could not be dropped, it is looked at again before it leaves", { error });
+    }
   }
 
   async dropNow(match: CancelMatch, note: string): Promise<boolean> {
-    await this.#cancel(match, note);
+    try {
+      await this.#cancel(match, note);
+    } catch (error) {
+      this.#logger.warn("pushes could not be dropped, they are looked at again before they leave", { error });
+    }
     return this.#shared && await this.#outbox.underWay(match);
   }
 
   async #cancel(match: CancelMatch, note: string): Promise<void> {
     for (const row of await this.#outbox.cancel(match, note)) this.dropped(row, note);
-  }
-
-  /** Drops what waits of one message, whichever device it is for. */
-  async dropMessage(userId: string, { id, topic, position }: EntryName, note: string): Promise<void> {
-    if (!this.#shared && !this.has(userId)) return;
-    const rows = (await this.#outbox.ofMessage(id)).filter((row) =>
-      row.status === "pending" && row.userId === userId && row.topic === topic && row.position.offset === position.offset
-    );
-    if (rows.length === 0) return;
-    await this.#outbox.settle(rows.map((row) => row.id), "dropped", note);
-    for (const row of rows) this.dropped(row, note);
   }
 
   dropped(row: OutboxRow, note: string): void {

@@ -14,8 +14,6 @@ export const sessionMachine = setup({
     context: {} as {
       /** There is somewhere to push to. */
       hasTarget: boolean;
-      /** The person is at the device. Only while connected. */
-      attended: boolean;
       /** The socket was lost because the node drains. Only while recent. */
       draining: boolean;
       graceMs: number;
@@ -29,8 +27,6 @@ export const sessionMachine = setup({
         // what the client says of itself
         | "foreground"
         | "background"
-        | "attended"
-        | "unattended"
         // the first push target was registered, the last one was lost
         | "target.some"
         | "target.none"
@@ -78,14 +74,12 @@ export const sessionMachine = setup({
     // Facets.
     gainTarget: assign({ hasTarget: true }),
     loseTarget: assign({ hasTarget: false }),
-    becomeAttended: assign({ attended: true }),
-    becomeUnattended: assign({ attended: false }),
     beginDraining: assign({ draining: true }),
     endDraining: assign({ draining: false }),
   },
 }).createMachine({
   id: "session",
-  context: ({ input }) => ({ hasTarget: false, attended: false, draining: false, ...input }),
+  context: ({ input }) => ({ hasTarget: false, draining: false, ...input }),
   initial: "disconnected",
   on: {
     "attach.visible": ".connected",
@@ -97,11 +91,8 @@ export const sessionMachine = setup({
   states: {
     connected: {
       initial: "live",
-      exit: "becomeUnattended",
       on: {
         background: "backgrounded",
-        attended: { actions: "becomeAttended" },
-        unattended: { actions: "becomeUnattended" },
         "closed.clean": { target: "disconnected.away", actions: "decideRest" },
         "closed.lost": "disconnected.recent",
         drained: { target: "disconnected.recent", actions: "beginDraining" },

@@ -8,6 +8,10 @@ export interface Policy {
   readonly graceMs: number;
   /** How long from its publish a push is held up while another device of the user is attended. Default 5,000. */
   readonly activeElsewhereMs: number;
+  /** An ack this soon after the last input at its device says that a person has dealt with the message. Default 30,000. */
+  readonly inputMs: number;
+  /** Without input for this long the person has left the device: an ack says nothing any more. At least `inputMs`. Default 120,000. */
+  readonly leftMs: number;
   /** Pushes of low urgency that come within this time become one. Default 60,000. */
   readonly coalesceMs: number;
   /** Over how long a draining node spreads its clients' return. Default 5,000. */
@@ -19,6 +23,8 @@ export const DEFAULT_POLICY: Policy = Object.freeze({
   ackTimeoutMs: 3_000,
   graceMs: 15_000,
   activeElsewhereMs: 5_000,
+  inputMs: 30_000,
+  leftMs: 120_000,
   coalesceMs: 60_000,
   drainWindowMs: 5_000,
 });
@@ -30,6 +36,8 @@ const MAXIMA: Policy = Object.freeze({
   ackTimeoutMs: 10 * MINUTE,
   graceMs: 60 * MINUTE,
   activeElsewhereMs: 10 * MINUTE,
+  inputMs: 60 * MINUTE,
+  leftMs: 60 * MINUTE,
   coalesceMs: 24 * 60 * MINUTE,
   drainWindowMs: 10 * MINUTE,
 });
@@ -55,6 +63,11 @@ export function checkPolicy(given: Partial<Policy>): Policy {
       });
     }
     policy[field] = value;
+  }
+  if (policy.inputMs! > policy.leftMs!) {
+    throw new PeykError("bad-config", "policy.inputMs is longer than policy.leftMs", {
+      hint: "Between the two the pushes of a user's other devices wait for input.",
+    });
   }
   return Object.freeze(policy) as unknown as Policy;
 }

@@ -13,23 +13,21 @@ export const SessionEvent = {
   "attach.background": 1,
   foreground: 2,
   background: 3,
-  attended: 4,
-  unattended: 5,
-  "target.some": 6,
-  "target.none": 7,
-  overdue: 8,
-  seen: 9,
-  "closed.clean": 10,
-  "closed.lost": 11,
-  drained: 12,
-  replaced: 13,
-  orphaned: 14,
-  signOut: 15,
-  grace: 16,
-  "message.alert": 17,
-  "message.quiet": 18,
-  "message.inApp": 19,
-  "message.live": 20,
+  "target.some": 4,
+  "target.none": 5,
+  overdue: 6,
+  seen: 7,
+  "closed.clean": 8,
+  "closed.lost": 9,
+  drained: 10,
+  replaced: 11,
+  orphaned: 12,
+  signOut: 13,
+  grace: 14,
+  "message.alert": 15,
+  "message.quiet": 16,
+  "message.inApp": 17,
+  "message.live": 18,
 } as const;
 
 export type SessionEventName = keyof typeof SessionEvent;
@@ -83,8 +81,6 @@ export interface SessionFacts {
   readonly state: SessionState;
   /** A socket is open: connected or backgrounded. */
   readonly connected: boolean;
-  /** The person is at the device. */
-  readonly attended: boolean;
   readonly hasTarget: boolean;
 }
 
@@ -127,16 +123,16 @@ export function createStepper(policy: Pick<Policy, "graceMs" | "drainWindowMs">)
 
   /** The one id of all snapshots that are alike. */
   function intern(snapshot: Snapshot): StateId {
-    const { hasTarget, attended, draining } = snapshot.context;
+    const { hasTarget, draining } = snapshot.context;
     const state = nameOf(snapshot);
-    const key = `${state} ${hasTarget} ${attended} ${draining}`;
+    const key = `${state} ${hasTarget} ${draining}`;
     const known = ids.get(key);
     if (known !== undefined) return known;
     const id = snapshots.length;
     ids.set(key, id);
     snapshots.push(snapshot);
     const connected = state === "backgrounded" || state.startsWith("connected.");
-    facts.push(Object.freeze({ state, connected, attended, hasTarget }));
+    facts.push(Object.freeze({ state, connected, hasTarget }));
     // The memo has no holes, so a look-up stays a plain array access.
     for (let event = 0; event < EVENTS; event++) memo.push(undefined);
     return id;

@@ -26,7 +26,7 @@ const WORK_MS = 30_000;
 export class SharedMemory {
   readonly hub: PeersHub;
   readonly #clock: ManualClock;
-  readonly #taken = new Map<string, number>();
+  readonly #taken = new Map<string, { at: number; by: Access }>();
   readonly #leases = new Map<string, number>();
   readonly #heals = new Map<Access, (() => void)[]>();
   #opened: OpenStorage | undefined;
@@ -172,7 +172,7 @@ export class SharedMemory {
       outbox: {
         due: (now, limit) =>
           call(async () => {
-            for (const [id, at] of this.#taken) {
+            for (const [id, { at }] of this.#taken) {
               if (at + SENDING_MS > this.#clock.elapsed()) continue;
               this.#taken.delete(id);
               await outbox.retry(id, now, "taken by somebody who is gone");
@@ -183,11 +183,12 @@ export class SharedMemory {
         take: (id) =>
           call(async () => {
             const taken = await outbox.take(id);
-            if (taken) this.#taken.set(id, this.#clock.elapsed());
+            if (taken) this.#taken.set(id, { at: this.#clock.elapsed(), by: access });
             return taken;
           }),
         retry: (id, ...args) =>
           call(async () => {
+            if (this.#taken.get(id)?.by !== access) return;
             this.#taken.delete(id);
             await outbox.retry(id, ...args);
           }),

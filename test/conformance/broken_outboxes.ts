@@ -6,7 +6,7 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
   {
     defect: "keeps rows in part",
     caughtBy: ["outbox gives back a row as it was added, pending"],
-    spoil: (storage) => withRows(storage, (rows) => rows.map((row) => ({ ...row, held: false }))),
+    spoil: (storage) => withRows(storage, (rows) => rows.map((row) => ({ ...row, coalesced: false }))),
   },
   {
     defect: "lists due rows in the order of their ids",
@@ -61,6 +61,14 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     spoil: (storage) => ({ ...storage, outbox: over(storage.outbox, { retry: () => Promise.resolve() }) }),
   },
   {
+    defect: "gives back whichever attempt is under way",
+    caughtBy: ["outbox gives back the attempt that is named, and no later one"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { retry: (id, dueAt, note) => storage.outbox.retry(id, dueAt, note) }),
+    }),
+  },
+  {
     defect: "does not end rows that are being sent",
     caughtBy: ["outbox ends rows that are pending or sending, once"],
     spoil(storage) {
@@ -95,6 +103,149 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
       ...storage,
       outbox: over(storage.outbox, { cancel: ({ userId }, note) => storage.outbox.cancel({ userId }, note) }),
     }),
+  },
+  {
+    defect: "drops by ids whatever the user's other rows",
+    caughtBy: ["outbox drops by ids the user's pending rows that have them, and only those"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { cancel: ({ ids: _ids, ...match }, note) => storage.outbox.cancel(match, note) }),
+    }),
+  },
+  {
+    defect: "takes an empty list of ids for none at all",
+    caughtBy: ["outbox drops by ids the user's pending rows that have them, and only those"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        cancel: ({ ids = [], ...match }, note) => storage.outbox.cancel(ids.length === 0 ? match : { ...match, ids }, note),
+      }),
+    }),
+  },
+  {
+    defect: "drops rows of these ids whatever else is named",
+    caughtBy: ["outbox drops by ids the user's pending rows that have them, and only those"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        cancel: ({ userId, ids, ...match }, note) =>
+          storage.outbox.cancel(ids === undefined ? { userId, ...match } : { userId, ids }, note),
+      }),
+    }),
+  },
+  {
+    defect: "drops rows of these ids whosever they are",
+    caughtBy: ["outbox drops by ids the user's pending rows that have them, and only those"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async cancel({ ids, ...match }, note) {
+          if (ids === undefined) return await storage.outbox.cancel(match, note);
+          const users = ["sara", "omid"].map((userId) => storage.outbox.cancel({ ...match, userId, ids }, note));
+          return (await Promise.all(users)).flat();
+        },
+      }),
+    }),
+  },
+  {
+    defect: "ends rows of these ids that are being sent",
+    caughtBy: ["outbox drops by ids the user's pending rows that have them, and only those"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async cancel(match, note) {
+          const dropped = await storage.outbox.cancel(match, note);
+          await storage.outbox.settle(match.ids ?? [], "dropped", note);
+          return dropped;
+        },
+      }),
+    }),
+  },
+  {
+    defect: "looks for pushes under way whatever their ids",
+    caughtBy: ["outbox says whether rows that match are under way, until they are settled or given back"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { underWay: ({ ids: _ids, ...match }) => storage.outbox.underWay(match) }),
+    }),
+  },
+  {
+    defect: "forgets what a push covers",
+    caughtBy: ["outbox says of rows that left as one push what the one that it is named after covers, and of no other row"],
+    spoil: (storage) => withCovers(storage, () => []),
+  },
+  {
+    defect: "names a push after each of its rows",
+    caughtBy: ["outbox says of rows that left as one push what the one that it is named after covers, and of no other row"],
+    spoil(storage) {
+      const together = new Map<string, readonly string[]>();
+      return withCovers(
+        over(storage, {
+          outbox: over(storage.outbox, {
+            settle(ids, end, note) {
+              if (end === "sent") { for (const id of ids) together.set(id, ids.filter((other) => other !== id)); }
+              return storage.outbox.settle(ids, end, note);
+            },
+          }),
+        }),
+        ({ id, covers }) => together.get(id) ?? covers,
+      );
+    },
+  },
+  {
+    defect: "takes rows for one push that ended together without leaving",
+    caughtBy: ["outbox says of rows that left as one push what the one that it is named after covers, and of no other row"],
+    spoil(storage) {
+      const together = new Map<string, readonly string[]>();
+      return withCovers(
+        over(storage, {
+          outbox: over(storage.outbox, {
+            settle(ids, end, note) {
+              if (end !== "sent") together.set(ids[0]!, ids.slice(1));
+              return storage.outbox.settle(ids, end, note);
+            },
+          }),
+        }),
+        ({ id, covers }) => together.get(id) ?? covers,
+      );
+    },
+  },
+  {
+    defect: "lets a late word change what a push covers",
+    caughtBy: ["outbox says of rows that left as one push what the one that it is named after covers, and of no other row"],
+    spoil(storage) {
+      const last = new Map<string, readonly string[]>();
+      return withCovers(
+        over(storage, {
+          outbox: over(storage.outbox, {
+            settle(ids, end, note) {
+              if (ids.length > 0) last.set(ids[0]!, end === "sent" ? ids.slice(1) : []);
+              return storage.outbox.settle(ids, end, note);
+            },
+          }),
+        }),
+        ({ id, covers }) => last.get(id) ?? covers,
+      );
+    },
+  },
+  {
+    defect: "ends only the first of the rows that left as one push",
+    caughtBy: ["outbox says of rows that left as one push what the one that it is named after covers, and of no other row"],
+    spoil(storage) {
+      const sent = new Map<string, readonly string[]>();
+      return withCovers(
+        over(storage, {
+          outbox: over(storage.outbox, {
+            settle(ids, end, note) {
+              if (end !== "sent") return storage.outbox.settle(ids, end, note);
+              if (ids.length > 1) sent.set(ids[0]!, ids.slice(1));
+              return storage.outbox.settle(ids.slice(0, 1), end, note);
+            },
+          }),
+        }),
+        ({ id, covers }) => sent.get(id) ?? covers,
+      );
+    },
   },
   {
     defect: "knows of no push that is under way",
@@ -135,4 +286,14 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
 function withRows(storage: OpenStorage, change: (rows: readonly NewOutboxRow[]) => readonly NewOutboxRow[]): OpenStorage {
   const { users } = storage;
   return { ...storage, users: over(users, { put: (record, rows = []) => users.put(record, change(rows)) }) };
+}
+
+/** Changes what is told of the rows that left with a row. */
+function withCovers(storage: OpenStorage, coversOf: (row: OutboxRow) => readonly string[]): OpenStorage {
+  const { outbox } = storage;
+  const told = (row: OutboxRow): OutboxRow => ({ ...row, covers: coversOf(row) });
+  return {
+    ...storage,
+    outbox: over(outbox, { ofMessage: async (messageId) => (await outbox.ofMessage(messageId)).map(told) }),
+  };
 }

@@ -1,4 +1,6 @@
-import type { NamesPage, UserRecord } from "../../src/ports/users.ts";
+import type { OpenStorage } from "../../src/ports/storage.ts";
+import type { Handled, NamesPage, Progress, UserRecord } from "../../src/ports/users.ts";
+import type { Topic } from "../../src/protocol/names.ts";
 import { type BrokenStorage, over, turn } from "./broken_storage.ts";
 
 export const brokenUsers: readonly BrokenStorage[] = [
@@ -11,6 +13,101 @@ export const brokenUsers: readonly BrokenStorage[] = [
         async get(userId) {
           const record = await storage.users.get(userId);
           return record && { ...record, sessions: record.sessions.map((session) => ({ ...session, progress: {} })) };
+        },
+      }),
+    }),
+  },
+  {
+    defect: "forgets what was handled",
+    caughtBy: [
+      "users gives back what is handled and how far each device is, whole",
+      "users takes a put that moves only what is handled for one more version",
+    ],
+    spoil: (storage) => withHandled(storage, () => ({})),
+  },
+  {
+    defect: "forgets of what it will only show whether a person was there",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withHandled(storage, (handled) => each(handled, ({ unsure: _unsure, ...rest }) => rest)),
+  },
+  {
+    defect: "keeps one range of what was handled",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withHandled(storage, (handled) => each(handled, (one) => ({ ...one, ranges: one.ranges.slice(0, 1) }))),
+  },
+  {
+    defect: "leaves out topics in which no range is handled",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) =>
+      withHandled(
+        storage,
+        (handled) => Object.fromEntries(Object.entries(handled).filter(([, { ranges }]) => ranges.length > 0)),
+      ),
+  },
+  {
+    defect: "keeps offsets in 32 bits",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withHandled(storage, (handled) => each(handled, (one) => ({ ...one, read: one.read >>> 0 }))),
+  },
+  {
+    defect: "takes topics for the same whose names look alike",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) =>
+      withHandled(
+        storage,
+        (handled) => Object.fromEntries(Object.entries(handled).map(([topic, one]) => [topic.normalize(), one])),
+      ),
+  },
+  {
+    defect: "keeps progress without `from`",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withProgress(storage, (one) => ({ ...one, from: 0 })),
+  },
+  {
+    defect: "forgets the device's `shown`",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withProgress(storage, (one) => ({ ...one, shown: 0 })),
+  },
+  {
+    defect: "takes all that a device acked for shown",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withProgress(storage, (one) => ({ ...one, shown: one.acked })),
+  },
+  {
+    defect: "forgets what a handler failed on",
+    caughtBy: ["users gives back what is handled and how far each device is, whole"],
+    spoil: (storage) => withProgress(storage, ({ failed: _failed, ...rest }) => rest),
+  },
+  {
+    defect: "keeps what is handled beside the record, whatever the version",
+    caughtBy: ["users takes a put that moves only what is handled for one more version"],
+    spoil(storage) {
+      const beside = new Map<string, UserRecord["handled"]>();
+      return {
+        ...storage,
+        users: over(storage.users, {
+          async get(userId) {
+            const record = await storage.users.get(userId);
+            return record && { ...record, handled: beside.get(userId) ?? {} };
+          },
+          put(record, rows) {
+            beside.set(record.userId, record.handled);
+            return storage.users.put(record, rows);
+          },
+        }),
+      };
+    },
+  },
+  {
+    defect: "writes a record once more for what is handled",
+    caughtBy: ["users takes a put that moves only what is handled for one more version"],
+    spoil: (storage) => ({
+      ...storage,
+      users: over(storage.users, {
+        async put(record, rows) {
+          const version = await storage.users.put({ ...record, handled: {} }, rows);
+          if (version !== undefined && Object.keys(record.handled).length > 0) await storage.users.put({ ...record, version });
+          return version;
         },
       }),
     }),
@@ -198,3 +295,33 @@ export const brokenUsers: readonly BrokenStorage[] = [
     },
   },
 ];
+
+/** Changes what is handled, as it is given back. */
+function withHandled(storage: OpenStorage, change: (handled: UserRecord["handled"]) => UserRecord["handled"]): OpenStorage {
+  return withRecords(storage, (record) => ({ ...record, handled: change(record.handled) }));
+}
+
+/** Changes how far each device is, as it is given back. */
+function withProgress(storage: OpenStorage, change: (progress: Progress) => Progress): OpenStorage {
+  return withRecords(storage, (record) => ({
+    ...record,
+    sessions: record.sessions.map((session) => ({ ...session, progress: each(session.progress, change) })),
+  }));
+}
+
+function withRecords(storage: OpenStorage, change: (record: UserRecord) => UserRecord): OpenStorage {
+  const { users } = storage;
+  return {
+    ...storage,
+    users: over(users, {
+      async get(userId) {
+        const record = await users.get(userId);
+        return record && change(record);
+      },
+    }),
+  };
+}
+
+function each<Of extends Handled | Progress>(all: Readonly<Record<Topic, Of>>, change: (one: Of) => Of): Record<Topic, Of> {
+  return Object.fromEntries(Object.entries(all).map(([topic, one]) => [topic, change(one)]));
+}

@@ -14,7 +14,7 @@ function readerOf(feed: Feed<Reader>, name: string, state: number = 1, acked: nu
   const record = { deviceId: name, node: "here", generation: 1, targets: [], progress: {}, changedAt: 0 };
   const session = new Session(name, record, state);
   session.outlet = { connection: { send: () => true, bufferedAmount: 0, close() {} } } as unknown as Outlet;
-  const reader = new Reader(session, feed, { epoch: 1, acked, decided: acked });
+  const reader = new Reader(session, feed, { epoch: 1, from: 0, acked, shown: 0, decided: acked });
   session.readers.push(reader);
   feed.join(reader);
   return reader;

@@ -16,7 +16,7 @@ export interface Audience extends Stage {
   readonly devices: Device[];
   /** Publishes on `*\/news` unless told otherwise, and lets it arrive. @returns the id */
   say(content: string, message?: Partial<OutgoingMessage>): Promise<string>;
-  /** What was pushed so far: token, channel, offset. */
+  /** What was pushed so far: token, channel, offset. One message's pushes by token. */
   pushed(): string[];
 }
 
@@ -43,8 +43,13 @@ export async function oneByOne(
     await clock.settle();
     return id;
   };
-  const pushed = (): string[] =>
-    provider.sent.map(({ token, notification: { topic, position } }) => `${token} ${topic.slice(2)} ${position.offset}`);
+  const pushed = (): string[] => {
+    const byMessage = Map.groupBy(
+      provider.sent,
+      ({ notification: { topic, position } }) => `${topic.slice(2)} ${position.offset}`,
+    );
+    return [...byMessage].flatMap(([name, pushes]) => pushes.map(({ token }) => `${token} ${name}`).sort());
+  };
   return { ...stage, devices, say, pushed };
 }
 

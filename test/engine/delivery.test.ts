@@ -230,7 +230,7 @@ test("when somebody leaves a public channel the others go on reading it", async 
 
 test("progress of a former attachment is not written over a newer one's", () => {
   const stored: SessionRecord = { deviceId: "phone", generation: 2, node: "n", changedAt: 0, targets: [], progress: {} };
-  const record: UserRecord = { userId: "sara", version: 1, seenAt: 0, subscriptions: {}, sessions: [stored] };
+  const record: UserRecord = { userId: "sara", version: 1, seenAt: 0, subscriptions: {}, handled: {}, sessions: [stored] };
   const written = (former: Partial<SessionRecord>): boolean =>
     withProgressOf(record, new Session("sara", { ...stored, ...former }, 0)) !== record;
   expect(written({})).toBe(true);

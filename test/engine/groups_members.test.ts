@@ -198,7 +198,7 @@ test("who subscribes anew from the beginning reads the log again, then goes on w
   const { clock, devices, engine, say } = await abreast(["ada", "bo"]);
   const [ada, bo] = devices as [Device, Device];
   for (let i = 0; i < 3; i++) await say(`${i}`);
-  await engine.subscribe("ada", { ...NEWS, since: { epoch: 0, offset: 0 } });
+  await engine.subscribe("ada", { ...NEWS, since: { epoch: 0, offset: 0 }, anew: true });
   await clock.settle();
   await say("3");
   await say("4");

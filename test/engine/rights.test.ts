@@ -188,7 +188,7 @@ test("an ack of a subscription that was begun anew meanwhile is no breach of ord
   const phone = await device("sara", { habit: "sees" });
   for (const content of ["one", "two"]) await engine.publish({ to: "*", channel: "news", content });
   await clock.settle();
-  await engine.subscribe("sara", { to: "*", channel: "news", since: { epoch: 0, offset: 0 } });
+  await engine.subscribe("sara", { to: "*", channel: "news", since: { epoch: 0, offset: 0 }, anew: true });
   phone.ack(phone.cursors);
   await clock.settle();
   expect(phone.closedWith).toBeUndefined();

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import { newRow, user } from "../../adapters/conformance/records.ts";
+import { openSubject } from "../../adapters/jetstream/outbox_row.ts";
+import type { StateStream } from "../../adapters/jetstream/state_stream.ts";
 import { type NewOutboxRow, SENDING_MS } from "../../src/ports/outbox.ts";
 import { answering, deafened, freshName, lossy, openNodes, shareServer, type StateNode, until } from "./state_stage.ts";
 
@@ -57,13 +59,74 @@ test("a node cancels what another one has just added, before it has heard of it"
   let opened = false;
   const [b] = await openNodes(1, [deafened(connections[1]!, (message) => !(opened && isDelivery(message)))], { name });
   opened = true;
-  await add(a!, newRow("pending"), newRow("held", { held: true }), newRow("sending"));
+  await add(a!, newRow("pending"), newRow("named"), newRow("sending"));
   await a!.outbox.take("sending");
-  expect((await b!.outbox.cancel({ userId: "sara", held: true }, "acked")).map(({ id }) => id)).toEqual(["held"]);
+  const named = { userId: "sara", ids: ["named", "sending", "unknown"] };
+  expect(await b!.outbox.underWay(named)).toBe(true);
+  expect(await b!.outbox.underWay({ ...named, ids: ["named", "unknown"] })).toBe(false);
+  expect((await b!.outbox.cancel(named, "read")).map(({ id }) => id)).toEqual(["named"]);
   expect((await b!.outbox.cancel({ userId: "sara" }, "revoked")).map(({ id }) => id)).toEqual(["pending"]);
   expect(await a!.outbox.take("pending")).toBe(false);
   expect(await b!.outbox.take("pending")).toBe(false);
   expect((await b!.outbox.ofMessage("message of pending"))[0]).toMatchObject({ status: "dropped", note: "revoked" });
+  await a!.close();
+  await b!.close();
+});
+
+test("to find rows by their ids nothing is listed, and a row that comes meanwhile is not forgotten", async () => {
+  const name = freshName();
+  const lists: string[] = [];
+  let waits: (() => Promise<unknown>) | undefined;
+  const watching = answering(connections[1]!, async (...what) => {
+    if (what[0] === `$JS.API.STREAM.INFO.${name}_STATE`) lists.push(what[0]);
+    const answer = await connections[1]!.request(...what);
+    const before = what[0].startsWith("$JS.API.STREAM.MSG.GET.") ? waits : undefined;
+    if (before !== undefined) {
+      waits = undefined;
+      await before();
+    }
+    return answer;
+  });
+  const [node] = await openNodes(1, [watching], { name });
+  await add(node!, ...Array.from({ length: 20 }, (_, index) => newRow(`${index}`)));
+  const record = await node!.users.get("sara");
+  lists.length = 0;
+  expect((await node!.outbox.cancel({ userId: "sara", ids: ["3", "17", "unknown"] }, "read")).map(({ id }) => id)).toEqual([
+    ...["3", "17"],
+  ]);
+  expect(await node!.outbox.underWay({ userId: "sara", ids: ["5"] })).toBe(false);
+  expect(await node!.outbox.cancel({ userId: "sara", ids: [] }, "read")).toEqual([]);
+  expect(lists).toEqual([]);
+  // The leader says that there is none, and before that is heard there is one.
+  waits = () => node!.users.put(record!, [newRow("new", { dueAt: -1 })]);
+  expect(await node!.outbox.cancel({ userId: "sara", ids: ["new"] }, "read")).toEqual([]);
+  expect(waits).toBeUndefined();
+  expect(await due(node!, -1)).toEqual(["new"]);
+  await node!.close();
+});
+
+test("of rows that left as one push the first ends last: until then it may be asked again under its id", async () => {
+  const name = freshName();
+  const subjectOf = (id: string): string => openSubject({ prefix: `${name}.st` } as StateStream, { userId: "sara", id });
+  const failing = lossy(connections[1]!, { request: (subject) => subject === subjectOf("lost") && isDown });
+  let isDown = false;
+  const [a] = await openNodes(1, [failing], { name });
+  const [b] = await openNodes(1, [connections[0]!], { name });
+  const rows = ["first", "second", "third"];
+  await add(a!, ...rows.map((id) => newRow(id, { messageId: "m" })));
+  for (const id of rows) await a!.outbox.take(id);
+  await a!.outbox.settle(rows, "sent", "201");
+  const told = async (): Promise<string[]> =>
+    (await b!.outbox.ofMessage("m")).map(({ id, status, covers }) => `${id} ${status} ${covers}`).sort();
+  expect(await told()).toEqual(["first sent second,third", "second sent ", "third sent "]);
+  const more = ["named after", "ends", "lost"];
+  await add(a!, ...more.map((id) => newRow(id, { messageId: "m" })));
+  for (const id of more) await a!.outbox.take(id);
+  isDown = true;
+  await expect(a!.outbox.settle(more, "sent", "201")).rejects.toMatchObject({ code: "unavailable" });
+  expect((await told()).filter((row) => more.some((id) => row.startsWith(id)))).toEqual([
+    ...["ends sent ", "lost sending ", "named after sending "],
+  ]);
   await a!.close();
   await b!.close();
 });

@@ -218,7 +218,7 @@ export async function countUp({ users }: StateNode, userId: string, times: numbe
     try {
       const record = await users.get(userId);
       const next = record === undefined
-        ? { userId, version: 0, seenAt: 1, subscriptions: {}, sessions: [] }
+        ? { userId, version: 0, seenAt: 1, subscriptions: {}, handled: {}, sessions: [] }
         : { ...record, seenAt: record.seenAt + 1 };
       if (await users.put(next) !== undefined) stored++;
     } catch (error) {

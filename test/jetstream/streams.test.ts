@@ -149,11 +149,26 @@ describe("one clear error says", () => {
     expect((await ask<{ config: unknown }>("STREAM.INFO.differs_LOG_0")).config).toEqual(before.config);
   });
 
-  test("that a newer version made the stream", async () => {
-    const metadata = { "peyk-format": "2", "peyk-epoch": "7", "peyk-partitions": "1" };
-    await ask("STREAM.CREATE.newer_LOG_0", { name: "newer_LOG_0", subjects: ["newer.log.0.*.*"], metadata });
-    expect(await complaint(connection, { name: "newer" })).toMatchObject({ code: "storage-version", retryable: false });
-  });
+  for (const [age, format, hint] of [["newer", "3", /Update Peyk/], ["older", "1", /another name/]] as const) {
+    test(`that a version that is ${age} made the stream, in which nothing is changed`, async () => {
+      const [name, stream] = [age, `${age}_LOG_0`];
+      const metadata = { "peyk-format": format, "peyk-epoch": "7", "peyk-partitions": "1" };
+      await ask(`STREAM.CREATE.${stream}`, { name: stream, subjects: [`${name}.log.0.*.*`], metadata });
+      await connection.request(`${name}.log.0.sara.default`, new TextEncoder().encode("what is in it"), { timeout: 5_000 });
+      const before = await ask<{ config: unknown; state: { messages: number } }>(`STREAM.INFO.${stream}`);
+      expect(before.state.messages).toBe(1);
+      const said = await complaint(connection, { name });
+      expect(said).toMatchObject({ code: "storage-version", retryable: false });
+      expect(said).toMatchObject({
+        message: expect.stringMatching(`${stream}.* ${age} version`),
+        hint: expect.stringMatching(hint),
+      });
+      const { config, state } = await ask<typeof before>(`STREAM.INFO.${stream}`);
+      expect({ config, state }).toEqual({ config: before.config, state: before.state });
+      const { streams } = await ask<{ streams: string[] }>("STREAM.NAMES");
+      expect(streams.filter((other) => other.startsWith(`${name}_`))).toEqual([stream]);
+    });
+  }
 
   test("that replicas need as many servers", async () => {
     expect(await complaint(connection, { name: "replicated", replicas: 3 })).toEqual({

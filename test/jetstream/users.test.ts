@@ -155,7 +155,7 @@ test("asking for the away members of a topic without any is one question", async
   await node!.close();
 });
 
-test("a put that changes only progress is one message", async () => {
+test("a put that changes only progress and what is handled is one message", async () => {
   const name = freshName();
   let published = 0;
   const counting = altered(connections[0]!, {
@@ -166,9 +166,13 @@ test("a put that changes only progress is one message", async () => {
   const record = user("sara", { subscriptions, sessions: [session("phone"), elsewhere] });
   const version = (await node!.users.put(record))!;
   published = 0;
-  const progress = { [topic]: { epoch: 1, acked: 9, decided: 9 } };
-  await node!.users.put({ ...record, version, sessions: [session("phone", { progress }), elsewhere] });
+  const progress = { [topic]: { epoch: 1, from: 0, acked: 9, shown: 9, decided: 9 } };
+  const handled = { [topic]: { epoch: 1, read: 0, ranges: [[0, 9] as const] } };
+  const sessions = [session("phone", { progress }), elsewhere];
+  const moved = (await node!.users.put({ ...record, version, sessions, handled }))!;
   expect(published).toBe(1);
+  await node!.users.put({ ...record, version: moved, sessions, handled: {} });
+  expect(published).toBe(2);
   await node!.close();
 });
 
@@ -227,6 +231,35 @@ test("a stream of that name made otherwise is refused at the start, and a closed
   await expect(node!.users.put(user("sara"))).rejects.toMatchObject({ code: "closed" });
   await expect(node!.users.lease("node", 1_000)).rejects.toMatchObject({ code: "closed" });
 });
+
+/** What a server says of a stream, but for how far it is. */
+async function configOf(stream: string): Promise<unknown> {
+  const { data } = await connections[0]!.request(`$JS.API.STREAM.INFO.${stream}`, undefined, { timeout: 5_000 });
+  const { config, state } = JSON.parse(new TextDecoder().decode(data));
+  return { config, messages: state.messages, last: state.last_seq };
+}
+
+for (const [age, metadata] of [["older", {}], ["older", { "peyk-format": "1" }], ["newer", { "peyk-format": "3" }]] as const) {
+  test(`a stream of ours from an ${age} version (${JSON.stringify(metadata)}) is refused, and nothing in it is changed`, async () => {
+    const name = freshName();
+    const stream = `${name}_STATE`;
+    const config = {
+      ...{ name: stream, subjects: [`${name}.st.>`], storage: "file", retention: "limits", discard: "old", num_replicas: 1 },
+      ...{ max_msgs_per_subject: 1, allow_direct: true, allow_atomic: true, allow_msg_ttl: true, metadata },
+    };
+    await connections[0]!.request(`$JS.API.STREAM.CREATE.${stream}`, new TextEncoder().encode(JSON.stringify(config)));
+    await connections[0]!.request(`${name}.st.u.sara`, new TextEncoder().encode("{}"));
+    const before = await configOf(stream);
+    expect(before).toMatchObject({ messages: 1 });
+    const options = { connection: connections[0]!, name, replicas: 1, context: createContext() };
+    await expect(openNode(options)).rejects.toMatchObject({
+      ...{ name: "PeykError", code: "storage-version", retryable: false },
+      message: expect.stringMatching(`${stream}.* ${age} version`),
+      hint: expect.stringMatching(/Nothing in it was changed/),
+    });
+    expect(await configOf(stream)).toEqual(before);
+  });
+}
 
 test("who leaves a look-up leaves nothing behind there", async () => {
   const name = freshName();

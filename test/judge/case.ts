@@ -126,7 +126,13 @@ export class Case {
     if (at <= this.#decidedAt + DECIDING_MS && this.#basis !== undefined) this.#lookAgain(world, at);
     const waited = this.#waits.follow(line, at);
     if (waited?.isOver) this.early = Math.min(this.early, Math.max(at, this.#basis?.early ?? at));
-    if (waited?.by !== undefined) this.done(at, waited.surely, `handled by ${waited.by}, somebody touched it again`);
+    if (waited?.by !== undefined) {
+      this.done(
+        at,
+        waited.surely && !world.trouble.mayLose(at, this.entry.topic),
+        `handled by ${waited.by}, somebody touched it again`,
+      );
+    }
     if (line.what === "engine") return this.#followNode(line.event, at, world.hasLost);
     if (line.what === "said" && line.frame.type === "failed") return this.#failedElsewhere(line, line.frame, at);
     if (!("device" in line) || line.user !== this.device.user || line.device !== this.device.id) return;
@@ -139,6 +145,8 @@ export class Case {
         return;
       case "said":
         if (seen?.has(this.key)) this.#seen(world.link(line.connection)!, at);
+        // In front for a moment only: it may be told as one in the background.
+        if (line.frame.type === "state" && !line.presence.visible && this.#mode === "low") this.#open(at);
         if (line.frame.type === "state" && line.presence.visible && this.#mode === "row" && !this.#isDue(at)) {
           // What it brought in the background may be in front now, or be seen in a moment.
           const { link } = this.device;

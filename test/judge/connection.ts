@@ -205,6 +205,7 @@ export class Connection {
         return this.#hear(frame);
       case "unsubscribed":
         device.left(frame.topic);
+        this.#at.delete(frame.topic);
         return this.#hear(frame);
       case "ok":
         this.#answered(frame.ref, frame.value);
@@ -219,7 +220,10 @@ export class Connection {
   #answered(ref: number, value: unknown): void {
     const asked = this.#asked.get(ref);
     this.#asked.delete(ref);
-    if (asked?.type === "unsubscribe") this.#device.left(asked.topic);
+    if (asked?.type === "unsubscribe") {
+      this.#device.left(asked.topic);
+      this.#at.delete(asked.topic);
+    }
     if (asked?.type !== "subscribe") return;
     const { epoch, offset } = value as { epoch: number; offset: number };
     this.#device.place(asked.topic, epoch, offset, true);

@@ -38,6 +38,9 @@ export function judgeDelivery(lines: readonly Line[], devices: readonly Device[]
   return faults;
 }
 
+/** The longest that ending a session takes. */
+const ENDING_MS = 500;
+
 /** Who signs in again goes on where the user was furthest in front, not at the log's beginning. */
 function judgeBeginnings(lines: readonly Line[]): string[] {
   const faults: string[] = [];
@@ -46,7 +49,11 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
   const signedOut = new Set<string>();
   /** How far the user was when a device said hello: what another one shows while it is let in comes too late. */
   const atHello = new Map<string, number>();
+  /** Users who were being signed out, and since when. */
+  const ending = new Map<string, number>();
   for (const line of lines) {
+    if (line.what === "call" && line.name === "revoke") ending.set(line.user, line.at);
+    if (line.what === "said" && line.frame.type === "logout") ending.set(line.user, line.at);
     if (!("device" in line) || line.what === "input") continue;
     const { at, device, user } = line;
     const own = topicOf(user, "default");
@@ -55,6 +62,8 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
     }
     if (line.what === "closed" && line.code === CloseCode.signedOut) signedOut.add(device);
     else if (line.what === "said" && line.frame.type === "ack" && line.presence.visible && !trouble.mayLose(at, own)) {
+      // What is acked while the session ends may come too late.
+      if (at - (ending.get(user) ?? -Infinity) < ENDING_MS) continue;
       const acked = line.frame.cursors.find(({ topic }) => topic === own)?.offset ?? 0;
       shown.set(user, Math.max(shown.get(user) ?? 0, acked));
     } else if (line.what === "heard" && line.frame.type === "welcome" && signedOut.delete(device)) {

@@ -27,6 +27,9 @@ export interface Effect {
 export function effectsOf(line: Line, world: World, trouble: Trouble): Effect[] {
   if (line.what === "said") {
     switch (line.frame.type) {
+      case "hello":
+        // Its session may have come to the front before a welcome could be heard.
+        return line.frame.visible ? ofOpening(world.device(line.user, line.device), line.user) : [];
       case "ack":
         return ofAck(line, line.frame.cursors, world, trouble);
       case "state":
@@ -106,6 +109,13 @@ function ofPresence(link: Link, at: number, why: string, trouble: Trouble): Effe
     }
   }
   return effects;
+}
+
+/** What a device that is being opened acked before may be in front from here on. */
+function ofOpening(device: Device, user: string): Effect[] {
+  return [...device.readings].map(([topic, { acked, epoch, from }]): Effect => ({
+    ...{ user, topic, epoch, after: from, through: acked, device, certainty: "maybe", why: "opened after it was acked" },
+  }));
 }
 
 /** A person who has come since may count as having dealt with what the device acked before. */

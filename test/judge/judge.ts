@@ -223,11 +223,17 @@ class Judge {
     return !this.#trouble.touches(at, answer.at + SETTLED_MS);
   }
 
+  /** A provider has said the last word, and that was written down. */
+  #isSettled(one: Case): boolean {
+    const last = one.requests.at(-1);
+    return last !== undefined && this.#isLastWord(last);
+  }
+
   /** Which others left with it can't be seen, only how many. */
   #cover(device: Device, named: Appended, ask: Asked, at: number, covers: { one: Case; request: Request }[]): void {
     for (const one of this.#open.get(device.user) ?? []) one.elapse(this.#world, at);
     const others = [...this.#open.get(device.user) ?? []].filter((one) =>
-      one.key !== entryKey(named) && one.device === device && one.isLow === isLow(named) && !one.isSettled &&
+      one.key !== entryKey(named) && one.device === device && one.isLow === isLow(named) && !this.#isSettled(one) &&
       one.earlyFor(at) <= at + SLACK_MS && one.doneSurely > at - SLACK_MS
     );
     const count = ask.waiting - 1;
@@ -251,7 +257,7 @@ class Judge {
       this.#world.targetGone(token, at, !this.#trouble.touches(at, at + SETTLED_MS));
     }
     for (const { request: made } of covers) made.answer = { request, verdict, afterMs, at };
-    for (const { one } of covers) if (one.isSettled) this.#open.get(one.device.user)?.delete(one);
+    for (const { one } of covers) if (this.#isSettled(one)) this.#open.get(one.device.user)?.delete(one);
   }
 
   /** Whether what had to leave has left. */

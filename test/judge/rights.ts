@@ -33,7 +33,8 @@ export function change(at: number, name: string, user: User, topic: Topic | unde
     else if (ok) {
       subscription.endedSurely = Math.min(subscription.endedSurely, at);
       for (const { readings } of user.devices.values()) readings.delete(topic!);
-    } else if (subscription.endedSurely === Infinity) subscription.endedMaybe = Infinity;
+    }
+    // One that failed may have been stored all the same.
   }
 }
 

@@ -11,7 +11,7 @@ interface Layer {
 }
 
 const below = ["protocol", "ports"];
-const deciding = [...below, "session"];
+const deciding = [...below, "reading", "session"];
 const moving = [...deciding, "delivery", "push"];
 const facing = [...moving, "explain", "cluster", "sessions", "housekeeping", "gateway"];
 
@@ -20,6 +20,7 @@ const layers: Layer[] = [
   { name: "protocol", path: "src/protocol/", on: [], packages: ["@msgpack/msgpack"] },
   { name: "ports", path: "src/ports/", on: ["protocol"], packages: [] },
   { name: "memory", path: "src/memory/", on: below, packages: [] },
+  { name: "reading", path: "src/reading/", on: below, packages: [] },
   { name: "session", path: "src/session/", on: ["protocol"], packages: ["xstate"] },
   { name: "delivery", path: "src/delivery/", on: moving, packages: [] },
   { name: "push", path: "src/push/", on: moving, packages: [] },

@@ -142,20 +142,20 @@ function* stepWalk(moves: readonly Move[], stepper: Stepper): Generator<Trace> {
       }
       now = end;
     }
-    const { state, attended, hasTarget } = stepper.describe(at);
-    yield traceOf(state, { attended, hasTarget }, effects, route, pending);
+    const { state, hasTarget } = stepper.describe(at);
+    yield traceOf(state, { hasTarget }, effects, route, pending);
   }
 }
 
 function traceOf(
   state: string,
-  facets: { attended: boolean; hasTarget: boolean },
+  facets: { hasTarget: boolean },
   effects: readonly string[],
   route: string,
   pending: readonly number[],
 ): Trace {
   const timers = pending.toSorted((a, b) => a - b).join(" ");
-  return `${state} attended=${facets.attended} target=${facets.hasTarget} | ${effects.join(" ")} | ${route} | grace at ${timers}`;
+  return `${state} target=${facets.hasTarget} | ${effects.join(" ")} | ${route} | grace at ${timers}`;
 }
 
 test(`the memoized step and a real actor never differ (${SEEDS} seeds, ${EVENTS} events each)`, () => {

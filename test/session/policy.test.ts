@@ -18,6 +18,8 @@ test("checkPolicy() gives the documented defaults for what is absent", () => {
     ackTimeoutMs: 3_000,
     graceMs: 15_000,
     activeElsewhereMs: 5_000,
+    inputMs: 30_000,
+    leftMs: 120_000,
     coalesceMs: 60_000,
     drainWindowMs: 5_000,
   });

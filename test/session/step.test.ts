@@ -31,8 +31,8 @@ function session(stepper: Stepper = createStepper(DEFAULT_POLICY)) {
 }
 
 describe("where a session goes", () => {
-  test("a session loaded from the store is away, without target, timer or attention", () => {
-    expect(session().facts).toEqual({ state: "disconnected.away", connected: false, attended: false, hasTarget: false });
+  test("a session loaded from the store is away, without target or timer", () => {
+    expect(session().facts).toEqual({ state: "disconnected.away", connected: false, hasTarget: false });
   });
 
   test("a clean close is away at once and decides the rest", () => {
@@ -137,7 +137,7 @@ describe("where a session goes", () => {
     const ways = [
       [],
       ["attach.visible"],
-      ["attach.visible", "attended", "overdue"],
+      ["attach.visible", "overdue"],
       ["attach.background"],
       ["attach.visible", "closed.lost"],
       ["attach.background", "drained"],
@@ -145,10 +145,10 @@ describe("where a session goes", () => {
     for (const way of ways) {
       const recent = session().on(...way).state === "disconnected.recent";
       const visible = session().on(...way, "attach.visible");
-      expect(visible.facts).toMatchObject({ state: "connected.live", connected: true, attended: false });
+      expect(visible.facts).toMatchObject({ state: "connected.live", connected: true });
       expect(visible.effects).toEqual(recent ? [NO_GRACE] : []);
       const hidden = session().on(...way, "attach.background");
-      expect(hidden.facts).toMatchObject({ state: "backgrounded", connected: true, attended: false });
+      expect(hidden.facts).toMatchObject({ state: "backgrounded", connected: true });
       expect(hidden.effects).toEqual(recent ? [NO_GRACE] : []);
     }
   });
@@ -176,17 +176,6 @@ describe("where a session goes", () => {
 });
 
 describe("what a session knows", () => {
-  test("a session is attended only while connected", () => {
-    expect(session().on("attach.visible", "attended").facts.attended).toBe(true);
-    expect(session().on("attach.visible", "attended", "overdue", "seen").facts.attended).toBe(true);
-    expect(session().on("attach.visible", "attended", "unattended").facts.attended).toBe(false);
-    for (const event of ["background", "closed.clean", "closed.lost", "drained", "replaced", "signOut"] as const) {
-      expect(session().on("attach.visible", "attended", event).facts.attended).toBe(false);
-    }
-    expect(session().on("attended").facts.attended).toBe(false);
-    expect(session().on("attach.background", "attended").facts.attended).toBe(false);
-  });
-
   test("a push target stays through everything but its removal", () => {
     const kept = session().on("target.some", "attach.visible", "overdue", "background", "drained", "grace", "orphaned");
     expect(kept.facts.hasTarget).toBe(true);

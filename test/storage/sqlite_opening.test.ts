@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
@@ -54,14 +54,59 @@ test("opening refuses another application's database and leaves it as it was", a
   expect(readFileSync(path).equals(before)).toBe(true);
 });
 
+/** What the first version wrote, as far as it matters here. */
+const FIRST = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE push (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, held INTEGER NOT NULL, status TEXT NOT NULL);
+INSERT INTO meta VALUES ('epoch', 7);
+INSERT INTO push VALUES (1, 'row', 1, 'sending');
+PRAGMA application_id = ${0x5065796b};
+PRAGMA user_version = 1;
+`;
+
+/** What opening says, and that the file and its log are the same after it as before. */
+async function versionRefusal(path: string): Promise<Record<string, unknown>> {
+  const files = [path, `${path}-wal`].filter((each) => existsSync(each));
+  const before = files.map((each) => readFileSync(each));
+  const error = await open(sqlite(path)).then(() => undefined, (error) => error as Record<string, unknown>);
+  for (const [index, each] of files.entries()) expect(readFileSync(each).equals(before[index]!), each).toBe(true);
+  expect(error).toMatchObject({ name: "PeykError", code: "storage-version", retryable: false });
+  expect(error!.hint).toMatch(/another file.*Nothing in it was changed/);
+  return error!;
+}
+
 test("opening refuses a file from a newer version and leaves it as it was", async () => {
   const path = await made();
   const db = new DatabaseSync(path);
-  db.exec("PRAGMA user_version = 2");
+  db.exec("PRAGMA user_version = 3");
   db.close();
-  const before = readFileSync(path);
-  expect(await refusal(path)).toBe("storage-version");
-  expect(readFileSync(path).equals(before)).toBe(true);
+  expect(await versionRefusal(path)).toMatchObject({
+    message: expect.stringMatching(/newer/),
+    hint: expect.stringMatching(/Update/),
+  });
+});
+
+test("opening refuses a file from an older version and leaves it as it was, whatever its tables", async () => {
+  const path = newPath();
+  const first = new DatabaseSync(path);
+  first.exec(FIRST);
+  first.close();
+  const same = await made();
+  const db = new DatabaseSync(same);
+  db.exec("PRAGMA user_version = 1");
+  db.close();
+  for (const one of [path, same]) expect(await versionRefusal(one)).toMatchObject({ message: expect.stringMatching(/older/) });
+});
+
+test("opening leaves a file of another version as it was also when its last process was killed", async () => {
+  const path = newPath();
+  const db = new DatabaseSync(path);
+  db.exec("PRAGMA journal_mode = WAL");
+  db.exec(FIRST);
+  const killed = newPath();
+  for (const end of ["", "-wal"]) copyFileSync(path + end, killed + end);
+  db.close();
+  expect(await versionRefusal(killed)).toMatchObject({ message: expect.stringMatching(/older/) });
 });
 
 test("opening refuses a file whose tables are not as they were made", async () => {

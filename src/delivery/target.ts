@@ -1,0 +1,21 @@
+import { fingerprint } from "../protocol/fingerprint.ts";
+import type { PushTarget } from "../ports/users.ts";
+
+/**
+ * What stands for a token in indexes and explanations. Whoever could make another token with the same name would need to know this
+ * one, and could then as well register it.
+ */
+export function tokenId(provider: string, token: string): string {
+  return fingerprint(`${provider}\0${token}`) + fingerprint(`${token}\0${provider}`);
+}
+
+/** The place that pushes of a device through one provider go to, whichever token is registered there. */
+export function placeOf(userId: string, deviceId: string, provider: string): string {
+  const name = `${userId}\0${deviceId}\0${provider}`;
+  return fingerprint(name) + fingerprint(`${provider}\0${name}`);
+}
+
+/** Whether it may be pushed to. */
+export function isEnabled({ disabled }: PushTarget): boolean {
+  return disabled === undefined;
+}

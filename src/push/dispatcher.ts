@@ -1,0 +1,262 @@
+import type { Counters } from "../delivery/counters.ts";
+import type { Journal, NoteKind } from "../delivery/journal.ts";
+import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import type { Lease } from "../delivery/lease.ts";
+import type { Roster } from "../delivery/roster.ts";
+import { deviceName } from "../delivery/session.ts";
+import { isEnabled } from "../delivery/target.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
+import type { PushResult } from "../ports/push_provider.ts";
+import type { Random } from "../ports/random.ts";
+import type { Policy } from "../session/policy.ts";
+import { SessionEvent } from "../session/step.ts";
+import type { SessionActor } from "../delivery/actor.ts";
+import { compose } from "./compose.ts";
+import type { LastLook, Look, Parcel } from "./last_look.ts";
+import { NOT_ASKED, type PendingPushes } from "./pending.ts";
+
+/** What dispatching works with. */
+export interface DispatcherParts {
+  lastLook: LastLook;
+  lease: Lease;
+  outbox: Outbox;
+  records: UserRecords;
+  roster: Roster;
+  actor: SessionActor;
+  pending: PendingPushes;
+  policy: Pick<Policy, "leftMs">;
+  journal: Journal;
+  counters: Counters;
+  clock: Clock;
+  random: Random;
+  logger: Logger;
+}
+
+/** A provider that has not answered by then is asked again. */
+const SEND_TIMEOUT_MS = 30_000;
+const FIRST_BACKOFF_MS = 1_000;
+const LAST_BACKOFF_MS = 60_000;
+/** Between two tries to write down what became of a push. */
+const INSIST_MS = 1_000;
+
+/** Rows that were taken to leave as one push, and what the last look found of each. */
+export interface Looked {
+  readonly rows: readonly { readonly row: OutboxRow; readonly look: Look }[];
+  /** The lease's term at the look. */
+  readonly term: number;
+}
+
+/** Sends what was taken out of the outbox: one more look whether it is needed, the request, and what became of it. */
+export class Dispatcher {
+  readonly #parts: DispatcherParts;
+  readonly #aborts = new Set<AbortController>();
+  /** Waits between two tries, and what ends them. */
+  readonly #naps = new Map<Timer, () => void>();
+  #closed = false;
+
+  constructor(parts: DispatcherParts) {
+    this.#parts = parts;
+  }
+
+  /** Asks no provider any more, and gives up what is under way: the next start goes on with it. */
+  close(): void {
+    this.#closed = true;
+    for (const abort of this.#aborts) abort.abort();
+    for (const [timer, end] of this.#naps) {
+      this.#parts.clock.clearTimeout(timer);
+      end();
+    }
+  }
+
+  /** @param rows the row that was taken; the others of its place that leave with a coalesced one are taken and added */
+  async look(rows: OutboxRow[]): Promise<Looked> {
+    const { lastLook, lease, outbox } = this.#parts;
+    const { term } = lease;
+    const { coalesced, targetId } = rows[0]!;
+    if (coalesced) {
+      for (const other of await outbox.coalescedOf(targetId)) {
+        if (await outbox.take(other.id)) rows.push({ ...other, attempts: other.attempts + 1 });
+      }
+    }
+    const looks = await Promise.all(rows.map((row) => lastLook.at(row)));
+    return { rows: rows.map((row, index) => ({ row, look: looks[index]! })), term };
+  }
+
+  /**
+   * Asks the provider, in this same turn: what was looked at has had no time to change.
+   * @returns resolves when it is written down what became of all rows
+   */
+  begin({ rows, term }: Looked): Promise<void> {
+    const { lease, pending } = this.#parts;
+    const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
+    // A node whose lease has lapsed is waited for by nobody: what it looked at before that may have ended.
+    const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
+    if (mayAsk) { for (const { row } of leaving) pending.asked(row); }
+    const result = mayAsk && leaving.length > 0 ? this.#send(leaving[0]!, leaving.length) : undefined;
+    return this.#finish(rows, leaving, result);
+  }
+
+  async #finish(
+    rows: Looked["rows"],
+    leaving: readonly Parcel[],
+    result: Promise<PushResult> | undefined,
+  ): Promise<void> {
+    const { clock, outbox } = this.#parts;
+    for (const { row, isReleased } of leaving) if (isReleased) this.#note(row, "push-released", this.#noInput);
+    for (const { row, look } of rows) {
+      if ("end" in look) await this.#settle([row], look.end, look.note);
+      else if ("until" in look) {
+        this.#note(row, "push-held", look.note);
+        await this.insist(() => outbox.retry(row.id, look.until, NOT_ASKED + look.note, row.attempts));
+      }
+    }
+    const sent = leaving.map(({ row }) => row);
+    if (result !== undefined) await this.#land(leaving[0]!, sent, await result);
+    else await this.#again(sent, clock.now(), NOT_ASKED + (this.#closed ? "the node closes" : "the node lost its lease"));
+  }
+
+  /** @param rows what the push stands for; the one it is named after comes first */
+  async #land(parcel: Parcel, rows: readonly OutboxRow[], result: PushResult): Promise<void> {
+    const { clock, counters } = this.#parts;
+    switch (result.verdict) {
+      case "sent":
+        return await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, rows));
+      case "rejected":
+        return await this.#settle(rows, "rejected", result.reason);
+      case "gone":
+        // A token that was replaced meanwhile says nothing about the one that is there now.
+        if (await this.#disable(parcel, result.reason)) return await this.#settle(rows, "gone", result.reason);
+        return await this.#again(rows, clock.now(), "the token was replaced");
+      case "retry":
+        counters.pushesRetried += rows.length;
+        for (const row of rows) this.#note(row, "push-retry", result.reason);
+        return await this.#again(rows, clock.now() + (result.afterMs ?? this.#backoff(parcel.row.attempts)), result.reason);
+    }
+  }
+
+  async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
+    for (const { id, attempts } of rows) await this.insist(() => this.#parts.outbox.retry(id, dueAt, note, attempts));
+  }
+
+  async #send({ row, target, provider, entry }: Parcel, waiting: number): Promise<PushResult> {
+    const { clock } = this.#parts;
+    const abort = new AbortController();
+    this.#aborts.add(abort);
+    const timeout = clock.setTimeout(() => abort.abort(), SEND_TIMEOUT_MS);
+    const aborted = new Promise<PushResult>((resolve) => {
+      abort.signal.addEventListener("abort", () => resolve({ verdict: "retry", reason: "no answer in time" }), { once: true });
+    });
+    try {
+      const result = await Promise.race([
+        provider.send(target.token, compose(row, entry.bytes, waiting, clock.now()), { signal: abort.signal }),
+        aborted,
+      ]);
+      return isVerdict(result) ? result : { verdict: "retry", reason: "the provider's answer is no verdict" };
+    } catch {
+      // A provider must not throw; what it threw might hold a token, so it is not told.
+      return { verdict: "retry", reason: "the provider failed" };
+    } finally {
+      clock.clearTimeout(timeout);
+      this.#aborts.delete(abort);
+    }
+  }
+
+  #backoff(attempts: number): number {
+    const most = Math.min(FIRST_BACKOFF_MS * 2 ** (attempts - 1), LAST_BACKOFF_MS);
+    return most * (0.5 + this.#parts.random.fraction() / 2);
+  }
+
+  async #settle(rows: readonly OutboxRow[], end: OutboxEnd, note: string): Promise<void> {
+    const { counters, outbox, pending } = this.#parts;
+    await this.insist(() => outbox.settle(rows.map(({ id }) => id), end, note));
+    for (const row of rows) {
+      if (end === "dropped") {
+        pending.dropped(row, note);
+        continue;
+      }
+      pending.settled(row);
+      if (end === "sent") counters.pushesSent++;
+      else if (end === "rejected") counters.pushesRejected++;
+      this.#note(row, NOTES[end], note);
+    }
+  }
+
+  /**
+   * A dead target stays to be seen, with its reason; nothing more is sent to it.
+   * @returns false: it is not the session's target any more
+   */
+  async #disable({ row, target: { id } }: Parcel, reason: string): Promise<boolean> {
+    const { actor, clock, counters, pending, records, roster } = this.#parts;
+    const { userId, deviceId, targetId } = row;
+    let isThere = false;
+    let isLeft = false;
+    await this.insist(async () => {
+      const record = await records.update(userId, (record) => {
+        const session = sessionOf(record, deviceId);
+        isThere = session?.targets.some((target) => target.id === id) === true;
+        if (session === undefined || !isThere) return undefined;
+        const disabled = { reason, at: clock.now() };
+        const targets = session.targets.map((target) => target.id === id ? { ...target, disabled } : target);
+        return { record: withSession(record, { ...session, targets }) };
+      });
+      isLeft = sessionOf(record, deviceId)?.targets.some(isEnabled) === true;
+      if (isThere) await pending.dropNow({ userId, deviceId, targetId }, "the target is gone");
+    });
+    if (!isThere) return false;
+    counters.targetsGone++;
+    const session = roster.find(userId, deviceId);
+    if (session !== undefined && !isLeft) actor.raise(session, SessionEvent["target.none"]);
+    return true;
+  }
+
+  /**
+   * Writes down what became of a push, again and again while the storage refuses: asking the provider twice would be worse.
+   * What can't be written before the engine closes is asked again after the next start.
+   */
+  async insist(write: () => Promise<void>): Promise<void> {
+    const { clock, logger } = this.#parts;
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        logger.error("what became of a push could not be written down, it is tried again", { error });
+      }
+      if (this.#closed) return;
+      await new Promise<void>((resolve) => {
+        const timer = clock.setTimeout(() => {
+          this.#naps.delete(timer);
+          resolve();
+        }, INSIST_MS);
+        this.#naps.set(timer, resolve);
+      });
+    }
+  }
+
+  get #noInput(): string {
+    const { leftMs } = this.#parts.policy;
+    const minutes = leftMs / 60_000;
+    if (!Number.isInteger(minutes)) return `no input for ${leftMs / 1_000} s`;
+    return minutes === 1 ? "no input for a minute" : `no input for ${minutes} minutes`;
+  }
+
+  #note(row: OutboxRow, kind: NoteKind, detail: string): void {
+    const entry = { id: row.messageId, topic: row.topic, position: row.position };
+    this.#parts.journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, kind, detail);
+  }
+}
+
+/** A provider without types may answer anything. */
+function isVerdict(result: Partial<PushResult> | undefined | null): result is PushResult {
+  return VERDICTS.includes(result?.verdict as PushResult["verdict"]);
+}
+
+const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "gone", "rejected", "retry"]);
+
+/** Of a push that stands for several the note names the message that it is known by. */
+function sentNote(info: string, rows: readonly OutboxRow[]): string {
+  return rows.length === 1 ? info : `${info}, one push for ${rows.length} messages, named after ${rows[0]!.messageId}`;
+}
+
+const NOTES = { sent: "push-sent", gone: "push-gone", rejected: "push-rejected", expired: "expired" } as const;

@@ -1,0 +1,47 @@
+import { howHandled } from "../reading/handled.ts";
+import { sessionOf } from "../delivery/records.ts";
+import { deviceName } from "../delivery/session.ts";
+import type { NewOutboxRow } from "../ports/outbox.ts";
+import type { Unsure, UserRecord } from "../ports/users.ts";
+import type { Position } from "../protocol/message.ts";
+import type { Topic } from "../protocol/names.ts";
+
+/** Why a device needs no push of an entry: what a person did with it, or the device itself. */
+export type Done = "read" | "dismissed" | "handled" | "shown" | "seen";
+
+/** What a user's record says about an entry: whether one of the devices needs no push of it. Undefined: it needs one. */
+export function whyDone(record: UserRecord, deviceId: string, topic: Topic, position: Position): Done | undefined {
+  const progress = sessionOf(record, deviceId)?.progress[topic];
+  if (progress?.epoch === position.epoch && progress.shown >= position.offset) return "shown";
+  return howHandled(record.handled[topic], position);
+}
+
+/** What is not known yet: a person may have dealt with the entry at another device. */
+export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Position): Unsure | undefined {
+  const handled = record.handled[topic];
+  const unsure = handled?.epoch === epoch ? handled.unsure : undefined;
+  if (unsure === undefined || offset <= unsure.after || offset > unsure.to) return undefined;
+  const session = record.sessions.find(({ deviceId }) => deviceName(deviceId) === unsure.device);
+  // What its handler failed on nobody has dealt with there.
+  return session?.progress[topic]?.failed?.includes(offset) ? undefined : unsure;
+}
+
+/** Why a push is dropped, as a person would say it: "read on another device, 4 s before it was due". */
+export function dropWords(
+  done: Done,
+  row: Pick<NewOutboxRow, "deviceId" | "dueAt">,
+  by: string | undefined,
+  now: number,
+): string {
+  const where = done === "shown" || done === "seen" || by === row.deviceId ? "this" : "another";
+  const left = Math.ceil((row.dueAt - now) / 1_000);
+  return `${WORDS[done]} on ${where} device${left > 0 ? `, ${left} s before it was due` : ""}`;
+}
+
+const WORDS = {
+  read: "read",
+  dismissed: "dismissed",
+  handled: "dealt with",
+  shown: "shown",
+  seen: "seen",
+} as const satisfies Record<Done, string>;
