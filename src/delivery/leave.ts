@@ -48,6 +48,7 @@ export class Departures {
     actor.separate(session);
     for (const reader of session.readers) {
       reader.decided = reader.decidedUpTo();
+      if (reader.decided < reader.acked) reader.owed = reader.acked;
       reader.sent = reader.acked;
       reader.behind = true;
     }

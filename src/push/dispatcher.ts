@@ -14,7 +14,7 @@ import type { Policy } from "../session/policy.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
 import { compose } from "./compose.ts";
-import type { LastLook, Look, Parcel } from "./last_look.ts";
+import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
 import { NOT_ASKED, type PendingPushes } from "./pending.ts";
 
 /** What dispatching works with. */
@@ -41,9 +41,9 @@ const LAST_BACKOFF_MS = 60_000;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
 
-/** Rows that were taken to leave as one push, and what the last look found of each. */
+/** Rows that were taken to leave as one push, and what was read for the last look at each. */
 export interface Looked {
-  readonly rows: readonly { readonly row: OutboxRow; readonly look: Look }[];
+  readonly rows: readonly { readonly row: OutboxRow; readonly found: Found }[];
   /** The lease's term at the look. */
   readonly term: number;
 }
@@ -70,8 +70,11 @@ export class Dispatcher {
     }
   }
 
-  /** @param rows the row that was taken; the others of its place that leave with a coalesced one are taken and added */
-  async look(rows: OutboxRow[]): Promise<Looked> {
+  /**
+   * Reads what the last look needs.
+   * @param rows the row that was taken; the others of its place that leave with a coalesced one are taken and added
+   */
+  async read(rows: OutboxRow[]): Promise<Looked> {
     const { lastLook, lease, outbox } = this.#parts;
     const { term } = lease;
     const { coalesced, targetId } = rows[0]!;
@@ -80,16 +83,17 @@ export class Dispatcher {
         if (await outbox.take(other.id)) rows.push({ ...other, attempts: other.attempts + 1 });
       }
     }
-    const looks = await Promise.all(rows.map((row) => lastLook.at(row)));
-    return { rows: rows.map((row, index) => ({ row, look: looks[index]! })), term };
+    const found = await Promise.all(rows.map((row) => lastLook.read(row)));
+    return { rows: rows.map((row, index) => ({ row, found: found[index]! })), term };
   }
 
   /**
-   * Asks the provider, in this same turn: what was looked at has had no time to change.
+   * Looks for the last time and asks the provider, in one turn: what was looked at has no time to change.
    * @returns resolves when it is written down what became of all rows
    */
-  begin({ rows, term }: Looked): Promise<void> {
-    const { lease, pending } = this.#parts;
+  begin({ rows: read, term }: Looked): Promise<void> {
+    const { lastLook, lease, pending } = this.#parts;
+    const rows = read.map(({ row, found }) => ({ row, look: lastLook.at(row, found) }));
     const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
     // A node whose lease has lapsed is waited for by nobody: what it looked at before that may have ended.
     const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
@@ -99,7 +103,7 @@ export class Dispatcher {
   }
 
   async #finish(
-    rows: Looked["rows"],
+    rows: readonly { readonly row: OutboxRow; readonly look: Look }[],
     leaving: readonly Parcel[],
     result: Promise<PushResult> | undefined,
   ): Promise<void> {

@@ -8,7 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
 import type { Entry, History } from "../ports/transport.ts";
-import type { PushTarget } from "../ports/users.ts";
+import type { PushTarget, UserRecord } from "../ports/users.ts";
 import type { Policy } from "../session/policy.ts";
 import { dropWords, unsureOf, whyDone } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
@@ -36,6 +36,12 @@ export interface Parcel {
   readonly isReleased: boolean;
 }
 
+/** What was read for the last look. */
+export interface Found {
+  readonly entry: Entry | undefined;
+  readonly stored: UserRecord | undefined;
+}
+
 /** What the last look finds: the push leaves, ends here, or waits until then (milliseconds since 1970). */
 export type Look = Parcel | { end: OutboxEnd; note: string } | { until: number; note: string };
 
@@ -47,13 +53,18 @@ export class LastLook {
     this.#parts = parts;
   }
 
-  /** Is it still needed, and still this session's target? One read decides: nothing is waited for after it. */
-  async at(row: OutboxRow): Promise<Look> {
-    const { clock, history, pending, providers, records, roster } = this.#parts;
+  /** Reads what the last look goes by: the record last, for it is what decides. */
+  async read({ userId, topic, position }: OutboxRow): Promise<Found> {
+    const { history, records } = this.#parts;
+    const page = await history?.read(topic, position.offset - 1, 1);
+    return { entry: page?.entries[0], stored: await records.store.get(userId) };
+  }
+
+  /** Is it still needed, and still this session's target? By what was read, and what the sessions here have acked by now. */
+  at(row: OutboxRow, { entry, stored }: Found): Look {
+    const { clock, pending, providers, roster } = this.#parts;
     const { userId, deviceId, topic, position } = row;
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
-    const entry = (await history?.read(topic, position.offset - 1, 1))?.entries[0];
-    const stored = await records.store.get(userId);
     const record = stored && withProgressHere(stored, roster);
     const target = record &&
       sessionOf(record, deviceId)?.targets.find(({ provider }) => placeOf(userId, deviceId, provider) === row.targetId);

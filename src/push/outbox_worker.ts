@@ -28,6 +28,8 @@ export class OutboxWorker {
   readonly #pump: Pump;
   /** Places that a coalesced push is on its way to. */
   readonly #coalescing = new Set<string>();
+  /** Rows that are being put back: until that is done nobody knows whether they are taken. */
+  readonly #unsure = new Set<string>();
   #timer: Timer | undefined;
   #closed = false;
 
@@ -78,7 +80,8 @@ export class OutboxWorker {
   }
 
   /** Of a place's coalesced rows one leaves, and takes the others along. */
-  #mayLeave({ coalesced, targetId }: OutboxRow): boolean {
+  #mayLeave({ coalesced, id, targetId }: OutboxRow): boolean {
+    if (this.#unsure.has(id)) return false;
     if (!coalesced) return true;
     if (this.#coalescing.has(targetId)) return false;
     this.#coalescing.add(targetId);
@@ -101,10 +104,10 @@ export class OutboxWorker {
     const { dispatcher, records } = this.#parts;
     const taken = rows.map((row) => [row]);
     const begun = records.exclusively(userId, async () => {
-      const looks = await Promise.allSettled(taken.map((rows) => dispatcher.look(rows)));
+      const reads = await Promise.allSettled(taken.map((rows) => dispatcher.read(rows)));
       // From here to the requests nothing is waited for.
-      return looks.map((look) =>
-        look.status === "fulfilled" ? { landed: dispatcher.begin(look.value) } : { failed: look.reason }
+      return reads.map((read) =>
+        read.status === "fulfilled" ? { landed: dispatcher.begin(read.value) } : { failed: read.reason }
       );
     });
     return taken.map(async (rows, index) => {
@@ -123,11 +126,13 @@ export class OutboxWorker {
   async #putBack(rows: readonly OutboxRow[], error: unknown): Promise<void> {
     const { clock, dispatcher, logger, outbox } = this.#parts;
     logger.error("a push could not be taken or looked at, it is tried again", { error });
+    for (const { id } of rows) this.#unsure.add(id);
     await dispatcher.insist(async () => {
       for (const { id, attempts } of rows) {
         await outbox.retry(id, clock.now() + RETRY_MS, `${NOT_ASKED}it could not be looked at`, attempts);
       }
     });
+    for (const { id } of rows) this.#unsure.delete(id);
     // One that was not taken is due still.
     this.#sleepUntil(clock.now() + RETRY_MS);
   }

@@ -133,6 +133,7 @@ export class PendingPushes {
   }
 
   async dropNow(match: CancelMatch, note: string): Promise<boolean> {
+    for (const row of this.#byUser.get(match.userId)?.values() ?? []) if (matches(row, match)) this.#spared.set(row.id, note);
     try {
       await this.#cancel(match, note);
     } catch (error) {
@@ -151,4 +152,9 @@ export class PendingPushes {
     const entry = { id: row.messageId, topic: row.topic, position: row.position };
     this.#journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, "push-dropped", note);
   }
+}
+
+function matches({ id, deviceId, targetId, topic }: NewOutboxRow, match: CancelMatch): boolean {
+  return (match.deviceId ?? deviceId) === deviceId && (match.targetId ?? targetId) === targetId &&
+    (match.topic ?? topic) === topic && (match.ids?.includes(id) ?? true);
 }

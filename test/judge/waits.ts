@@ -27,9 +27,9 @@ export class Waits {
     this.#waits.push({ link, lastInput: until - ATTENDED_MS, until, isBroken: false });
   }
 
-  /** Until when unbroken ones last. */
+  /** Until when pushes may wait; one that is broken may be kept to the end all the same. */
   get until(): number {
-    return Math.max(-Infinity, ...this.#waits.map(({ isBroken, until }) => isBroken ? -Infinity : until));
+    return Math.max(-Infinity, ...this.#waits.map(({ until }) => until));
   }
 
   follow(line: Line, at: number): Waited | undefined {

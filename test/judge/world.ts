@@ -20,6 +20,9 @@ import { answerTarget, askTarget, begin, change, type Pending, signOut } from ".
 import { entryKey, type Heard, type Line } from "./trace.ts";
 import type { Trouble } from "./trouble.ts";
 
+/** What failed over it is not known to any connection. */
+const NO_CONNECTION = -1;
+
 /** What can be known of people and devices from outside, as a trace goes on. */
 export class World {
   readonly users = new Map<string, User>();
@@ -187,6 +190,10 @@ export class World {
       if (frame.type === "target") askTarget(this.tokens, frame.token, pending, at);
       if (frame.type === "logout") {
         for (const lineage of device.lineages) lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
+        // Should no answer come, the device may be a new one when it says hello again: then it says nothing of what it had.
+        for (const { acked, failed, from } of device.readings.values()) {
+          for (let offset = from + 1; offset <= acked; offset++) if (!failed.has(offset)) failed.set(offset, NO_CONNECTION);
+        }
       }
     }
   }
