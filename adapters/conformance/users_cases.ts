@@ -18,7 +18,10 @@ const handled: Readonly<Record<string, Handled>> = {
       Number.MAX_SAFE_INTEGER - 1,
       Number.MAX_SAFE_INTEGER,
     ]],
-    unsure: { device: "d_téléphone", after: 2 ** 52 + 3, to: Number.MAX_SAFE_INTEGER, until: 8_640_000_000_000_000 },
+    unsure: [
+      { device: "d_téléphone", after: 2 ** 52 + 3, to: Number.MAX_SAFE_INTEGER, until: 8_640_000_000_000_000 },
+      { device: "tablet", after: 1, to: 2, until: 3 },
+    ],
   },
   "*/اخبار": { epoch: 1, read: 0, ranges: [[0, 1]] },
   "*/😀 e\u0301": { epoch: 2, read: 7, ranges: [] },

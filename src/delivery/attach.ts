@@ -199,9 +199,10 @@ export class Attachments {
       const reader = new Reader(session, feed, progress);
       // Of what the device has already this node may still be told.
       reader.attachedAt = Math.max(feed.head.offset, progress.acked);
-      const unsure = handled[feed.topic]?.epoch === reader.epoch ? handled[feed.topic]!.unsure : undefined;
+      const known = handled[feed.topic];
+      const unsure = known?.epoch === reader.epoch ? known.unsure?.find(({ device }) => device === session.device) : undefined;
       // Its input may come on this connection.
-      if (unsure?.device === session.device) {
+      if (unsure !== undefined) {
         const until = clock.elapsed() + unsure.until - clock.now();
         reader.unsure = { to: unsure.to, until, untilTime: unsure.until };
       }

@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History } from "../ports/transport.ts";
 import type { Handled, Progress, UserRecord } from "../ports/users.ts";
-import { withHandledBy } from "../reading/handled.ts";
+import { withHandledBy, withUnsure } from "../reading/handled.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { Attention } from "./attention.ts";
@@ -287,14 +287,5 @@ function isPushedElsewhere({ sessions }: UserRecord, deviceId: string): boolean 
 function handledAt(reader: Reader, before: Handled | undefined): Handled {
   const handled = withHandledBy(before, reader.progress(), reader.handled);
   const { unsure, from: after, session: { device } } = reader;
-  if (unsure === undefined) {
-    if (handled.unsure?.device !== device) return handled;
-    const { unsure: _, ...sure } = handled;
-    return sure;
-  }
-  // One is kept. Of several the one that waits longest: of the others it will not show, and they are pushed.
-  const known = handled.unsure;
-  const isKept = known !== undefined &&
-    (known.device === device ? known.to === unsure.to && known.until === unsure.untilTime : known.until > unsure.untilTime);
-  return isKept ? handled : { ...handled, unsure: { device, after, to: unsure.to, until: unsure.untilTime } };
+  return withUnsure(handled, device, unsure && { device, after, to: unsure.to, until: unsure.untilTime });
 }

@@ -39,8 +39,8 @@ export interface Handled {
   readonly read: number;
   /** Handled above `read`: (after, to], rising, apart from each other, at most 8. */
   readonly ranges: readonly (readonly [after: number, to: number])[];
-  /** What a device acked where the last input was a while ago: handled if there is input at that device in time. */
-  readonly unsure?: Unsure;
+  /** What devices acked where the last input was a while ago: handled if there is input at that device in time. One of each, at most 8. */
+  readonly unsure?: readonly Unsure[];
 }
 
 /** Entries of which it shows later whether a person was there. */

@@ -16,14 +16,17 @@ export function whyDone(record: UserRecord, deviceId: string, topic: Topic, posi
   return howHandled(record.handled[topic], position);
 }
 
-/** What is not known yet: a person may have dealt with the entry at another device. */
+/** What is not known yet, longest: a person may have dealt with the entry at another device. */
 export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Position): Unsure | undefined {
   const handled = record.handled[topic];
-  const unsure = handled?.epoch === epoch ? handled.unsure : undefined;
-  if (unsure === undefined || offset <= unsure.after || offset > unsure.to) return undefined;
-  const session = record.sessions.find(({ deviceId }) => deviceName(deviceId) === unsure.device);
-  // What its handler failed on nobody has dealt with there.
-  return session?.progress[topic]?.failed?.includes(offset) ? undefined : unsure;
+  let longest: Unsure | undefined;
+  for (const unsure of handled?.epoch === epoch ? handled.unsure ?? [] : []) {
+    if (offset <= unsure.after || offset > unsure.to || unsure.until < (longest?.until ?? 0)) continue;
+    const session = record.sessions.find(({ deviceId }) => deviceName(deviceId) === unsure.device);
+    // What its handler failed on nobody has dealt with there; at a device that was signed out there is no input any more.
+    if (session !== undefined && !session.progress[topic]?.failed?.includes(offset)) longest = unsure;
+  }
+  return longest;
 }
 
 /** Why a push is dropped, as a person would say it: "read on another device, 4 s before it was due". */

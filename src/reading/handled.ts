@@ -1,8 +1,10 @@
-import type { Handled, Progress } from "../ports/users.ts";
+import type { Handled, Progress, Unsure } from "../ports/users.ts";
 import type { Position } from "../protocol/message.ts";
 
 /** Ranges kept per topic. Of a ninth the lowest is forgotten: in doubt a message is pushed. */
 const MOST_RANGES = 8;
+/** Devices kept per topic of which something is unsure. Of a ninth the oldest is forgotten: its entries are pushed. */
+const MOST_UNSURE = 8;
 
 type Range = Handled["ranges"][number];
 
@@ -48,6 +50,20 @@ export function withHandledBy(handled: Handled | undefined, { epoch, from, faile
     after = offset;
   }
   return withHandled(result, epoch, after, to);
+}
+
+/** The same with what is unsure of a device; undefined: nothing is. The object that was given when nothing changes. */
+export function withUnsure(handled: Handled, device: string, unsure: Unsure | undefined): Handled {
+  const { unsure: all = [], ...sure } = handled;
+  const before = all.find((other) => other.device === device);
+  if (before === undefined ? unsure === undefined : isSame(before, unsure)) return handled;
+  const others = all.filter((other) => other !== before);
+  const after = unsure === undefined ? others : [...others.slice(1 - MOST_UNSURE), unsure];
+  return after.length === 0 ? sure : { ...sure, unsure: after };
+}
+
+function isSame(a: Unsure, b: Unsure | undefined): boolean {
+  return a.after === b?.after && a.to === b.to && a.until === b.until;
 }
 
 /** What is known of one epoch: of another one, nothing. */

@@ -273,6 +273,8 @@ export class Case {
 
   #seen(link: Link, at: number): void {
     if (this.#mode === "low") return this.#never("seen");
+    // Brought in front, and seen in the background.
+    if (this.#mode === "live" && link === this.#link && !link.visible) return this.#open(at);
     if (this.#mode === "live" && link === this.#link) {
       return at < this.#decidedAt - NEAR_MS || this.#decidedAt === Infinity ? this.#never("seen") : this.#open(this.#decidedAt);
     }

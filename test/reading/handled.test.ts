@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Handled } from "../../src/ports/users.ts";
-import { howHandled, withHandled, withHandledBy, withRead } from "../../src/reading/handled.ts";
+import { howHandled, withHandled, withHandledBy, withRead, withUnsure } from "../../src/reading/handled.ts";
 
 const epoch = 5;
 
@@ -83,6 +83,20 @@ describe("what is handled", () => {
     expect([4, 5, 9, 10].map((offset) => howHandled(handled, { epoch, offset }))).toEqual([
       ...["read", "handled", "handled", undefined],
     ]);
+  });
+
+  test("keeps what is unsure of each device, eight at most, and says by the object when nothing changed", () => {
+    const unsure = (device: string, to: number) => ({ device, after: 0, to, until: 9 });
+    let handled = withUnsure(withHandled(undefined, epoch, 0, 1), "phone", unsure("phone", 3));
+    handled = withUnsure(handled, "tablet", unsure("tablet", 4));
+    expect(handled.unsure).toEqual([unsure("phone", 3), unsure("tablet", 4)]);
+    expect(withUnsure(handled, "phone", unsure("phone", 3))).toBe(handled);
+    expect(withUnsure(handled, "phone", unsure("phone", 5)).unsure).toEqual([unsure("tablet", 4), unsure("phone", 5)]);
+    expect(withUnsure(handled, "laptop", undefined)).toBe(handled);
+    const none = withUnsure(withUnsure(handled, "phone", undefined), "tablet", undefined);
+    expect(none).toEqual({ epoch, read: 0, ranges: [[0, 1]] });
+    for (let index = 0; index < 9; index++) handled = withUnsure(handled, `${index}`, unsure(`${index}`, 1));
+    expect(handled.unsure!.map(({ device }) => device)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8"]);
   });
 
   test("by a device begins where its reading began, and leaves out what its handler failed on", () => {
