@@ -111,11 +111,10 @@ export class Attachments {
     actor.raise(session, visible ? SessionEvent["attach.visible"] : SessionEvent["attach.background"]);
     attention.takeInput(session, idleMs);
     for (const reader of session.readers) {
-      const isUndecided = reader.decided < reader.acked;
-      if (visible) {
-        reader.shown = reader.acked;
-        reader.decided = Math.max(reader.decided, reader.acked);
-      } else if (isUndecided) reader.owed = reader.acked;
+      if (!visible) continue;
+      reader.shown = reader.acked;
+      reader.decided = Math.max(reader.decided, reader.acked);
+      reader.owed = 0;
     }
     ready(
       session,
@@ -199,6 +198,7 @@ export class Attachments {
       const reader = new Reader(session, feed, progress);
       // Of what the device has already this node may still be told.
       reader.attachedAt = Math.max(feed.head.offset, progress.acked);
+      if (reader.decided < reader.acked) reader.owed = reader.acked;
       const known = handled[feed.topic];
       const unsure = known?.epoch === reader.epoch ? known.unsure?.find(({ device }) => device === session.device) : undefined;
       // Its input may come on this connection.

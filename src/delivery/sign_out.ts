@@ -73,8 +73,8 @@ export class SignOut {
     await records.exclusively(userId, async () => {
       const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
       const here = roster.of(userId).filter(matches);
-      const acked = (): string => here.flatMap(({ readers }) => readers.map(({ acked }) => acked)).join();
-      const before = acked();
+      const told = (): string => here.flatMap(({ readers }) => readers.map(({ acked, handled }) => `${acked} ${handled}`)).join();
+      let written = told();
       let gone: readonly SessionRecord[] = [];
       await records.updateHeld(userId, (stored) => {
         const record = withProgressHere(stored, roster);
@@ -85,8 +85,9 @@ export class SignOut {
       });
       ended = gone.length;
       if (await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out")) nodes = "all";
-      if (ended > 0 && acked() !== before) {
-        // What was acked while this was written counts too.
+      // What was acked while this was written counts too.
+      while (ended > 0 && told() !== written) {
+        written = told();
         await records.updateHeld(userId, (stored) => {
           const record = withProgressHere({ ...stored, sessions: [...gone, ...stored.sessions] }, roster);
           return { record: { ...withStartsBehind(record, record.sessions.filter(matches)), sessions: stored.sessions } };

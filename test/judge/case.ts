@@ -281,8 +281,8 @@ export class Case {
     if (this.#mode !== "row" || this.late === Infinity) return;
     // Seen as it became overdue.
     if (link === this.#link && Math.abs(at - this.#decidedAt) <= NEAR_MS) return this.#open(at);
-    if (this.#returned?.link !== link || !link.visible) return;
-    const inTime = at < this.#returned.at + ACK_TIMEOUT_MS - NEAR_MS && at < this.late - NEAR_MS;
+    if (this.#returned?.link !== link) return;
+    const inTime = link.visible && at < this.#returned.at + ACK_TIMEOUT_MS - NEAR_MS && at < this.late - NEAR_MS;
     if (inTime && this.requests.length === 0) this.#never("seen");
     else this.done(at, false, "seen");
   }

@@ -1,3 +1,4 @@
+import type { Cursor } from "../../src/protocol/frames.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import { type Device, type Link, NEAR_MS, type Reading } from "./known.ts";
 import { ATTENDED_MS, FRESH_MS } from "./presence.ts";
@@ -29,7 +30,7 @@ export function effectsOf(line: Line, world: World, trouble: Trouble): Effect[] 
     switch (line.frame.type) {
       case "hello":
         // Its session may have come to the front before a welcome could be heard.
-        return line.frame.visible ? ofOpening(world.device(line.user, line.device), line.user) : [];
+        return line.frame.visible ? ofOpening(world.device(line.user, line.device), line.frame.cursors) : [];
       case "ack":
         return ofAck(line, line.frame.cursors, world, trouble);
       case "state":
@@ -111,22 +112,28 @@ function ofPresence(link: Link, at: number, why: string, trouble: Trouble): Effe
   return effects;
 }
 
-/** What a device that is being opened acked before may be in front from here on. */
-function ofOpening(device: Device, user: string): Effect[] {
-  return [...device.readings].map(([topic, { acked, epoch, from }]): Effect => ({
-    ...{ user, topic, epoch, after: from, through: acked, device, certainty: "maybe", why: "opened after it was acked" },
+/** What a device that is being opened acked before, or now says it has, may be in front from here on. */
+function ofOpening(device: Device, cursors: readonly Cursor[]): Effect[] {
+  const why = "opened after it was acked";
+  const { user } = device;
+  const told = cursors.map(({ topic, epoch, offset }): Effect => ({
+    ...{ user, topic, epoch, after: 0, through: offset, device, certainty: "maybe", why },
   }));
+  const known = [...device.readings].map(([topic, { acked, epoch, from }]): Effect => ({
+    ...{ user, topic, epoch, after: from, through: acked, device, certainty: "maybe", why },
+  }));
+  return [...told, ...known];
 }
 
-/** A person who has come since may count as having dealt with what the device acked before. */
+/** A person who has come since may count as having dealt with what the device acked before, one who hid the app just now too. */
 function ofPerson(link: Link, at: number): Effect[] {
   const { lastInput } = link;
-  if (!link.visible || lastInput === null || at - lastInput >= ATTENDED_MS) return [];
+  if (lastInput === null || at - lastInput >= ATTENDED_MS) return [];
   const effects: Effect[] = [];
   for (const [topic, reading] of link.device.readings) {
     let from = reading.from;
     for (const { at: ackedAt, through, visible } of reading.acks) {
-      const hasCome = lastInput > ackedAt || (!visible && at > ackedAt);
+      const hasCome = lastInput > ackedAt || (link.visible && !visible && at > ackedAt);
       for (const [after, to, failed] of hasCome ? ranges(reading, from, through) : []) {
         if (failed === link.id) continue;
         effects.push({

@@ -27,14 +27,14 @@ export function change(at: number, name: string, user: User, topic: Topic | unde
     if (ok === true) return begin(user, topic!, at);
     if (ok === undefined && (subscription === undefined || subscription.endedMaybe <= at)) {
       user.subscriptions.set(topic!, begun(at, Infinity));
-    } else if (ok === false && subscription?.beganSurely === Infinity) user.subscriptions.delete(topic!);
+    }
+    // One that failed may have been stored all the same.
   } else if (subscription !== undefined) {
     if (ok === undefined) subscription.endedMaybe = Math.min(subscription.endedMaybe, at);
     else if (ok) {
       subscription.endedSurely = Math.min(subscription.endedSurely, at);
       for (const { readings } of user.devices.values()) readings.delete(topic!);
     }
-    // One that failed may have been stored all the same.
   }
 }
 
