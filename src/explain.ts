@@ -1,10 +1,12 @@
 import type { AcceptedEntry, Account, DeviceName, EntryName, Journal, NoteKind } from "./delivery/journal.ts";
 import type { Emitter } from "./delivery/events.ts";
 import { deviceName } from "./delivery/session.ts";
-import type { OutboxRow } from "./ports/outbox.ts";
+import type { OutboxEnd, OutboxRow } from "./ports/outbox.ts";
 import type { Position } from "./protocol/message.ts";
 import { isPublic, type Topic } from "./protocol/names.ts";
 import type { Clock } from "./ports/clock.ts";
+import { queuedNote } from "./push/need.ts";
+import { NOT_ASKED } from "./push/pending.ts";
 import type { Route } from "./session/step.ts";
 
 /** Why one device got a message the way it did. */
@@ -177,19 +179,59 @@ export class ExplanationBook implements Journal {
   }
 }
 
-/** An explanation with what the outbox still knows: after a restart that is all there is. */
-export function withOutbox(explanation: Explanation | undefined, rows: readonly OutboxRow[]): Explanation | undefined {
-  if (explanation !== undefined || rows[0] === undefined) return explanation;
-  const { messageId: id, topic, position } = rows[0];
-  const devices = rows.map((row): DeviceExplanation => ({
-    userId: row.userId,
-    device: deviceName(row.deviceId),
-    state: undefined,
-    rule: row.rule,
-    route: undefined,
-    events: [{ at: row.changedAt, kind: NOTE_OF[row.status], detail: row.note }],
-  }));
-  return { id, topic, position, from: undefined, sentAt: undefined, verdict: "routed", devices, counts: {}, delivered: 0 };
+/**
+ * An explanation with what the outbox knows besides: pushes may have been made by another node, or before a restart.
+ *
+ * @param known what the nodes remember; undefined: nothing
+ * @param rows the outbox's, of all messages with this id
+ */
+export function withOutbox(known: Explanation | undefined, rows: readonly OutboxRow[]): Explanation | undefined {
+  const explanation = known ?? forgotten(rows);
+  if (explanation === undefined) return undefined;
+  const devices = new Map(explanation.devices.map((device) => [deviceKey(device), device]));
+  // An id is its sender's and topic's own: rows of another message may have the same.
+  const ofThis = rows.filter((row) => keyOf(row) === keyOf(explanation));
+  const who = ({ userId, deviceId }: OutboxRow): DeviceName => ({ userId, device: deviceName(deviceId) });
+  for (const [key, rows] of Map.groupBy(ofThis, (row) => deviceKey(who(row)))) {
+    if (devices.has(key) || devices.size < DEVICES_KEPT) devices.set(key, withRows(devices.get(key) ?? who(rows[0]!), rows));
+  }
+  return { ...explanation, verdict: devices.size > 0 ? "routed" : explanation.verdict, devices: [...devices.values()] };
+}
+
+/** What is left of a message that no node remembers. Of several with this id the one that something happened to last. */
+function forgotten(rows: readonly OutboxRow[]): Explanation | undefined {
+  if (rows.length === 0) return undefined;
+  const { messageId: id, topic, position } = rows.reduce((a, b) => b.changedAt > a.changedAt ? b : a);
+  return { id, topic, position, from: undefined, sentAt: undefined, verdict: "routed", devices: [], counts: {}, delivered: 0 };
+}
+
+/** A device with what its rows say and its events don't. */
+function withRows(device: DeviceName & Partial<DeviceExplanation>, rows: readonly OutboxRow[]): DeviceExplanation {
+  const { userId, device: name, state, route, events = [] } = device;
+  const untold = [...events];
+  const added = rows.flatMap((row) => {
+    const event = eventOf(row);
+    const isQueued = row.attempts === 0 && QUEUED.has(event.kind);
+    const index = untold.findIndex(({ kind, detail }) =>
+      isQueued ? QUEUED.has(kind) : kind === event.kind && detail === event.detail
+    );
+    // Each event is that of one row: two targets may have said the same.
+    if (index >= 0) untold.splice(index, 1);
+    return index < 0 ? [event] : [];
+  });
+  return {
+    ...{ userId, device: name, state, route, rule: device.rule ?? rows[0]!.rule },
+    events: [...events, ...added].sort((one, other) => one.at - other.at),
+  };
+}
+
+/** The last thing that happened to a push, as the engine told it. */
+function eventOf(row: OutboxRow): DeviceExplanation["events"][number] {
+  const { attempts, changedAt: at, note, status } = row;
+  if (status !== "pending" && status !== "sending") return { at, kind: NOTE_OF[status], detail: note };
+  if (status === "sending" || attempts === 0 || note === undefined) return { at, ...queuedNote(row, at) };
+  if (note.startsWith(NOT_ASKED)) return { at, kind: "push-held", detail: note.slice(NOT_ASKED.length) };
+  return { at, kind: "push-retry", detail: note };
 }
 
 /** What several nodes know about one message, as one. */
@@ -207,7 +249,7 @@ function merge(a: Explanation, b: Explanation): Explanation {
   }
   const counts = { ...a.counts };
   for (const [rule, count] of Object.entries(b.counts)) counts[rule] = (counts[rule] ?? 0) + count;
-  const devices = Map.groupBy([...a.devices, ...b.devices], ({ userId, device }) => `${userId}\n${device}`);
+  const devices = Map.groupBy([...a.devices, ...b.devices], deviceKey);
   return {
     ...a,
     verdict: a.verdict === "routed" ? a.verdict : b.verdict,
@@ -221,17 +263,22 @@ function merge(a: Explanation, b: Explanation): Explanation {
 }
 
 const NOTE_OF = {
-  pending: "push-queued",
-  sending: "push-queued",
   sent: "push-sent",
   gone: "push-gone",
   rejected: "push-rejected",
   expired: "expired",
   dropped: "push-dropped",
-} as const satisfies Record<OutboxRow["status"], NoteKind>;
+} as const satisfies Record<OutboxEnd, NoteKind>;
 
-function keyOf({ topic, position }: EntryName): string {
+/** What a push is told with when it is made. */
+const QUEUED: ReadonlySet<NoteKind> = new Set(["push-queued", "push-held"]);
+
+function keyOf({ topic, position }: Pick<EntryName, "topic" | "position">): string {
   return `${topic}\n${position.epoch}.${position.offset}`;
+}
+
+function deviceKey({ userId, device }: DeviceName): string {
+  return `${userId}\n${device}`;
 }
 
 function name({ id, topic, position }: EntryName): EntryName {
@@ -239,7 +286,7 @@ function name({ id, topic, position }: EntryName): EntryName {
 }
 
 function devicePage(page: MessagePage, who: DeviceName): DevicePage | undefined {
-  const key = `${who.userId}\n${who.device}`;
+  const key = deviceKey(who);
   const devices = page.devices ??= new Map();
   let device = devices.get(key);
   if (device === undefined && devices.size < DEVICES_KEPT) {

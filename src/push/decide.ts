@@ -20,7 +20,7 @@ import { SessionEvent, type StateId, type Stepper } from "../session/step.ts";
 import { howHandled, withHandledBy } from "../reading/handled.ts";
 import type { Arbiter } from "./arbiter.ts";
 import { Lanes } from "./lanes.ts";
-import type { Done } from "./need.ts";
+import { type Done, queuedNote } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
 import { rowId } from "./row_id.ts";
 import { type Decision, type MadeRows, RowMaker } from "./row_maker.ts";
@@ -283,8 +283,8 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     for (const row of rows) {
       const entry: EntryName = { id: row.messageId, topic: row.topic, position: row.position };
       const who = { userId: row.userId, device: deviceName(row.deviceId) };
-      const isHeld = !row.coalesced && row.dueAt > now;
-      journal.note(entry, who, isHeld ? "push-held" : "push-queued", isHeld ? "the person is at another device" : row.rule);
+      const { kind, detail } = queuedNote(row, now);
+      journal.note(entry, who, kind, detail);
     }
     for (const { entry, userId, why } of spared) {
       journal.note(entry, { userId, device: deviceName(deviceId) }, "push-spared", why);

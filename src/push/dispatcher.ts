@@ -41,6 +41,9 @@ const LAST_BACKOFF_MS = 60_000;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
 
+const CLOSED = "the node closed before it left";
+const LAPSED = "the node lost its lease before it left";
+
 /** Rows that were taken to leave as one push, and what was read for the last look at each. */
 export interface Looked {
   readonly rows: readonly { readonly row: OutboxRow; readonly found: Found }[];
@@ -118,7 +121,7 @@ export class Dispatcher {
     }
     const sent = leaving.map(({ row }) => row);
     if (result !== undefined) await this.#land(leaving[0]!, sent, await result);
-    else await this.#again(sent, clock.now(), NOT_ASKED + (this.#closed ? "the node closes" : "the node lost its lease"));
+    else await this.#again(sent, clock.now(), NOT_ASKED + (this.#closed ? CLOSED : LAPSED));
   }
 
   /** @param rows what the push stands for; the one it is named after comes first */
@@ -260,7 +263,8 @@ const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "gone"
 
 /** Of a push that stands for several the note names the message that it is known by. */
 function sentNote(info: string, rows: readonly OutboxRow[]): string {
-  return rows.length === 1 ? info : `${info}, one push for ${rows.length} messages, named after ${rows[0]!.messageId}`;
+  const others = rows.length === 2 ? "another one" : `${rows.length - 1} others`;
+  return rows.length === 1 ? info : `${info}, in one push with ${others}, under the name of ${rows[0]!.messageId}`;
 }
 
 const NOTES = { sent: "push-sent", gone: "push-gone", rejected: "push-rejected", expired: "expired" } as const;

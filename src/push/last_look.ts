@@ -84,7 +84,7 @@ export class LastLook {
     if (spared !== undefined) return { end: "dropped", note: spared };
     const unsure = unsureOf(record, topic, position);
     if (unsure !== undefined && unsure.until > clock.now()) {
-      return { until: unsure.until, note: "acked on another device where the last input was a while ago: waits for input there" };
+      return { until: unsure.until, note: "shown on another device that was not touched for a while: waits for input there" };
     }
     return this.#backInFront(row) ?? { row, target, provider, entry, isReleased: unsure !== undefined };
   }
@@ -105,6 +105,6 @@ export class LastLook {
     for (const { at, entry } of session.unseen) {
       if (entry.topic === topic && entry.position.offset === position.offset) wait += at - clock.elapsed();
     }
-    return { until: clock.now() + Math.max(1, Math.ceil(wait)), note: "the app is in front again: it is given time to see it" };
+    return { until: clock.now() + Math.max(1, Math.ceil(wait)), note: "the app is in front again: it gets time to show it" };
   }
 }

@@ -29,6 +29,15 @@ export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Po
   return longest;
 }
 
+/** What is told of a push that is made: that it leaves, and by which rule, or what it waits for. */
+export function queuedNote(
+  { coalesced, dueAt, rule }: Pick<NewOutboxRow, "coalesced" | "dueAt" | "rule">,
+  now: number,
+): { kind: "push-queued" | "push-held"; detail: string } {
+  const isHeld = !coalesced && dueAt > now;
+  return isHeld ? { kind: "push-held", detail: "the person is at another device" } : { kind: "push-queued", detail: rule };
+}
+
 /** Why a push is dropped, as a person would say it: "read on another device, 4 s before it was due". */
 export function dropWords(
   done: Done,

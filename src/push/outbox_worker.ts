@@ -129,7 +129,7 @@ export class OutboxWorker {
     for (const { id } of rows) this.#unsure.add(id);
     await dispatcher.insist(async () => {
       for (const { id, attempts } of rows) {
-        await outbox.retry(id, clock.now() + RETRY_MS, `${NOT_ASKED}it could not be looked at`, attempts);
+        await outbox.retry(id, clock.now() + RETRY_MS, `${NOT_ASKED}it could not be looked at, it is tried again`, attempts);
       }
     });
     for (const { id } of rows) this.#unsure.delete(id);

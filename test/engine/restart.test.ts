@@ -1,15 +1,7 @@
 import { expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { createEngine, memory, type OpenStorage, PeykError, type Storage } from "../../mod.ts";
-import { createStage, FakeProvider, seededRandom } from "./stage.ts";
-
-/** A storage that outlives the engine, as a file does. */
-function surviving(): Storage {
-  let opened: Promise<OpenStorage> | undefined;
-  return {
-    open: async (context) => ({ ...await (opened ??= memory().open(context)), close: () => Promise.resolve() }),
-  };
-}
+import { createStage, FakeProvider, seededRandom, surviving } from "./stage.ts";
 
 test("a message accepted before a restart reaches the device after it", async () => {
   const storage = surviving();

@@ -3,10 +3,13 @@ import {
   createEngine,
   type Engine,
   type EngineOptions,
+  memory,
   type Note,
+  type OpenStorage,
   type PushNotification,
   type PushProvider,
   type PushResult,
+  type Storage,
 } from "../../mod.ts";
 import type { ConnectionEvents } from "../../src/ports/connection.ts";
 import type { Random } from "../../src/ports/random.ts";
@@ -234,6 +237,14 @@ export class FakeProvider implements PushProvider {
   get tokens(): string[] {
     return this.sent.map(({ token }) => token);
   }
+}
+
+/** A storage that outlives the engine, as a file does. */
+export function surviving(): Storage {
+  let opened: Promise<OpenStorage> | undefined;
+  return {
+    open: async (context) => ({ ...await (opened ??= memory().open(context)), close: () => Promise.resolve() }),
+  };
 }
 
 /** The same chance every time (mulberry32). */

@@ -1,0 +1,175 @@
+import { expect, test } from "vitest";
+import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
+import { deviceName, type Engine } from "../../mod.ts";
+import { withOutbox } from "../../src/explain.ts";
+import type { OutboxRow } from "../../src/ports/outbox.ts";
+import { createStage, surviving } from "./stage.ts";
+
+/** What `explain` tells of one device, a line an event. */
+async function told(engine: Engine, id: string, deviceId: string): Promise<string[]> {
+  const devices = (await engine.explain(id))?.devices.filter(({ device }) => device === deviceName(deviceId)) ?? [];
+  expect(devices.length).toBeLessThanOrEqual(1);
+  return devices.flatMap(({ events }) => events.map(({ kind, detail }) => detail === undefined ? kind : `${kind}: ${detail}`));
+}
+
+const SHOWN_ELSEWHERE = "push-held: shown on another device that was not touched for a while: waits for input there";
+
+test("a push that waits for input at another device says so, and what it left for", async () => {
+  const { engine, clock, device } = await createStage();
+  (await device("sara", { deviceId: "phone", token: "t" })).leave();
+  const laptop = await device("sara", { deviceId: "laptop", idleMs: 45_000 });
+  const { id } = await engine.publish({ to: "sara", content: "hi" });
+  for (let idle = 50; idle <= 120; idle += 5) {
+    laptop.idleMs = idle * 1_000;
+    await clock.advance(5_000);
+  }
+  expect(await told(engine, id, "phone")).toEqual([
+    "routed: disconnected.away/alert",
+    "push-held: the person is at another device",
+    SHOWN_ELSEWHERE,
+    "push-released: no input for 2 minutes",
+    "push-sent: ok",
+  ]);
+});
+
+test("a push that a mark made needless says where, and how long before it was due", async () => {
+  const { engine, clock, device } = await createStage();
+  (await device("sara", { deviceId: "phone", token: "t" })).leave();
+  const laptop = await device("sara", { deviceId: "laptop", attended: true, habit: "sees" });
+  const { id, position } = await engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(1_000);
+  await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", id, ...position! });
+  expect((await told(engine, id, "phone")).at(-1)).toBe("push-dropped: read on another device, 4 s before it was due");
+});
+
+test("of a push that stands for several each message says so, and under which one's name it left; after a restart as well", async () => {
+  const storage = surviving();
+  const clock = createManualClock();
+  const first = await createStage({ storage, clock });
+  (await first.device("sara", { deviceId: "phone", token: "t" })).leave();
+  await clock.settle();
+  const ids = ["first", "second", "third"];
+  for (const id of ids) await first.engine.publish({ to: "sara", content: id, id, urgency: "low" });
+  await clock.advance(60_000);
+  expect(first.provider.sent.map(({ notification: { id, waiting } }) => [id, waiting])).toEqual([["first", 3]]);
+  const sent = "push-sent: ok, in one push with 2 others, under the name of first";
+  for (const id of ids) {
+    const rule = "disconnected.away/quiet";
+    expect(await told(first.engine, id, "phone")).toEqual([`routed: ${rule}`, `push-queued: ${rule}`, sent]);
+  }
+  await first.engine.close();
+  const second = await createStage({ storage, clock });
+  for (const id of ids) expect(await told(second.engine, id, "phone")).toEqual([sent]);
+  await second.engine.close();
+});
+
+test("what was pushed before a restart and acked after it is told from both, each once", async () => {
+  const storage = surviving();
+  const clock = createManualClock();
+  const first = await createStage({ storage, clock });
+  (await first.device("sara", { deviceId: "phone", token: "t" })).leave();
+  await clock.settle();
+  const { id } = await first.engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(1_000);
+  await first.engine.close();
+  const second = await createStage({ storage, clock });
+  await second.device("sara", { deviceId: "phone" });
+  await clock.advance(1_000);
+  expect(await told(second.engine, id, "phone")).toEqual(["push-sent: ok", "seen", "acked"]);
+  expect(await second.engine.explain(id)).toMatchObject({
+    verdict: "routed",
+    delivered: 1,
+    devices: [{ rule: "disconnected.away/alert" }],
+  });
+  await second.engine.close();
+});
+
+test("what a push waits for is told after a restart too, without the outbox's own words", async () => {
+  const storage = surviving();
+  const clock = createManualClock();
+  const first = await createStage({ storage, clock });
+  (await first.device("sara", { deviceId: "phone", token: "t" })).leave();
+  await first.device("sara", { deviceId: "laptop", idleMs: 45_000 });
+  const { id } = await first.engine.publish({ to: "sara", content: "hi" });
+  await clock.advance(10_000);
+  await first.engine.close();
+  const second = await createStage({ storage, clock });
+  expect(await told(second.engine, id, "phone")).toEqual([SHOWN_ELSEWHERE]);
+  await second.engine.close();
+});
+
+/** A row as the outbox gives it. */
+function row(given: Partial<OutboxRow>): OutboxRow {
+  return {
+    ...{ id: "row", userId: "sara", deviceId: "phone", targetId: "place", messageId: "m", urgency: "normal" },
+    ...{ topic: "sara/default", position: { epoch: 1, offset: 1 }, dueAt: 1_000, expiresAt: 90_000, coalesced: false },
+    ...{ rule: "disconnected.away/alert", status: "pending", attempts: 0, note: undefined, covers: [], changedAt: 1_000 },
+    ...given,
+  };
+}
+
+const linesOf = (rows: OutboxRow[]) =>
+  withOutbox(undefined, rows)?.devices.map(({ device, events }) => [
+    device,
+    ...events.map(({ at, kind, detail }) => `${at} ${kind}: ${detail}`),
+  ]);
+
+test.each<[string, Partial<OutboxRow>, string]>([
+  ["is about to leave", {}, "push-queued: disconnected.away/alert"],
+  ["waits for others", { coalesced: true, dueAt: 61_000 }, "push-queued: disconnected.away/alert"],
+  ["is on its way", { status: "sending", attempts: 1 }, "push-queued: disconnected.away/alert"],
+  ["waits for another device", { dueAt: 6_000 }, "push-held: the person is at another device"],
+  [
+    "was not asked for",
+    { attempts: 1, note: "not asked: the node closed before it left" },
+    "push-held: the node closed before it left",
+  ],
+  ["was put off", { attempts: 2, note: "HTTP 503" }, "push-retry: HTTP 503"],
+  ["left", { status: "sent", attempts: 1, note: "HTTP 204" }, "push-sent: HTTP 204"],
+  ["was not needed", { status: "dropped", note: "read on another device" }, "push-dropped: read on another device"],
+  ["had nowhere to go", { status: "gone", attempts: 1, note: "HTTP 410" }, "push-gone: HTTP 410"],
+  ["came too late", { status: "expired", note: "expired before it left" }, "expired: expired before it left"],
+])("the outbox says of a push that it %s", (_what, given, line) => {
+  expect(linesOf([row(given)])).toEqual([[deviceName("phone"), `1000 ${line}`]]);
+});
+
+test("several targets of a device are told as one device, in the order in which it happened", () => {
+  const rows = [
+    row({ id: "a", status: "sent", note: "ok", changedAt: 3_000 }),
+    row({ id: "b", targetId: "other", status: "sent", note: "ok", changedAt: 2_000 }),
+    row({ id: "c", deviceId: "tablet", status: "gone", note: "410" }),
+  ];
+  expect(linesOf(rows)).toEqual([
+    [deviceName("phone"), "2000 push-sent: ok", "3000 push-sent: ok"],
+    [deviceName("tablet"), "1000 push-gone: 410"],
+  ]);
+  const known = withOutbox(undefined, rows.slice(0, 1));
+  expect(withOutbox(known, rows)?.devices[0]?.events).toHaveLength(2);
+});
+
+test("another message of the same id, in another topic, is not mixed in", () => {
+  const other = row({ id: "b", topic: "*/room", status: "sent", note: "ok", changedAt: 2_000 });
+  const known = withOutbox(undefined, [row({})])!;
+  expect(withOutbox(known, [other])).toEqual(known);
+  expect(withOutbox(undefined, [row({}), other])).toMatchObject({
+    topic: "*/room",
+    devices: [{ events: [{ kind: "push-sent" }] }],
+  });
+  expect(withOutbox(undefined, [])).toBe(undefined);
+});
+
+test("that a push was made is told once, whatever it waited for by then", () => {
+  const known = withOutbox(undefined, [row({})])!;
+  expect(withOutbox(known, [row({ dueAt: 6_000 })])).toEqual(known);
+});
+
+test("a message that nodes know of no device for was routed when the outbox has pushes of it", () => {
+  const known = { ...withOutbox(undefined, [row({})])!, verdict: "no-device" as const, devices: [] };
+  expect(withOutbox(known, [row({})])?.verdict).toBe("routed");
+  expect(withOutbox(known, [])?.verdict).toBe("no-device");
+});
+
+test("of a public message the devices stay bounded", () => {
+  const rows = Array.from({ length: 150 }, (_, index) => row({ id: `${index}`, userId: `user ${index}`, topic: "*/room" }));
+  expect(withOutbox(undefined, rows)?.devices).toHaveLength(100);
+});
