@@ -22,8 +22,18 @@ export const people: readonly Person[] = [
 /** The public channel that everybody is subscribed to. */
 export const NEWS = "news";
 
-/** The engine's policy here: its defaults, but a shorter wait for what is not urgent, so that a visitor sees the end of it. */
-export const policy = { ackTimeoutMs: 3_000, graceMs: 15_000, activeElsewhereMs: 5_000, coalesceMs: 10_000 } as const;
+/** The engine's policy here: its defaults, but shorter where they are longer than a visitor likes to wait. */
+export const policy = {
+  ackTimeoutMs: 3_000,
+  graceMs: 15_000,
+  activeElsewhereMs: 5_000,
+  /** 30 s by default. */
+  inputMs: 3_000,
+  /** 2 minutes by default. */
+  leftMs: 12_000,
+  /** A minute by default. */
+  coalesceMs: 10_000,
+} as const;
 
 /** The person with that userId. */
 export function personOf(userId: string): Person | undefined {

@@ -2,7 +2,7 @@
  * The demo: one engine on embedded defaults, one page. `npm start`, then open the address it prints.
  * PORT names the port (default 3000; 0: any free one). What it keeps lies in `data`, in the working directory.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createEngine, PeykError } from "peyk";
@@ -26,7 +26,6 @@ async function start(): Promise<void> {
   const pushService = new PushService(stage);
 
   mkdirSync("data", { recursive: true });
-  const isNew = !existsSync(FILE);
   const engine = await createEngine({
     // A real server looks at a session cookie or verifies a signed token here.
     authenticate({ token, deviceId, request }) {
@@ -47,8 +46,8 @@ async function start(): Promise<void> {
     policy,
   });
   stage.watch(engine);
-  // Once: to subscribe again is to begin anew, and would skip what waits for somebody.
-  if (isNew) { for (const { id } of people) await engine.subscribe(id, { to: "*", channel: NEWS }); }
+  // At each start: of what a person is subscribed to already it changes nothing.
+  for (const { id } of people) await engine.subscribe(id, { to: "*", channel: NEWS });
 
   server.on("upgrade", (request, socket) => {
     const line = new URL(request.url ?? "/", url).searchParams.get("line");

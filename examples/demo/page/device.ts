@@ -8,10 +8,11 @@ import { createNetwork } from "./network.ts";
 import { clock } from "./words.ts";
 
 /** How a device can stand. */
-export type Switch = "open" | "background" | "closed" | "frozen" | "airplane";
+export type Switch = "open" | "left" | "background" | "closed" | "frozen" | "airplane";
 
 const switches: Record<Switch, { readonly label: string; meaning(person: Person): string }> = {
-  open: { label: "Open", meaning: ({ name }) => `${name} is looking at it.` },
+  open: { label: "Open", meaning: ({ name }) => `${name} is at it.` },
+  left: { label: "Left", meaning: ({ name }) => `In front, but ${name} has gone.` },
   background: { label: "Background", meaning: () => "Nobody is looking." },
   closed: { label: "Closed", meaning: () => "The app said goodbye." },
   frozen: { label: "Frozen", meaning: () => "Socket open, nothing read." },
@@ -21,6 +22,7 @@ const switches: Record<Switch, { readonly label: string; meaning(person: Person)
 /** The states that a session comes to be in. */
 const expected: Record<Switch, readonly string[]> = {
   open: ["connected.live", "connected.suspect"],
+  left: ["connected.live", "connected.suspect"],
   background: ["backgrounded"],
   closed: ["disconnected.away"],
   frozen: ["connected.live", "connected.suspect"],
@@ -29,8 +31,10 @@ const expected: Record<Switch, readonly string[]> = {
 
 const PUSHES_SHOWN = 3;
 const INBOX_KEPT = 30;
-/** How often a person in front of a device touches it. */
-const TOUCH_EVERY_MS = 20_000;
+/** How often a person at a device touches it. Less than `policy.inputMs`: what comes meanwhile is dealt with. */
+const TOUCH_EVERY_MS = 1_500;
+/** What comes this long after the last touch nobody has dealt with. */
+const LEAVE_MS = policy.inputMs + 500;
 
 /** One device on the stage: a client of its own, on a network of its own. */
 export interface StageDevice {
@@ -76,7 +80,7 @@ export function createDevice(person: Person, kind: DeviceKind, line: string, cut
     part(element, ".switches").append(button);
   }
 
-  setInterval(present, TOUCH_EVERY_MS);
+  setInterval(() => current === "open" && present(), TOUCH_EVERY_MS);
 
   function join(): void {
     const url = `${location.origin.replace("http", "ws")}/peyk?line=${encodeURIComponent(line)}`;
@@ -87,10 +91,10 @@ export function createDevice(person: Person, kind: DeviceKind, line: string, cut
     client.registerPush({ provider: "webhook", token: line }).catch(() => {});
   }
 
-  /** The page's own visibility and input say nothing about each of its devices. */
+  /** A touch, or the app goes to the back. The page's own visibility and input say nothing about each of its devices. */
   function present(): void {
-    const looking = current !== "background";
-    client?.setPresence({ visible: looking, attended: looking });
+    const inFront = current !== "background";
+    client?.setPresence({ visible: inFront, attended: inFront });
   }
 
   /** One after the other; a newer wish ends the wait of the one before. */
@@ -116,6 +120,7 @@ export function createDevice(person: Person, kind: DeviceKind, line: string, cut
       // A browser says so itself when its network is back; this one's is only a play.
       dispatchEvent(new Event("online"));
       if (next === "frozen" || next === "airplane") await until(expected.open, next);
+      if (next === "left") await quiet();
       if (current !== next) return;
       if (next === "frozen") network.turn("frozen");
       if (next === "airplane") {
@@ -131,6 +136,12 @@ export function createDevice(person: Person, kind: DeviceKind, line: string, cut
       changed = Promise.withResolvers();
       await changed.promise;
     }
+  }
+
+  /** Until the last touch is so long ago that what comes is not dealt with. */
+  async function quiet(): Promise<void> {
+    const end = performance.now() + LEAVE_MS;
+    while (current === "left" && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 100));
   }
 
   function mark(): void {

@@ -23,6 +23,11 @@ const scenarios: readonly Scenario[] = [
     draft: { to: "sara", content: "Lunch moved to one o’clock" },
   },
   {
+    title: "The desk that was left",
+    set: { "sara laptop": "left", "sara phone": "background" },
+    draft: { to: "sara", content: "The taxi is at the door" },
+  },
+  {
     title: "Mina goes through a tunnel",
     set: { "mina tablet": "airplane" },
     draft: { to: "mina", content: "Call me when you are there" },

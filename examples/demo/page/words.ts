@@ -61,14 +61,18 @@ export function sentence(line: StoryLine, story: Story, before: readonly StoryLi
         tone: "good",
         passing: true,
       };
+    case "push-spared":
+      return { text: `no push: ${detailInWords(line, person)}`, tone: "good" };
     case "push-held":
-      return { text: `held: ${name} is active on ${otherDevice(person, line)}`, tone: "wait" };
+      return { text: `held: ${held(line, person)}`, tone: "wait" };
+    case "push-released":
+      return { text: `pushed: ${line.detail} on ${otherDevice(person, line)}`, tone: "push" };
     case "push-queued":
       return queued(line, person, ruleBefore(line, before));
     case "push-sent":
       return sent(line, person, before);
     case "push-dropped":
-      return { text: dropped(line, person, before), tone: "good" };
+      return { text: `dropped: ${detailInWords(line, person)}`, tone: "good" };
     case "push-retry":
       return { text: `the push service said: not now (${line.detail})`, tone: "wait" };
     case "push-gone":
@@ -87,6 +91,8 @@ export function sentence(line: StoryLine, story: Story, before: readonly StoryLi
       return { text: `dismissed by ${name}`, tone: "plain" };
     case "seen":
       return undefined;
+    default:
+      return line.kind satisfies never;
   }
 }
 
@@ -161,16 +167,34 @@ function queued({ detail }: StoryLine, person: Person | undefined, ruleBefore: s
 }
 
 function sent(line: StoryLine, person: Person | undefined, before: readonly StoryLine[]): Sentence {
-  const wasHeld = before.findLast(({ kind, device }) => kind.startsWith("push-") && device === line.device)?.kind === "push-held";
-  return { text: wasHeld ? `pushed: not read on ${otherDevice(person, line)}` : "the push service took it", tone: "push" };
+  const last = before.findLast(({ kind, device }) => kind.startsWith("push-") && device === line.device);
+  if (last?.kind === "push-held" && last.detail === AT_ANOTHER) {
+    return { text: `pushed: not read on ${otherDevice(person, line)}`, tone: "push" };
+  }
+  const together = /in one push with [^,]+/.exec(line.detail ?? "")?.[0];
+  return { text: `the push service took it${together === undefined ? "" : `, ${together}`}`, tone: "push" };
 }
 
-function dropped(line: StoryLine, person: Person | undefined, before: readonly StoryLine[]): string {
-  const { detail, userId, device } = line;
-  if (detail === "acked by this device") return "push dropped: it was read here in time";
-  if (detail !== "acked on another device") return `push dropped: ${detail}`;
-  const reader = before.findLast((other) => other.kind === "acked" && other.userId === userId && other.device !== device);
-  return `dropped: read on ${reader === undefined ? otherDevice(person, line) : `the ${kindOf(reader.line)}`} first`;
+/** What the engine says of a push that waits because the person is at another device. */
+const AT_ANOTHER = "the person is at another device";
+
+function held(line: StoryLine, person: Person | undefined): string {
+  if (line.detail === AT_ANOTHER) return `${person?.name ?? line.userId} is active on ${otherDevice(person, line)}`;
+  return detailInWords(line, person);
+}
+
+/** The engine's reason, with the devices as they are called here. */
+function detailInWords(line: StoryLine, person: Person | undefined): string {
+  const { detail = "it is not needed" } = line;
+  if (detail === "the user's own message") return `${person?.possessive ?? "their"} own message`;
+  return detail
+    .replace(
+      "another device that was not touched for a while: waits for input there",
+      "another device, where nobody is: waits for a touch",
+    )
+    .replace("another device", otherDevice(person, line))
+    .replace("on this device", "here")
+    .replace("from this device", "from here");
 }
 
 /** "her laptop", where that is clear. */
