@@ -72,7 +72,10 @@ export interface Engine extends Acceptor, AsyncDisposable {
    * @throws {PeykError} `bad-name`, `bad-message`, `too-large`, `closed`, and what the storage says (`unavailable`, `storage-full`)
    */
   publish(message: OutgoingMessage & { from?: string }): Promise<Receipt>;
-  /** Why a message went where it went; undefined when it is unknown, or long ago. */
+  /**
+   * Why a message went where it went, device by device: from what the nodes remember and what the outbox keeps of its pushes.
+   * Undefined when neither knows it, or not any more.
+   */
   explain(id: string): Promise<Explanation | undefined>;
   /** A user's devices with their states. */
   sessions(userId: string): Promise<SessionInfo[]>;

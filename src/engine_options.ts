@@ -30,11 +30,12 @@ export interface EngineOptions {
   storage?: Storage;
   /** Who brings pushes. Default: nobody. */
   push?: readonly PushProvider[];
-  /** The waiting times of sessions. */
+  /** The waiting times: for acks, for connections to come back, for input. */
   policy?: Partial<Policy>;
   /**
-   * What says that a person has dealt with a message of a channel: an ack of a device that somebody is at, or only a mark
-   * (`markRead`, `markDismissed`), as alarms and work items want it. By channel. Default: "ack".
+   * What says that a person has dealt with a message, so that the user's other devices get no push of it. By channel. "ack", the
+   * default: an ack of an app in front that had input within `policy.inputMs`, or a mark. "mark": only a mark (`markRead`,
+   * `markDismissed`), as alarms and work items want it.
    */
   handledBy?: Readonly<Record<string, "ack" | "mark">>;
   limits?: Limits;

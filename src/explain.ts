@@ -23,7 +23,7 @@ export interface DeviceExplanation {
   readonly events: readonly { readonly at: number; readonly kind: NoteKind; readonly detail: string | undefined }[];
 }
 
-/** What the engine can say about a message. Bounded and recent; pushes come from the outbox, which keeps them until they expire. */
+/** What the engine can say about a message. Bounded and recent; of pushes also what the outbox keeps until they expire. */
 export interface Explanation {
   readonly id: string;
   readonly topic: Topic;

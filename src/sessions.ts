@@ -9,6 +9,7 @@ export interface SessionInfo {
   /** A short stable hash that stands for the deviceId. */
   readonly device: string;
   readonly state: SessionState;
+  /** The app is in front on a connection that is live, and the last input was less than `policy.leftMs` ago. */
   readonly attended: boolean;
   /** Frames sent and not confirmed yet. */
   readonly unseen: number;

@@ -125,8 +125,10 @@ export interface PeykClient extends AsyncDisposable {
   registerPush(target: { provider: string; token: string }): Promise<void>;
   unregisterPush(provider: string): Promise<void>;
   /**
-   * Says whether the person is there, instead of what is observed (outside a page: visible, not attended). `attended: true` is an
-   * input: say it with each one, it is told on as often as the engine wants to know. Undefined: observe again.
+   * Says whether the app is in front and touched, instead of what is observed (outside a page: visible, never touched).
+   * `attended: true` is one input, now: say it again with each, as what is acked long after the last one counts as unread; the
+   * engine is told as often as it wants to know. `attended: false`: there was no input, whatever was said before. A field that is
+   * left out is observed; undefined: all are.
    */
   setPresence(presence: Partial<Presence> | undefined): void;
   /** Ends the session: push targets are released, nothing more is delivered to this device. Then the client is closed. */

@@ -7,7 +7,7 @@ const INPUT_EVERY_MS = 1_000;
 const BACK_AFTER_MS = 30_000;
 const INPUT = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scroll"];
 
-/** Whether the person can see the app, and did something lately. */
+/** Whether the person can see the app, and touched it just now. */
 export interface Presence {
   readonly visible: boolean;
   /** True: there was input just now. False: there was none. */

@@ -148,7 +148,7 @@ test("a desk that was left: the laptop shows it, and the phone's push leaves whe
   await said(page, text, "phone", /^pushed: no input for 12 s on her laptop$/).waitFor();
 });
 
-test("a desk that was left, and somebody comes back to it: the phone stays quiet", async () => {
+test("a desk that was left and is come back to: the phone stays quiet", async () => {
   const page = await openStage();
   await page.getByRole("button", { name: "The desk that was left" }).click();
   const text = "The taxi is at the door";

@@ -118,7 +118,7 @@ test("subscriptions belong to the user: all devices, and they begin with what co
   expect(tablet.contents).toEqual(["newer"]);
 });
 
-test("a subscription with since reads the past, and resubscribing begins anew", async () => {
+test("a subscription with since reads the past; to subscribe again changes nothing, with anew it begins anew and says so", async () => {
   const { engine, clock, device, provider } = await createStage();
   for (const content of ["one", "two", "three"]) await engine.publish({ to: "*", channel: "news", content });
   const phone = await device("sara", { token: "t" });
@@ -126,9 +126,17 @@ test("a subscription with since reads the past, and resubscribing begins anew", 
   await clock.settle();
   expect(phone.contents).toEqual(["one", "two", "three"]);
   await phone.request({ type: "subscribe", ref: 0, topic: "*/news", since: null, anew: false });
+  expect(await engine.subscribe("sara", { to: "*", channel: "news" })).toMatchObject({ offset: 0 });
   await engine.publish({ to: "*", channel: "news", content: "four" });
   await clock.settle();
   expect(phone.contents).toEqual(["one", "two", "three", "four"]);
+  expect(phone.of("subscribed")).toEqual([]);
+  phone.habit = "sees";
+  await engine.publish({ to: "*", channel: "news", content: "five" });
+  await clock.settle();
+  expect(await engine.subscribe("sara", { to: "*", channel: "news", anew: true })).toMatchObject({ offset: 5 });
+  await clock.settle();
+  expect(phone.of("subscribed")).toMatchObject([{ topic: "*/news", offset: 5, recovered: false }]);
   expect(provider.sent).toEqual([]);
 });
 

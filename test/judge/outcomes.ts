@@ -6,10 +6,10 @@
 /** Where the phone is as the message comes. */
 export const PHONES = {
   live: "The app on your phone is in front, and shows it",
-  unseen: "The app on your phone is in front, but its line has just died",
-  suspect: "The app on your phone is in front, but something sent to it is overdue",
+  unseen: "The app on your phone is in front, but its connection has just died and nobody knows",
+  suspect: "The app on your phone is in front, but what was sent to it before is overdue",
   backgrounded: "The app on your phone is open in the background",
-  recent: "Your phone has just lost its line",
+  recent: "Your phone has just lost its connection",
   away: "The app on your phone is closed",
 } as const;
 
@@ -23,8 +23,8 @@ export const LAPTOPS = {
   read: "you mark it as read at the laptop",
   dismissed: "you dismiss it at the laptop",
   fails: "you are at the laptop, whose app fails on it",
-  later: "you sign in on a laptop that begins after it, and read the next one there",
-  nothing: "you are at the laptop, whose app never gets done with it",
+  later: "you sign in at a laptop that begins after the message, and read the next one there",
+  nothing: "you are at the laptop, whose app never confirms it",
 } as const;
 
 /** What kind of push it is, and when the laptop acts. */
@@ -50,19 +50,19 @@ export const OUTCOMES = {
   push: "your phone rings, once",
   none: "your phone stays silent",
   idle: "your phone rings when you have not touched the laptop for two minutes",
-  left: "it had left: at most it comes again in its own place",
-  again: "the push service is asked again, for the same notification",
+  left: "the push had left; if it comes a second time, it replaces the first",
+  again: "the push service is asked a second time, for the same notification",
 } as const;
 
 export type Outcome = keyof typeof OUTCOMES;
 
 /** Why a cell can't be. */
 export const REASONS = {
-  "-now": "the push leaves at once: nothing holds it back until then",
-  "-never": "no push service is ever asked for it",
-  "-moment": "nothing happens, at no moment: told where it acts at once",
-  "-begin": "a device that begins after the message is not there as it comes",
-  "-open": "who was being waited for may be forgotten by the restart: left open",
+  "-now": "the push leaves at once: there is no time before it",
+  "-never": "no push leaves: the app on your phone is in front",
+  "-moment": "nothing happens at the laptop, at any moment: see the tables of when the message comes",
+  "-begin": "a laptop that begins after the message is not there as it comes",
+  "-open": "either: the restart may forget that the laptop was waited for",
 } as const;
 
 export type Reason = keyof typeof REASONS;
