@@ -126,13 +126,13 @@ export class Requests {
     checkName(id, "message id");
     splitTopic(topic);
     this.#limit(userId);
-    // A link to one's own phone is no news on the device that it was sent from.
-    const device = ownerOf(topic) === userId ? session.device : undefined;
-    const sealed: SealedMessage = { topic, id, from: userId, device, options: options ?? undefined, payload };
+    const sealed: SealedMessage = { topic, id, from: userId, options: options ?? undefined, payload };
     const { receipt } = await this.#publishes.run(`${userId}/${deviceId}`, async () => {
       const admitted = await this.#admit(session, sealed);
+      // A link to one's own phone is no news on the device that it was sent from, whatever topic was asked for.
+      const device = ownerOf(admitted.topic) === userId ? session.device : undefined;
       // Not awaited: the next one's turn comes when this one was handed to the log, not when the log has answered.
-      return { receipt: publisher.publishSealed(admitted) };
+      return { receipt: publisher.publishSealed({ ...admitted, device }) };
     });
     return await receipt;
   }
@@ -140,7 +140,7 @@ export class Requests {
   /** What is to be published of what a client wants to publish. */
   async #admit(session: Session, sealed: SealedMessage): Promise<SealedMessage> {
     const { authorize, publisher } = this.#parts;
-    const { topic, id, from, device, options, payload } = sealed;
+    const { topic, id, from, options, payload } = sealed;
     if (!isPublic(topic)) await this.#checkRecipient(ownerOf(topic));
     const fault = this.#fault(session, sealed);
     if (authorize === undefined) {
@@ -159,8 +159,7 @@ export class Requests {
     if (verdict === true) return sealed;
     // Whatever is neither true nor a message is a no, from a callback without types too.
     if (typeof verdict !== "object" || verdict === null) throw fault ?? forbidden("this publish is not allowed");
-    const changed = publisher.seal({ ...verdict, id }, from);
-    return { ...changed, device: changed.topic === topic ? device : undefined };
+    return publisher.seal({ ...verdict, id }, from);
   }
 
   /** What the default rules have against it. */
