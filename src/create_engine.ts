@@ -167,7 +167,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({
-    ...{ node, records, pushes: pending, decisions, attention, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+    ...{ node, records, pushes: pending, decisions, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+    input: (session, idleMs) => progress.input(session, idleMs),
   });
   const progress = new ProgressKeeper({
     actor,

@@ -7,7 +7,6 @@ import type { History } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
-import type { Attention } from "./attention.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
@@ -41,7 +40,8 @@ export interface AttachParts {
   records: UserRecords;
   pushes: PushCancellation;
   decisions: PushRequests;
-  attention: Attention;
+  /** The client tells how long ago the last input was. */
+  input(session: Session, idleMs: IdleMs): void;
   history: History | undefined;
   hub: Hub;
   roster: Roster;
@@ -86,7 +86,7 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, attention, catchUp, counters, decisions, elsewhere, node, roster } = this.#parts;
+    const { actor, catchUp, counters, decisions, elsewhere, input, node, roster } = this.#parts;
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
       return outlet.close(CloseCode.replaced, "a newer connection has the session");
@@ -109,7 +109,7 @@ export class Attachments {
     session.outlet = outlet;
     counters.attached++;
     actor.raise(session, visible ? SessionEvent["attach.visible"] : SessionEvent["attach.background"]);
-    attention.takeInput(session, idleMs);
+    input(session, idleMs);
     for (const reader of session.readers) {
       if (!visible) continue;
       reader.shown = reader.acked;

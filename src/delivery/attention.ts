@@ -49,6 +49,11 @@ export class Attention {
     return true;
   }
 
+  /** Whether the last input came after the one that was known when something was acked of which it was to show by `until`. */
+  isLater({ inputAt }: Session, until: number): boolean {
+    return inputAt >= until - this.#parts.policy.leftMs + SAME_INPUT_MS;
+  }
+
   /**
    * What an ack says of a person that comes now from a session in front: dealt with; or that shows by `until` (monotonic
    * milliseconds), with input or without; or nothing.

@@ -114,11 +114,12 @@ export class ProgressKeeper {
 
   /** How long ago the last input was. Input that comes in time says that a person has dealt with what was acked without it. */
   input(session: Session, idleMs: IdleMs): void {
-    if (!this.#parts.attention.takeInput(session, idleMs)) return;
+    const { attention } = this.#parts;
+    if (!attention.takeInput(session, idleMs)) return;
     let handled = false;
     for (const reader of session.readers) {
       const { unsure } = reader;
-      if (unsure === undefined) continue;
+      if (unsure === undefined || !attention.isLater(session, unsure.until)) continue;
       reader.unsure = undefined;
       if (session.inputAt >= unsure.until) continue;
       reader.handled = Math.max(reader.handled, unsure.to);
