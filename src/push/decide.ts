@@ -174,9 +174,11 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       who = sessionOf(record, deviceId);
       if (who === undefined || !isAway(who) || record.subscriptions[topic] === undefined) return undefined;
       const progress = progressOf(record, who, topic);
-      const page = await read(topic, progress.decided);
+      let page = await read(topic, progress.decided);
       const { epoch } = page.head;
       const decided = progress.epoch === epoch ? progress.decided : 0;
+      // Nothing is decided in another life of the log, whatever was in the one before.
+      if (decided < progress.decided) page = await read(topic, 0);
       if (progress.epoch === epoch && decided >= Math.min(head, page.head.offset)) return undefined;
       const state = who.targets.some(isEnabled) ? this.#away.with : this.#away.without;
       for (const raw of page.entries) {
