@@ -58,3 +58,20 @@ test("pushes of one person do not wait for each other's last look", async () => 
   expect(provider.sent).toHaveLength(5);
   await engine.close();
 });
+
+test("a push whose last look ends after close() began is not asked of the provider", async () => {
+  const { storage, hold, waiting } = heldReads();
+  const { engine, clock, provider, device } = await createStage({ storage });
+  (await device("sara", { token: "t" })).leave();
+  await clock.settle();
+  hold();
+  await engine.publish({ to: "sara", content: "hi" });
+  await clock.settle();
+  expect(waiting).toHaveLength(1);
+  const closing = engine.close();
+  await clock.settle();
+  waiting[0]!();
+  await closing;
+  expect(provider.sent).toEqual([]);
+  expect(clock.timers).toBe(0);
+});

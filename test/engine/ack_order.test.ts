@@ -1,0 +1,161 @@
+import { describe, expect, test } from "vitest";
+import { type OpenStorage, PeykError, type Storage } from "../../mod.ts";
+import { createLives, type Lives, surviving } from "./lives.ts";
+import type { Device } from "./stage.ts";
+
+/** A memory whose outbox does some things in another way. */
+function spoilt(outbox: Partial<OpenStorage["outbox"]>): { storage: Storage } {
+  const inner = surviving();
+  return {
+    storage: {
+      async open(context) {
+        const opened = await inner.open(context);
+        return { ...opened, outbox: { ...bound(opened.outbox), ...outbox } };
+      },
+    },
+  };
+}
+
+/** A memory outbox keeps private fields: its methods must be called on itself. */
+function bound(outbox: OpenStorage["outbox"]): OpenStorage["outbox"] {
+  const names = ["due", "coalescedOf", "take", "retry", "settle", "cancel", "underWay", "ofMessage"] as const;
+  return Object.fromEntries(names.map((name) => [name, outbox[name].bind(outbox)])) as unknown as OpenStorage["outbox"];
+}
+
+/** A phone that has left, a laptop in front of a person, and a message that the laptop has not acked. */
+async function waiting(): Promise<{ lives: Lives; laptop: Device }> {
+  const lives = await createLives();
+  (await lives.sara("phone", { token: "phone" })).leave();
+  const laptop = await lives.sara("laptop", { token: "laptop", attended: true, habit: "sees" });
+  await lives.say("hi");
+  return { lives, laptop };
+}
+
+function ackOf(device: Device): Parameters<Device["send"]>[0] {
+  return { type: "ack", seen: device.of("message").length, cursors: device.cursors, idleMs: 0 };
+}
+
+describe("an ack and a change of presence in one message", () => {
+  test("read in front, then locked: it was read in front", async () => {
+    const { lives, laptop } = await waiting();
+    laptop.send(ackOf(laptop), { type: "state", visible: false, idleMs: 0 });
+    laptop.leave();
+    await lives.clock.advance(600_000);
+    expect(lives.pushed()).toEqual([]);
+  });
+
+  test("locked, then acked in the background: it was not read, and the phone is pushed", async () => {
+    const { lives, laptop } = await waiting();
+    laptop.send({ type: "state", visible: false, idleMs: 0 }, ackOf(laptop));
+    laptop.leave();
+    await lives.clock.advance(600_000);
+    expect(lives.pushed()).toEqual(["phone hi"]);
+  });
+
+  test("acked in the background, then in front: it was shown there, and handled nowhere else", async () => {
+    const { lives, laptop } = await waiting();
+    laptop.send({ type: "state", visible: false, idleMs: 0 }, ackOf(laptop), { type: "state", visible: true, idleMs: 0 });
+    laptop.leave();
+    await lives.clock.advance(600_000);
+    expect(lives.pushed()).toEqual(["phone hi"]);
+  });
+});
+
+test("an ack that brings a suspect connection back to life handles what it acks", async () => {
+  const lives = await createLives();
+  (await lives.sara("phone", { token: "phone" })).leave();
+  const laptop = await lives.sara("laptop", { attended: true, habit: "mute" });
+  await lives.say("hi", { urgency: "low" });
+  await lives.clock.advance(10_000);
+  expect((await lives.engine.sessions("sara")).map(({ state }) => state)).toContain("connected.suspect");
+  laptop.ack(laptop.cursors);
+  await lives.clock.advance(600_000);
+  expect(lives.pushed()).toEqual([]);
+});
+
+test("a suspect connection that acks some of what is overdue has handled that", async () => {
+  const lives = await createLives();
+  (await lives.sara("phone", { token: "phone" })).leave();
+  const laptop = await lives.sara("laptop", { attended: true, habit: "mute" });
+  for (const content of ["1", "2"]) await lives.say(content, { urgency: "low" });
+  await lives.clock.advance(10_000);
+  const { topic, epoch, offset } = laptop.of("message")[0]!;
+  laptop.ack([{ topic, epoch, offset }], 1);
+  await lives.clock.advance(59_999);
+  expect(lives.pushed()).toEqual(["phone 2"]);
+});
+
+describe("one device's", () => {
+  test("ack at a wall tablet that nobody ever touches handles nothing, for any device", async () => {
+    const lives = await createLives();
+    (await lives.sara("phone", { token: "phone" })).leave();
+    await lives.sara("wall", { habit: "acks" });
+    await lives.say("hi");
+    await lives.clock.settle();
+    expect(lives.pushed()).toEqual(["phone hi"]);
+  });
+
+  test("ack is not lost when another device attaches in the same turn", async () => {
+    const { lives, laptop } = await waiting();
+    laptop.send(ackOf(laptop));
+    await lives.sara("tablet", { token: "tablet" });
+    await lives.restart();
+    await lives.clock.advance(600_000);
+    expect(lives.pushed()).toEqual([]);
+  });
+});
+
+test("what was shown or handled while its push could not be dropped is found by the last look", async () => {
+  const { storage } = spoilt({ cancel: () => Promise.reject(new PeykError("unavailable", "not now", { retryable: true })) });
+  const lives = await createLives({ storage });
+  lives.provider.verdict = () => ({ verdict: "retry", afterMs: 30_000, reason: "off" });
+  for (const name of ["phone", "watch"]) (await lives.sara(name, { token: name })).leave();
+  await lives.clock.settle();
+  await lives.say("handled");
+  await lives.say("shown");
+  (await lives.sara("phone", { idleMs: null })).leave();
+  await lives.clock.settle();
+  const laptop = await lives.sara("laptop", { attended: true, habit: "sees", cursors: [] });
+  await lives.clock.settle();
+  expect(laptop.contents).toEqual([]);
+  lives.provider.verdict = () => ({ verdict: "sent" });
+  const asked = lives.provider.sent.length;
+  await lives.clock.advance(120_000);
+  expect(lives.pushed().slice(asked).sort()).toEqual(["watch handled", "watch shown"]);
+});
+
+describe("close()", () => {
+  test("with pushes that are due asks no provider, and the next start sends them", async () => {
+    const lives = await createLives();
+    lives.provider.verdict = (_, attempt) =>
+      attempt === 1 ? { verdict: "retry", afterMs: 1_000, reason: "off" } : { verdict: "sent" };
+    for (const name of ["phone", "watch"]) (await lives.sara(name, { token: name })).leave();
+    await lives.clock.settle();
+    await lives.say("hi");
+    expect(lives.pushed()).toEqual(["phone hi", "watch hi"]);
+    // Time has passed; nobody has told the worker.
+    const closing = lives.engine.close();
+    const due = lives.clock.advance(2_000);
+    await closing;
+    await due;
+    expect(lives.pushed()).toEqual(["phone hi", "watch hi"]);
+    await lives.restart();
+    await lives.clock.advance(10_000);
+    expect(lives.pushed()).toEqual(["phone hi", "watch hi", "phone hi"]);
+  });
+
+  test("with a hundred rows behind a provider that hangs begins no request, and ends at once", async () => {
+    const lives = await createLives();
+    (await lives.sara("phone", { token: "phone" })).leave();
+    await lives.clock.settle();
+    lives.provider.verdict = () => new Promise(() => {});
+    for (let index = 0; index < 100; index++) await lives.say(`${index}`);
+    const asked = lives.provider.sent.length;
+    expect(asked).toBe(64);
+    const before = lives.clock.elapsed();
+    await lives.engine.close();
+    expect(lives.clock.elapsed()).toBe(before);
+    expect(lives.provider.sent).toHaveLength(asked);
+    expect(lives.clock.timers).toBe(0);
+  });
+});
