@@ -38,6 +38,8 @@ export interface DispatcherParts {
 const SEND_TIMEOUT_MS = 30_000;
 const FIRST_BACKOFF_MS = 1_000;
 const LAST_BACKOFF_MS = 60_000;
+/** A provider is not asked again sooner, whatever it says: nobody may make a loop of it. */
+const LEAST_PAUSE_MS = 1_000;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
 
@@ -139,12 +141,14 @@ export class Dispatcher {
       case "retry":
         counters.pushesRetried += rows.length;
         for (const row of rows) this.#note(row, "push-retry", result.reason);
-        return await this.#again(rows, clock.now() + (result.afterMs ?? this.#backoff(parcel.row.attempts)), result.reason);
+        return await this.#again(rows, clock.now() + this.#pause(result.afterMs, parcel.row.attempts), result.reason);
     }
   }
 
   async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
-    for (const { id, attempts } of rows) await this.insist(() => this.#parts.outbox.retry(id, dueAt, note, attempts));
+    for (const { attempts, expiresAt, id } of rows) {
+      await this.insist(() => this.#parts.outbox.retry(id, Math.min(dueAt, expiresAt), note, attempts));
+    }
   }
 
   async #send({ row, target, provider, entry }: Parcel, waiting: number): Promise<PushResult> {
@@ -160,7 +164,7 @@ export class Dispatcher {
         provider.send(target.token, compose(row, entry.bytes, waiting, clock.now()), { signal: abort.signal }),
         aborted,
       ]);
-      return isVerdict(result) ? result : { verdict: "retry", reason: "the provider's answer is no verdict" };
+      return isVerdict(result) ? inWords(result) : { verdict: "retry", reason: "the provider's answer is no verdict" };
     } catch {
       // A provider must not throw; what it threw might hold a token, so it is not told.
       return { verdict: "retry", reason: "the provider failed" };
@@ -168,6 +172,12 @@ export class Dispatcher {
       clock.clearTimeout(timeout);
       this.#aborts.delete(abort);
     }
+  }
+
+  /** What makes no sense counts as nothing said. */
+  #pause(afterMs: unknown, attempts: number): number {
+    if (typeof afterMs !== "number" || Number.isNaN(afterMs)) return this.#backoff(attempts);
+    return Math.max(afterMs, LEAST_PAUSE_MS);
   }
 
   #backoff(attempts: number): number {
@@ -257,6 +267,12 @@ export class Dispatcher {
 /** A provider without types may answer anything. */
 function isVerdict(result: Partial<PushResult> | undefined | null): result is PushResult {
   return VERDICTS.includes(result?.verdict as PushResult["verdict"]);
+}
+
+/** Its words go into the books, where nothing but text can stand. */
+function inWords(result: PushResult): PushResult {
+  if (result.verdict !== "sent") return typeof result.reason === "string" ? result : { ...result, reason: "no reason given" };
+  return result.info === undefined || typeof result.info === "string" ? result : { verdict: "sent" };
 }
 
 const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "gone", "rejected", "retry"]);
