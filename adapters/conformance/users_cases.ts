@@ -205,6 +205,27 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "lists as away who has a session that is leaving, and as its node's own until it has left",
+    async run({ storage: { users } }) {
+      const list = async () => (await users.awayMembers(topic, start)).names;
+      const leaving: SessionRecord = { ...here, leaving: true };
+      let record = await put(users, user("sara", { subscriptions: subscribed, sessions: [leaving] }));
+      deepStrictEqual(await users.get("sara"), record);
+      deepStrictEqual(await list(), ["sara"]);
+      deepStrictEqual((await users.orphans(start)).names, ["sara"], "its node has no lease");
+      record = await put(users, { ...record, sessions: [here] });
+      deepStrictEqual(await list(), []);
+      record = await put(users, { ...record, sessions: [here, { ...leaving, deviceId: "other" }] });
+      deepStrictEqual(await list(), ["sara"]);
+      record = await put(users, { ...record, subscriptions: {} });
+      deepStrictEqual(await list(), []);
+      record = await put(users, { ...record, subscriptions: subscribed });
+      deepStrictEqual(await list(), ["sara"]);
+      await put(users, { ...record, sessions: [here, session("other", { node: null })] });
+      deepStrictEqual(await list(), ["sara"]);
+    },
+  },
+  {
     name: "keeps the away members in step with every put",
     async run({ storage: { users } }) {
       const list = async () => (await users.awayMembers(topic, start)).names;

@@ -217,6 +217,35 @@ export const brokenUsers: readonly BrokenStorage[] = [
     }),
   },
   {
+    defect: "does not list as away who is leaving",
+    caughtBy: ["users lists as away who has a session that is leaving, and as its node's own until it has left"],
+    spoil: (storage) => ({
+      ...storage,
+      users: over(storage.users, {
+        async awayMembers(topic, page) {
+          const { names, next } = await storage.users.awayMembers(topic, page);
+          const records = await Promise.all(names.map((name) => storage.users.get(name)));
+          const away = records.filter((record) => record?.sessions.some(({ node }) => node === null));
+          return { names: away.map((record) => record!.userId), next };
+        },
+      }),
+    }),
+  },
+  {
+    defect: "gives up whoever is leaving",
+    caughtBy: ["users lists as away who has a session that is leaving, and as its node's own until it has left"],
+    spoil: (storage) => ({
+      ...storage,
+      users: over(storage.users, {
+        put: (record, rows) =>
+          storage.users.put({
+            ...record,
+            sessions: record.sessions.map(({ leaving, ...rest }) => leaving ? { ...rest, node: null } : rest),
+          }, rows),
+      }),
+    }),
+  },
+  {
     defect: "lists as away who was, when first asked",
     caughtBy: ["users keeps the away members in step with every put"],
     spoil(storage) {
