@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type OpenStorage, PeykError, type Storage } from "../../mod.ts";
-import { createLives, type Lives, surviving } from "./lives.ts";
-import type { Device } from "./stage.ts";
+import { createLives, type Lives } from "./lives.ts";
+import { type Device, surviving } from "./stage.ts";
 
 /** A memory whose outbox does some things in another way. */
 function spoilt(outbox: Partial<OpenStorage["outbox"]>): { storage: Storage } {

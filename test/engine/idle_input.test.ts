@@ -3,7 +3,7 @@ import type { EngineOptions } from "../../mod.ts";
 import { createLives, type Lives, PLACES } from "./lives.ts";
 import type { Device } from "./stage.ts";
 
-const HELD = "push-held acked on another device where the last input was a while ago: waits for input there";
+const HELD = "push-held shown on another device that was not touched for a while: waits for input there";
 const RELEASED = "push-released no input for 2 minutes";
 
 /** The devices here don't count on: an answer to a ping would tell of the same idle time again, which is another input. */
