@@ -13,7 +13,7 @@ const STALLED_MS = 60_000;
 export interface SessionEffects {
   /** These were sent and not seen in time. Some of them may have been told before. */
   pushOverdue(session: Session, overdue: readonly Sending[]): void;
-  /** Nobody there any more: write it down, then decide about the rest. */
+  /** The session is given up: write it down, then decide about the rest. */
   goAway(session: Session): void;
   release(session: Session): void;
   /** For whoever watches. */

@@ -61,7 +61,7 @@ export class Departures {
   }
 
   /**
-   * Nobody there any more. First it can be read in the store that the session is leaving, then the rest is decided, and only then
+   * The session is given up. First it can be read in the store that the session is leaving, then the rest is decided, and only then
    * it is away: what is appended meanwhile is decided about here or by the sweep, and a node that dies between is found by that.
    */
   goAway(session: Session): void {

@@ -15,6 +15,6 @@ export interface PushCancellation {
 export interface PushRequests {
   /** These sessions are connected, but their person is to be told by a push. */
   pushNow(sessions: readonly Session[], sending: Sending): void;
-  /** The session came back in the background, and acked before what nobody has decided about. */
+  /** The session came back in the background, and what it acked before is not decided about yet. */
   pushOwed(session: Session): void;
 }

@@ -107,7 +107,7 @@ export class Reader implements Member<Reader> {
   sentBefore = 0;
   /** What was decided before this connection: entries up to here are not pushed again. */
   decided: number;
-  /** Entries after `decided` up to here were acked, and nobody has decided about them yet; 0: there are none. */
+  /** Entries after `decided` up to here were acked, and are not decided about yet; 0: there are none. */
   owed = 0;
   /** Somebody is reading the log for it right now. */
   reading = false;

@@ -2,7 +2,7 @@ import { fingerprint } from "../protocol/fingerprint.ts";
 import type { PushTarget } from "../ports/users.ts";
 
 /**
- * What stands for a token in indexes and explanations. Whoever could make another token with the same name would need to know this
+ * What stands for a token in indexes and explanations. Making another token with the same name would need knowledge of this
  * one, and could then as well register it.
  */
 export function tokenId(provider: string, token: string): string {

@@ -64,7 +64,7 @@ export interface Outbox {
   /** pending → sending, attempts + 1. False: somebody else has it, or it ended. */
   take(id: string): Promise<boolean>;
   /**
-   * sending → pending, due again then. What another node took, or nobody, MUST stay as it is.
+   * sending → pending, due again then. A row that another node took, or no node, MUST stay as it is.
    *
    * @param attempt the row's `attempts` since it was taken: only that take is given back, so a call that is repeated because its
    * answer was lost can't give back a later one. Absent: whichever it is

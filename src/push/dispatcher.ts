@@ -38,7 +38,7 @@ export interface DispatcherParts {
 const SEND_TIMEOUT_MS = 30_000;
 const FIRST_BACKOFF_MS = 1_000;
 const LAST_BACKOFF_MS = 60_000;
-/** A provider is not asked again sooner, whatever it says: nobody may make a loop of it. */
+/** A provider is not asked again sooner, whatever it says: its answers must not make a loop. */
 const LEAST_PAUSE_MS = 1_000;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
@@ -100,7 +100,7 @@ export class Dispatcher {
     const { lastLook, lease, pending } = this.#parts;
     const rows = read.map(({ row, found }) => ({ row, look: lastLook.at(row, found) }));
     const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
-    // A node whose lease has lapsed is waited for by nobody: what it looked at before that may have ended.
+    // No node waits for one whose lease has lapsed: what it looked at before that may have ended.
     const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
     if (mayAsk) { for (const { row } of leaving) pending.asked(row); }
     const result = mayAsk && leaving.length > 0 ? this.#send(leaving[0]!, leaving.length) : undefined;

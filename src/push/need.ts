@@ -23,7 +23,7 @@ export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Po
   for (const unsure of handled?.epoch === epoch ? handled.unsure ?? [] : []) {
     if (offset <= unsure.after || offset > unsure.to || unsure.until < (longest?.until ?? 0)) continue;
     const session = record.sessions.find(({ deviceId }) => deviceName(deviceId) === unsure.device);
-    // What its handler failed on nobody has dealt with there; at a device that was signed out there is no input any more.
+    // What its handler failed on was not dealt with there; at a device that was signed out there is no input any more.
     if (session !== undefined && !session.progress[topic]?.failed?.includes(offset)) longest = unsure;
   }
   return longest;

@@ -28,7 +28,7 @@ export class OutboxWorker {
   readonly #pump: Pump;
   /** Places that a coalesced push is on its way to. */
   readonly #coalescing = new Set<string>();
-  /** Rows that are being put back: until that is done nobody knows whether they are taken. */
+  /** Rows that are being put back: until that is done they may be taken or not. */
   readonly #unsure = new Set<string>();
   #timer: Timer | undefined;
   #closed = false;
@@ -67,7 +67,7 @@ export class OutboxWorker {
         const answer = answers[index]!;
         if (answer.status === "fulfilled" && answer.value) taken.push({ ...row, attempts: row.attempts + 1 });
         else this.#coalescing.delete(row.targetId);
-        // It may be taken all the same: without an answer nobody knows.
+        // It may be taken all the same: there was no answer.
         if (answer.status === "rejected") flights.push(this.#putBack([{ ...row, attempts: row.attempts + 1 }], answer.reason));
       });
       for (const [userId, ofUser] of Map.groupBy(taken, ({ userId }) => userId)) flights.push(...this.#launch(userId, ofUser));
