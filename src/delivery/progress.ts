@@ -1,6 +1,6 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { AckFrame, Cursor, FailedFrame, IdleMs, StateFrame } from "../protocol/frames.ts";
-import { isPublic, splitTopic, type Topic } from "../protocol/names.ts";
+import { isPublic, splitTopic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History } from "../ports/transport.ts";
@@ -255,23 +255,33 @@ export class ProgressKeeper {
   }
 }
 
-/** The record with this session's progress, and what a person dealt with there, unless it is another attachment's by now. */
+/**
+ * The record with this session's progress, and what a person dealt with there, unless it is another attachment's by now.
+ * The object that was given when that is nothing new.
+ */
 export function withProgressOf(record: UserRecord, session: Session): UserRecord {
   const stored = sessionOf(record, session.deviceId);
   if (!session.isStill(stored)) return record;
-  const progress: Record<Topic, Progress> = { ...stored.progress };
+  let { progress } = stored;
   const tells = isPushedElsewhere(record, session.deviceId);
   let { handled } = record;
   for (const reader of session.readers) {
     const { topic } = reader.feed;
     if (record.subscriptions[topic] === undefined) continue;
-    progress[topic] = reader.progress();
+    const own = reader.progress();
+    if (!isSame(progress[topic], own)) progress = { ...progress, [topic]: own };
     if (!tells || (reader.handled === 0 && reader.unsure === undefined)) continue;
     const before = handled[topic];
     const after = handledAt(reader, before);
     if (after !== before) handled = { ...handled, [topic]: after };
   }
+  if (progress === stored.progress && handled === record.handled) return record;
   return { ...withSession(record, { ...stored, progress }), handled };
+}
+
+function isSame(a: Progress | undefined, b: Progress): boolean {
+  return a?.epoch === b.epoch && a.from === b.from && a.acked === b.acked && a.shown === b.shown && a.decided === b.decided &&
+    a.passedOver === b.passedOver && (a.failed === b.failed || a.failed?.join() === b.failed?.join());
 }
 
 /** The record with what all sessions on this node have acked since the store was last told. */

@@ -22,6 +22,11 @@ function bound(outbox: OpenStorage["outbox"]): OpenStorage["outbox"] {
   return Object.fromEntries(names.map((name) => [name, outbox[name].bind(outbox)])) as unknown as OpenStorage["outbox"];
 }
 
+function bindTo<Port extends object>(port: Port, name: string | symbol): unknown {
+  const value = Reflect.get(port, name, port) as unknown;
+  return typeof value === "function" ? value.bind(port) : value;
+}
+
 /** A phone that has left, a laptop in front of a person, and a message that the laptop has not acked. */
 async function waiting(): Promise<{ lives: Lives; laptop: Device }> {
   const lives = await createLives();
@@ -105,23 +110,22 @@ describe("one device's", () => {
   });
 });
 
-test("what was shown or handled while its push could not be dropped is found by the last look", async () => {
+test("a push that could not be dropped when its message was shown is found by the last look, after a restart too", async () => {
   const { storage } = spoilt({ cancel: () => Promise.reject(new PeykError("unavailable", "not now", { retryable: true })) });
   const lives = await createLives({ storage });
   lives.provider.verdict = () => ({ verdict: "retry", afterMs: 30_000, reason: "off" });
   for (const name of ["phone", "watch"]) (await lives.sara(name, { token: name })).leave();
   await lives.clock.settle();
-  await lives.say("handled");
-  await lives.say("shown");
+  await lives.say("one");
+  await lives.say("two");
   (await lives.sara("phone", { idleMs: null })).leave();
   await lives.clock.settle();
-  const laptop = await lives.sara("laptop", { attended: true, habit: "sees", cursors: [] });
-  await lives.clock.settle();
-  expect(laptop.contents).toEqual([]);
   lives.provider.verdict = () => ({ verdict: "sent" });
   const asked = lives.provider.sent.length;
+  // What the node remembers without the storage is gone.
+  await lives.restart();
   await lives.clock.advance(120_000);
-  expect(lives.pushed().slice(asked).sort()).toEqual(["watch handled", "watch shown"]);
+  expect(lives.pushed().slice(asked).sort()).toEqual(["watch one", "watch two"]);
 });
 
 describe("close()", () => {
@@ -142,6 +146,30 @@ describe("close()", () => {
     await lives.restart();
     await lives.clock.advance(10_000);
     expect(lives.pushed()).toEqual(["phone hi", "watch hi", "phone hi"]);
+  });
+
+  test("while a push could not be queued leaves no timer behind, and the next start queues it", async () => {
+    let failing = true;
+    const inner = surviving();
+    const storage: Storage = {
+      async open(context) {
+        const opened = await inner.open(context);
+        const { users } = opened;
+        const refused = Promise.reject(new PeykError("unavailable", "not now", { retryable: true }));
+        refused.catch(() => {});
+        const put: typeof users.put = (record, rows) => failing && rows !== undefined ? refused : users.put(record, rows);
+        return { ...opened, users: new Proxy(users, { get: (_, name) => name === "put" ? put : bindTo(users, name) }) };
+      },
+    };
+    const lives = await createLives({ storage });
+    await lives.sara("phone", { token: "phone", visible: false, habit: "sees" });
+    await lives.say("hi");
+    await lives.engine.close();
+    expect(lives.clock.timers).toBe(0);
+    failing = false;
+    await lives.restart();
+    await lives.clock.advance(60_000);
+    expect(lives.pushed()).toEqual(["phone hi"]);
   });
 
   test("with a hundred rows behind a provider that hangs begins no request, and ends at once", async () => {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { memory, type SessionRecord, type Storage, type TopicListener, type Transport, type UserRecord } from "../../mod.ts";
 import { withProgressOf } from "../../src/delivery/progress.ts";
-import { Session } from "../../src/delivery/session.ts";
+import { Reader, Session } from "../../src/delivery/session.ts";
+import type { Feed } from "../../src/delivery/feed.ts";
 import { createStage } from "./stage.ts";
 
 test("offsets rise strictly at each device, and each frame names the offset before it", async () => {
@@ -230,12 +231,22 @@ test("when somebody leaves a public channel the others go on reading it", async 
 
 test("progress of a former attachment is not written over a newer one's", () => {
   const stored: SessionRecord = { deviceId: "phone", generation: 2, node: "n", changedAt: 0, targets: [], progress: {} };
-  const record: UserRecord = { userId: "sara", version: 1, seenAt: 0, subscriptions: {}, handled: {}, sessions: [stored] };
-  const written = (former: Partial<SessionRecord>): boolean =>
-    withProgressOf(record, new Session("sara", { ...stored, ...former }, 0)) !== record;
-  expect(written({})).toBe(true);
-  expect(written({ generation: 1 })).toBe(false);
-  expect(written({ node: "another" })).toBe(false);
+  const topic = "sara/default";
+  const record: UserRecord = {
+    ...{ userId: "sara", version: 1, seenAt: 0, handled: {}, sessions: [stored] },
+    subscriptions: { [topic]: { epoch: 1, offset: 0 } },
+  };
+  const written = (former: Partial<SessionRecord>, known = record): UserRecord => {
+    const session = new Session("sara", { ...stored, ...former }, 0);
+    const progress = { epoch: 1, from: 0, acked: 3, shown: 3, decided: 3 };
+    session.readers = [new Reader(session, { topic } as Feed<Reader>, progress)];
+    return withProgressOf(known, session);
+  };
+  const once = written({});
+  expect(once.sessions[0]?.progress[topic]).toMatchObject({ acked: 3 });
+  expect(written({}, once), "the second time it says nothing new").toBe(once);
+  expect(written({ generation: 1 })).toBe(record);
+  expect(written({ node: "another" })).toBe(record);
 });
 
 test("whoever joins in the middle of a burst gets and counts for what came after that, and for nothing else", async () => {
