@@ -175,7 +175,9 @@ export class SignOut {
 function withStartsBehind(record: UserRecord, leaving: readonly SessionRecord[]): UserRecord {
   const subscriptions = { ...record.subscriptions };
   for (const { progress } of leaving) {
-    for (const [topic, { epoch, shown }] of Object.entries(progress)) {
+    for (const [topic, { epoch, from, shown }] of Object.entries(progress)) {
+      // Where it began it has shown nothing yet.
+      if (shown <= from) continue;
       const start = subscriptions[topic];
       // In another life of the log, or before it had one, a start says nothing.
       if (start !== undefined && (start.epoch !== epoch || start.offset < shown)) subscriptions[topic] = { epoch, offset: shown };

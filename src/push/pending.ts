@@ -132,6 +132,10 @@ export class PendingPushes {
     }
   }
 
+  /**
+   * Drops those of a user's rows that match. What a provider is being asked can't be dropped, but does not leave again.
+   * @returns whether another node may be about to ask a provider for one of them
+   */
   async dropNow(match: CancelMatch, note: string): Promise<boolean> {
     for (const row of this.#byUser.get(match.userId)?.values() ?? []) if (matches(row, match)) this.#spared.set(row.id, note);
     try {

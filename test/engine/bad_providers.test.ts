@@ -71,6 +71,16 @@ describe("a provider", () => {
     },
   );
 
+  test("that never wants to be asked again: the push expires with its message", async () => {
+    const lives = await createLives();
+    lives.provider.verdict = () => ({ verdict: "retry", afterMs: Infinity, reason: "never" });
+    (await lives.sara("phone", { token: "phone" })).leave();
+    await lives.clock.settle();
+    await lives.say("hi", { ttl: 60 });
+    await lives.clock.advance(61_000);
+    expect((await lives.told("hi")).at(-1)).toBe("expired expired before it left");
+  });
+
   test.each(PLACES)("whose verdict has no words, or strange ones, is written down all the same, on %s", async (place) => {
     const strange = { info: 7, reason: {} };
     for (const verdict of ["sent", "rejected", "retry", "gone"]) {

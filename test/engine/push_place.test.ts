@@ -69,6 +69,20 @@ test("a push that waited for a token that was removed does not go to one that is
   expect(lives.pushed()).toEqual(["old hi"]);
 });
 
+test("a push that is under way as its token is removed does not go to one that is registered after that", async () => {
+  const lives = await createLives();
+  const { promise, resolve } = Promise.withResolvers<PushResult>();
+  lives.provider.verdict = (_, attempt) => attempt === 1 ? promise : { verdict: "sent" };
+  const phone = await lives.sara("phone", { token: "old", visible: false, habit: "mute" });
+  await lives.say("hi");
+  for (const token of [null, "new"]) await phone.request({ type: "target", ref: 0, provider: "fake", token });
+  resolve(OFF);
+  await lives.clock.advance(40_000);
+  expect(lives.pushed()).toEqual(["old hi"]);
+  await lives.say("ho");
+  expect(lives.pushed()).toEqual(["old hi", "new ho"]);
+});
+
 test("a verdict 'gone' for a token that was replaced meanwhile does not disable the new one, which gets the push", async () => {
   const lives = await createLives();
   const { promise, resolve } = Promise.withResolvers<PushResult>();

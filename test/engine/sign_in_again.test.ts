@@ -67,6 +67,21 @@ test("what the last device acked in the background is shown to whoever signs in 
   expect(again.contents).toEqual(["3", "4"]);
 });
 
+test("what was acked in the background only is shown again, though another device began behind it", async () => {
+  const lives = await createLives();
+  const phone = await lives.sara("phone");
+  await sayMany(lives, 2);
+  phone.state(false);
+  await sayMany(lives, 2, 3);
+  const tablet = await lives.sara("tablet");
+  await lives.clock.settle();
+  expect(tablet.contents).toEqual([]);
+  await lives.engine.revoke("sara");
+  const again = await lives.sara("phone");
+  await lives.clock.settle();
+  expect(again.contents).toEqual(["3", "4"]);
+});
+
 test("a logout of one of two devices takes nothing from the other one, and a third one begins where that is", async () => {
   const lives = await createLives();
   const phone = await lives.sara("phone");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Position } from "../../mod.ts";
+import type { Position, PushResult } from "../../mod.ts";
 import { createLives, type Lives } from "./lives.ts";
 import type { Device } from "./stage.ts";
 
@@ -104,6 +104,24 @@ describe("a subscribe anew", () => {
     const phone = await lives.sara("phone");
     await lives.clock.settle();
     expect(phone.contents).toEqual(["1", "2", "3", "4"]);
+  });
+
+  test("stops a push that is under way from leaving again, and so does leaving and joining", async () => {
+    for (const how of ["anew", "leave and join"]) {
+      const lives = await createLives();
+      await lives.engine.subscribe("sara", NEWS);
+      (await lives.sara("phone", { token: "phone" })).leave();
+      await lives.clock.settle();
+      const { promise, resolve } = Promise.withResolvers<PushResult>();
+      lives.provider.verdict = () => promise;
+      await lives.say("1", NEWS);
+      if (how === "leave and join") await lives.engine.unsubscribe("sara", NEWS);
+      await lives.engine.subscribe("sara", { ...NEWS, since: BEGINNING, anew: how === "anew" });
+      lives.provider.verdict = () => ({ verdict: "sent" });
+      resolve({ verdict: "retry", afterMs: 5_000, reason: "off" });
+      await lives.clock.advance(60_000);
+      expect(lives.pushed(), how).toEqual(["phone 1"]);
+    }
   });
 
   test("of a topic that is not subscribed to is a first subscribe", async () => {
