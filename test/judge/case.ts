@@ -250,7 +250,8 @@ export class Case {
       this.#mode = "live";
       // Who may count as away already, or comes back as the grace ends, may have been decided about before.
       const isLate = mode === "recent" && (at > this.#decidedAt - NEAR_MS || this.early < this.late - NEAR_MS);
-      if ((mode === "live" || mode === "recent") && !isLate) this.early = at + ACK_TIMEOUT_MS;
+      if (isLate) this.#isVague = true;
+      else if (mode === "live" || mode === "recent") this.early = at + ACK_TIMEOUT_MS;
       // It counts from when the connection brings it.
       this.late = this.#decidedAt = Infinity;
     } else {

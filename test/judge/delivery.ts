@@ -41,9 +41,13 @@ export function judgeDelivery(lines: readonly Line[], devices: readonly Device[]
 /** The longest that ending a session takes. */
 const ENDING_MS = 500;
 
-/** Who signs in again goes on where the user was furthest in front, not at the log's beginning. */
+/**
+ * Who signs in again goes on where the user was furthest in front: not at the log's beginning, and not behind what nobody had in
+ * front either, when no device is left that has it.
+ */
 function judgeBeginnings(lines: readonly Line[]): string[] {
   const faults: string[] = [];
+  const sessions = new Sessions();
   const trouble = new Trouble(lines);
   const shown = new Map<string, number>();
   const signedOut = new Set<string>();
@@ -52,6 +56,7 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
   /** Users who were being signed out, and since when. */
   const ending = new Map<string, number>();
   for (const line of lines) {
+    sessions.follow(line);
     if (line.what === "call" && line.name === "revoke") ending.set(line.user, line.at);
     if (line.what === "said" && line.frame.type === "logout") ending.set(line.user, line.at);
     if (!("device" in line) || line.what === "input") continue;
@@ -71,9 +76,58 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
       const furthest = atHello.get(device) ?? 0;
       atHello.delete(device);
       if (offset < furthest) faults.push(`${device} began at ${offset} of ${own} at ${at}, ${furthest} had been shown`);
+      const most = sessions.mostShown(line.connection);
+      if (offset > most) faults.push(`${device} began at ${offset} of ${own} at ${at}, no more than ${most} had been shown`);
     }
   }
   return faults;
+}
+
+/** Who may have a session, and how far users may have been in front in their own topic. */
+class Sessions {
+  readonly #byUser = new Map<string, Map<string, number>>();
+  readonly #shown = new Map<string, number>();
+  /** What each device has acked, in front or not. */
+  readonly #acked = new Map<string, number>();
+  readonly #revokes = new Map<number, { user: string; at: number }>();
+  /** Of connections that said hello when nobody else had a session: how far the user may have been. */
+  readonly #alone = new Map<number, number>();
+
+  /** Infinity: another device may have been further. */
+  mostShown(connection: number): number {
+    return this.#alone.get(connection) ?? Infinity;
+  }
+
+  follow(line: Line): void {
+    if (line.what === "call" && line.name === "revoke") this.#revokes.set(line.call, line);
+    if (line.what === "done" && line.ok) this.#revoked(this.#revokes.get(line.call));
+    if (line.what === "closed" && line.code === CloseCode.signedOut) this.#of(line.user).delete(line.device);
+    if (line.what !== "said") return;
+    const { connection, device, frame, presence, user } = line;
+    const sessions = this.#of(user);
+    if (frame.type === "hello") {
+      if (sessions.size === 0) this.#alone.set(connection, this.#shown.get(user) ?? 0);
+      sessions.set(device, line.at);
+    }
+    const cursors = "cursors" in frame ? frame.cursors : [];
+    const offset = cursors.find(({ topic }) => topic === topicOf(user, "default"))?.offset ?? 0;
+    const acked = Math.max(this.#acked.get(device) ?? 0, offset);
+    this.#acked.set(device, acked);
+    if (presence.visible) this.#shown.set(user, Math.max(this.#shown.get(user) ?? 0, acked));
+  }
+
+  /** Who said hello while it was under way may have a session still. */
+  #revoked(revoke: { user: string; at: number } | undefined): void {
+    if (revoke === undefined) return;
+    const sessions = this.#of(revoke.user);
+    for (const [device, at] of sessions) if (at < revoke.at) sessions.delete(device);
+  }
+
+  #of(user: string): Map<string, number> {
+    const sessions = this.#byUser.get(user) ?? new Map<string, number>();
+    this.#byUser.set(user, sessions);
+    return sessions;
+  }
 }
 
 /** Whether the user ever left the topic, or was signed out everywhere: then what came meanwhile is nobody's. */

@@ -72,7 +72,7 @@ function ofAck(
   for (const { topic, epoch, offset } of cursors) {
     const reading = link.device.readings.get(topic);
     if (reading?.epoch !== epoch) continue;
-    const kept = trouble.mayLose(at, topic) ? "maybe" : "surely";
+    const kept = link.isLeaving || trouble.mayLose(at, topic) ? "maybe" : "surely";
     for (const [after, through, failed] of ranges(reading, reading.from, offset)) {
       const range = { user: link.device.user, topic, epoch, after, through };
       // The person had it in front, and the app failed on it: either is as good.

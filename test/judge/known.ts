@@ -32,6 +32,8 @@ export interface Link {
   welcomed: boolean;
   visible: boolean;
   hiddenAt: number;
+  /** It asked to be signed out: what it acks from then on may come too late. */
+  isLeaving: boolean;
   /** When the last input was that it told of. */
   lastInput: number | null;
   /** The messages it brought, in order, and when. */

@@ -32,7 +32,8 @@ export function change(at: number, name: string, user: User, topic: Topic | unde
   } else if (subscription !== undefined) {
     if (ok === undefined) subscription.endedMaybe = Math.min(subscription.endedMaybe, at);
     else if (ok) {
-      subscription.endedSurely = Math.min(subscription.endedSurely, at);
+      // One that was asked for meanwhile may have come behind it.
+      if (subscription.beganSurely < Infinity) subscription.endedSurely = Math.min(subscription.endedSurely, at);
       for (const { readings } of user.devices.values()) readings.delete(topic!);
     }
   }

@@ -1,6 +1,6 @@
 import { judgeDelivery } from "./delivery.ts";
 import type { Device } from "./device.ts";
-import { type EventName, EVENTS, happen } from "./events.ts";
+import { type EventName, eventsOf, happen } from "./events.ts";
 import { type Finding, judge, type Verdict } from "./judge.ts";
 import { createWholeClock, Stage } from "./node.ts";
 import type { Line } from "./trace.ts";
@@ -27,6 +27,7 @@ export async function walk(seed: number, events: number): Promise<Walk> {
   const stage = new Stage(clock, seed);
   const { random, trace } = stage;
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random.fraction() * values.length)]!;
+  const names = eventsOf(seed);
   const devices: Device[] = [
     stage.device("sara", "sara's phone"),
     stage.device("sara", "sara's laptop"),
@@ -48,7 +49,7 @@ export async function walk(seed: number, events: number): Promise<Walk> {
     for (const device of devices) {
       if (device.isWelcome && device.token === undefined && hasTarget(device)) device.register(`${device.id} token`);
     }
-    const name: EventName = pick(EVENTS);
+    const name: EventName = pick(names);
     await happen(name, { stage, pick, device: pick(devices), devices, number: event });
     if (stage.node === undefined && random.fraction() < 0.5) await stage.start();
   }

@@ -160,7 +160,15 @@ export class World {
     const { user } = { user: this.user(userId) };
     if (frame.type === "hello") {
       const link: Link = {
-        ...{ id: connection, device, welcomed: false, visible: presence.visible, hiddenAt: at, lastInput: null },
+        ...{
+          id: connection,
+          device,
+          welcomed: false,
+          visible: presence.visible,
+          hiddenAt: at,
+          lastInput: null,
+          isLeaving: false,
+        },
         ...{ brought: [], seen: 0, cursors: new Map(frame.cursors.map((cursor) => [cursor.topic, cursor])) },
       };
       this.#links.set(connection, link);
@@ -189,6 +197,7 @@ export class World {
       if (frame.type === "subscribe" || frame.type === "unsubscribe") change(at, frame.type, user, frame.topic, undefined);
       if (frame.type === "target") askTarget(this.tokens, frame.token, pending, at);
       if (frame.type === "logout") {
+        link.isLeaving = true;
         for (const lineage of device.lineages) lineage.endedMaybe = Math.min(lineage.endedMaybe, at);
         // Should no answer come, the device may be a new one when it says hello again: then it says nothing of what it had.
         for (const { acked, failed, from } of device.readings.values()) {
@@ -217,6 +226,8 @@ export class World {
         }
         return;
       case "subscribed":
+        // Whoever asked may have gone without an answer.
+        begin(this.user(userId), frame.topic, at);
         return read(device, frame.topic, frame.epoch, frame.offset, true);
       case "ok":
       case "error":
