@@ -125,7 +125,8 @@ export class Case {
     const { at } = line;
     if (at <= this.#decidedAt + DECIDING_MS && this.#basis !== undefined) this.#lookAgain(world, at);
     const waited = this.#waits.follow(line, at);
-    if (waited?.isOver) this.early = Math.min(this.early, Math.max(at, this.#basis?.early ?? at));
+    // A wait that began before it was decided is in its basis.
+    if (waited?.isOver) this.early = Math.min(this.early, Math.max(at, Math.min(this.#basis?.early ?? at, this.#raised.early)));
     if (waited?.by !== undefined) {
       this.done(
         at,

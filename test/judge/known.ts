@@ -107,10 +107,16 @@ export function end(lineage: Lineage, at: number): void {
   lineage.endedSurely = Math.min(lineage.endedSurely, at);
 }
 
-/** A second subscribe, or another welcome, changes nothing about where reading began. */
-export function read(device: Device, topic: Topic, epoch: number, offset: number, recovered: boolean): void {
+/**
+ * A second subscribe, or another welcome, changes nothing about where reading began, unless it goes on further than the device
+ * ever was: then it was signed out meanwhile.
+ *
+ * @param claimed how far the device said it was
+ */
+export function read(device: Device, topic: Topic, epoch: number, offset: number, recovered: boolean, claimed = 0): void {
   const known = device.readings.get(topic);
-  if (known?.epoch === epoch && recovered) known.acked = Math.max(known.acked, offset);
+  const isSame = known?.epoch === epoch && recovered && offset <= Math.max(known.acked, claimed);
+  if (isSame) known.acked = Math.max(known.acked, offset);
   else device.readings.set(topic, { epoch, from: offset, acked: offset, acks: [], failed: new Map() });
 }
 

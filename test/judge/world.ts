@@ -221,7 +221,7 @@ export class World {
         begin(this.user(userId), topicOf(userId, "default"), at);
         for (const { topic, epoch, offset, recovered } of frame.recovery) {
           const claimed = link.cursors.get(topic);
-          read(device, topic, epoch, offset, recovered);
+          read(device, topic, epoch, offset, recovered, claimed?.epoch === epoch ? claimed.offset : 0);
           if (claimed?.epoch === epoch) device.readings.get(topic)!.acked = Math.max(offset, claimed.offset);
         }
         return;
