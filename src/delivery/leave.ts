@@ -6,13 +6,16 @@ import type { SessionActor } from "./actor.ts";
 import type { Attachments } from "./attach.ts";
 import type { Outlet } from "./outlet.ts";
 import { type ProgressKeeper, withProgressOf } from "./progress.ts";
-import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import { sessionOf, type UserRecords, withoutNode, withSession } from "./records.ts";
 import type { Session } from "./session.ts";
 import { Unseen } from "./unseen.ts";
 
 /** Who decides about pushes for a session that is away. */
 export interface AwayDecisions {
-  /** Decides about everything undecided of one device. Called inside the user's exclusive section. */
+  /**
+   * Decides about everything undecided of one device. Called inside the user's exclusive section. A session that is leaving is
+   * away with the last decision, if there is one.
+   */
   decideHeld(userId: string, deviceId: string): Promise<void>;
 }
 
@@ -82,9 +85,9 @@ export class Departures {
         await away.decideHeld(userId, deviceId);
         await records.updateHeld(userId, (stored) => {
           const left = sessionOf(stored, deviceId);
+          // The last decision may have said it already.
           if (!session.isStill(left)) return undefined;
-          const { leaving: _, ...rest } = left;
-          return { record: withSession(stored, { ...rest, node: null, changedAt: clock.now() }) };
+          return { record: withSession(stored, withoutNode(left, clock.now())) };
         });
       });
     } catch (error) {

@@ -69,6 +69,11 @@ export function newUser(userId: string): UserRecord {
   return { userId, version: 0, seenAt: 0, subscriptions: {}, handled: {}, sessions: [] };
 }
 
+/** The session with no node that holds it: it is away. */
+export function withoutNode({ leaving: _, ...session }: SessionRecord, now: number): SessionRecord {
+  return { ...session, node: null, changedAt: now };
+}
+
 /** Whether new entries are decided about by the sweep, not by a node that holds the session. */
 export function isAway({ leaving, node }: SessionRecord): boolean {
   return node === null || leaving === true;

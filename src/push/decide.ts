@@ -4,7 +4,7 @@ import type { EntryName, Journal } from "../delivery/journal.ts";
 import { openEntry } from "../delivery/opened_entry.ts";
 import { type AckListener, withProgressHere } from "../delivery/progress.ts";
 import { progressOf } from "../delivery/places.ts";
-import { isAway, sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import { isAway, sessionOf, type UserRecords, withoutNode, withSession } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName, type Reader, type Session } from "../delivery/session.ts";
 import { isEnabled } from "../delivery/target.ts";
@@ -126,10 +126,11 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   async decideHeld(userId: string, deviceId: string): Promise<void> {
     const record = await this.#parts.records.store.get(userId);
     const session = record && sessionOf(record, deviceId);
-    for (const topic of Object.keys(record?.subscriptions ?? {})) {
-      if (session === undefined || !needsDecision(session, topic)) continue;
+    const topics = Object.keys(record?.subscriptions ?? {}).filter((topic) => session && needsDecision(session, topic));
+    for (const topic of topics) {
       // Up to the head that the log has now, not the one this node was told of: who swept what came since saw nobody away.
-      await this.#decideDeviceHeld({ userId, deviceId, topic, head: Number.MAX_SAFE_INTEGER, read: this.read });
+      const task = { userId, deviceId, topic, head: Number.MAX_SAFE_INTEGER, read: this.read };
+      await this.#decideDeviceHeld({ ...task, isLast: topic === topics.at(-1) });
     }
   }
 
@@ -145,7 +146,8 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
     for (const session of record.sessions) {
       if (!needsDecision(session, topic)) continue;
       const { deviceId } = session;
-      await records.exclusively(userId, () => this.#decideDeviceHeld({ userId, deviceId, topic, head, read }, record));
+      const task = { userId, deviceId, topic, head, read, isLast: false };
+      await records.exclusively(userId, () => this.#decideDeviceHeld(task, record));
     }
   }
 
@@ -161,8 +163,8 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
   }
 
   /** @returns whether more is to be decided */
-  async #decidePageHeld({ userId, deviceId, topic, head, read }: Task, known?: UserRecord): Promise<boolean> {
-    const { journal, pending, records, roster, stepper } = this.#parts;
+  async #decidePageHeld({ userId, deviceId, topic, head, read, isLast }: Task, known?: UserRecord): Promise<boolean> {
+    const { clock, journal, pending, records, roster, stepper } = this.#parts;
     const decisions: Decision[] = [];
     let more = false;
     let who: SessionRecord | undefined;
@@ -189,7 +191,9 @@ export class PushDecisions implements PushRequests, AwayDecisions, AckListener {
       more = page.through < page.head.offset && page.through > decided;
       const before = progress.epoch === epoch ? progress : { epoch, from: 0, acked: 0, shown: 0 };
       const moved = { ...who.progress, [topic]: { ...before, decided: page.through } };
-      return { record: withSession(record, { ...who, progress: moved }), rows: made.rows };
+      const decidedFor = { ...who, progress: moved };
+      const isGone = isLast && !more && who.leaving === true;
+      return { record: withSession(record, isGone ? withoutNode(decidedFor, clock.now()) : decidedFor), rows: made.rows };
     }, known).catch((error: unknown) => {
       pending.unsure();
       throw error;
@@ -312,6 +316,8 @@ interface Task {
   readonly topic: Topic;
   readonly head: number;
   readonly read: ReadPage;
+  /** Nothing else of the device is to be decided: a session that is leaving is away then. */
+  readonly isLast: boolean;
 }
 
 /** Whether entries of a topic are to be decided about for this session. */
