@@ -169,7 +169,7 @@ export class SignOut {
 }
 
 /**
- * The record with its subscriptions beginning behind what the leaving devices have shown: whoever signs in again goes on there, and
+ * The record with its subscriptions beginning behind what the leaving devices have shown: the next sign-in goes on there, and
  * does not begin anew.
  */
 function withStartsBehind(record: UserRecord, leaving: readonly SessionRecord[]): UserRecord {
