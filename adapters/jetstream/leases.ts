@@ -18,8 +18,9 @@ export interface Lease {
 /** What this node knows of its own leases. */
 interface OwnLease {
   readonly ms: number;
-  /** Monotonic: when the last renewal that succeeded was begun. */
+  /** Monotonic: when the last renewal that succeeded was begun, and when it was answered. */
   readonly renewedAt: number;
+  readonly answeredAt: number;
 }
 
 /**
@@ -31,7 +32,7 @@ export class Leases {
   readonly #stream: StateStream;
   readonly #clock: Clock;
   readonly #own = new Map<string, OwnLease>();
-  /** Since when (monotonic) other nodes' leases stand as they do. */
+  /** Since when (monotonic, without the time that does not count) other nodes' leases stand as they do. */
   readonly #seen = new Map<string, { seq: number; since: number }>();
   /** Since when (monotonic) this node's renewals have come in time; undefined: they do not. */
   #steadySince: number | undefined;
@@ -45,7 +46,7 @@ export class Leases {
   async renew(node: string, ms: number): Promise<void> {
     const begun = this.#clock.elapsed();
     const before = this.#own.get(node);
-    const slept = before !== undefined && begun - before.renewedAt > before.ms / 2;
+    const slept = before !== undefined && begun - before.answeredAt > before.ms / 2;
     const steadySince = slept ? undefined : this.#steadySince;
     this.#steadySince = undefined;
     let cause: unknown;
@@ -54,10 +55,11 @@ export class Leases {
       const outcome = await this.#stream.write([{ subject: this.#subject(node), bytes: toBytes({ node, ms }) }]);
       if (outcome.kind === "stored") {
         const now = this.#clock.elapsed();
-        // What took long for this node may have for others: from now on they have their time again.
-        this.#steadySince = steadySince === undefined || now - begun > ms / 10 ? now : steadySince;
+        this.#steadySince = steadySince ?? now;
+        // What took long for this node may have for others: that time is nobody's.
+        if (now - begun > ms / 10) this.#pass(begun, now);
         if (ms === 0) this.#own.delete(node);
-        else this.#own.set(node, { ms, renewedAt: begun });
+        else this.#own.set(node, { ms, renewedAt: begun, answeredAt: now });
         return;
       }
       cause = outcome;
@@ -92,6 +94,14 @@ export class Leases {
     this.#seen.delete(node);
     // When that fails, the next look does it again.
     await this.#stream.write([{ subject, bytes: NOTHING, expected: seq, ttl: 1 }]);
+  }
+
+  /** Nothing could be written in this time: it does not count towards any lease's end. */
+  #pass(from: number, to: number): void {
+    if (this.#steadySince! < to) this.#steadySince! += to - Math.max(from, this.#steadySince!);
+    for (const [node, { seq, since }] of this.#seen) {
+      if (since < to) this.#seen.set(node, { seq, since: since + to - Math.max(from, since) });
+    }
   }
 
   #subject(node: string): string {

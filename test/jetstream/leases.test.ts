@@ -115,3 +115,19 @@ test("while nobody can renew, nobody is dead", async () => {
   expect(await orphans(pair)).toEqual(["sara"]);
   await close(pair);
 });
+
+test("a renewal that takes long delays another node's end by that time, not by a whole lease", async () => {
+  const pair = await open();
+  const { b } = pair;
+  await b.users.liveNodes();
+  await pass(pair, LEASE_MS - RENEW_MS);
+  stage.server.pause();
+  const slow = b.users.lease("b", LEASE_MS);
+  await b.clock.advance(RENEW_MS);
+  stage.server.resume();
+  await slow;
+  expect(await orphans(pair)).toEqual([]);
+  await pass(pair, RENEW_MS);
+  expect(await orphans(pair)).toEqual(["sara"]);
+  await close(pair);
+});
