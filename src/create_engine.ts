@@ -39,10 +39,15 @@ import { PeykError } from "./protocol/errors.ts";
 import type { OutgoingMessage, Position } from "./protocol/message.ts";
 import { checkName, topicOf } from "./protocol/names.ts";
 import { Arbiter } from "./push/arbiter.ts";
-import { PushDecisions } from "./push/decide.ts";
+import { AckedPushes } from "./push/acked.ts";
+import { AttachedPushes } from "./push/attached.ts";
+import { AwayPushes } from "./push/away.ts";
 import { Dispatcher } from "./push/dispatcher.ts";
 import { LastLook } from "./push/last_look.ts";
 import { createMarks } from "./push/marks.ts";
+import { PushQueue } from "./push/queue.ts";
+import { readPageOf } from "./push/read_page.ts";
+import { RowMaker } from "./push/row_maker.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
 import { PendingPushes } from "./push/pending.ts";
 import { createSweep } from "./push/sweep.ts";
@@ -155,7 +160,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const attention = new Attention({ stepper, policy, clock });
   const arbiter = new Arbiter({ node, roster, elsewhere, attention, activeElsewhereMs: policy.activeElsewhereMs });
   const pending = new PendingPushes(outbox, journal, counters, clock, logger, peers !== undefined);
-  const decisions = new PushDecisions({ records, roster, history, stepper, policy, arbiter, pending, journal, clock, logger });
+  const acked = new AckedPushes(pending);
+  const queue = new PushQueue({ acked, pending, roster, journal, clock });
+  const rows = new RowMaker({ arbiter, pending, policy, clock });
+  const read = readPageOf(history);
+  const decisions = new AttachedPushes({ records, roster, rows, queue, stepper, clock, logger, read });
+  const away = new AwayPushes({ records, roster, rows, queue, stepper, journal, clock, read });
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
   const dispatcher = new Dispatcher({
     ...{ lastLook, lease, outbox, records, roster, actor, pending, policy, journal, counters, clock, random, logger },
@@ -176,7 +186,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     catchUp,
     records,
     receipts,
-    pushes: decisions,
+    pushes: acked,
     history,
     journal,
     handledByMark: checkHandledBy(options.handledBy ?? {}),
@@ -186,7 +196,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     clock,
     logger,
   });
-  const departures = new Departures({ records, attachments, actor, progress, away: decisions, clock, logger });
+  const departures = new Departures({ records, attachments, actor, progress, away, clock, logger });
   const subscriptions = new Subscriptions({
     ...{ node, records, pushes: pending, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),
@@ -246,7 +256,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     wake: () => worker.wake(),
   });
   await housekeeping.start();
-  const sweeping = await work?.consume(createSweep({ records, decisions, logger }));
+  const sweeping = await work?.consume(createSweep({ records, decisions: away, read, logger }));
   worker.wake();
 
   let closing: Promise<void> | undefined;
@@ -257,6 +267,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     await progress.flush();
     await sweeping?.close();
     await decisions.close();
+    await away.close();
     await worker.close();
     progress.stop();
     await housekeeping.close();

@@ -10,6 +10,7 @@ import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
+import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
@@ -54,7 +55,8 @@ export interface AttachParts {
 
 /**
  * Attachments under way. When all clients of a node that died come at once, and each needs the store a few times, all of them
- * together would take longer than any of them may: nobody would get in, and all would come again.
+ * together would take longer than any of them may: none would get in, and all would come again. A client that gave up while it
+ * waited costs nothing.
  */
 const WIDTH = 256;
 /** How often in a row another node's change may come between. */
@@ -64,29 +66,50 @@ const MAX_RACES = 50;
 export class Attachments {
   readonly #parts: AttachParts;
   readonly #places: Places;
-  readonly #turns = new Turns(WIDTH);
+  readonly #turns: Turns;
+  readonly #looks = new Turns(WIDTH);
+  readonly #devices = new Exclusive();
+  /** Of each session the newest connection that wants it. */
+  readonly #newest = new Map<string, Outlet>();
   /** Users whose record may name this node for a session that it does not hold: a write was not answered. */
   readonly #unsure = new Set<string>();
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
-    this.#places = new Places(parts.hub, parts.history);
+    const { history, hub, records } = parts;
+    this.#places = new Places(hub, history);
+    this.#turns = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
   }
 
-  /** Gives the session a connection; whoever had it before is told that it was replaced. */
-  attach(request: AttachRequest): Promise<void> {
-    return this.#turns.take(() => this.#attach(request));
+  /** Gives the session a connection. Of several that want it the newest wins; the others are told that they were replaced. */
+  async attach(request: AttachRequest): Promise<void> {
+    const { userId, deviceId, outlet } = request;
+    const key = `${deviceId}\n${userId}`;
+    const other = this.#newest.get(key);
+    const isNewest = other === undefined || other.order < outlet.order;
+    (isNewest ? other : outlet)?.close(CloseCode.replaced, "a newer connection has the session");
+    if (!isNewest) return;
+    this.#newest.set(key, outlet);
+    try {
+      // One section per device: of two users who sign in on it the last one has it.
+      await this.#devices.run(deviceId, () => this.#attach(request));
+    } finally {
+      if (this.#newest.get(key) === outlet) this.#newest.delete(key);
+    }
   }
 
   async #attach(request: AttachRequest): Promise<void> {
-    const { records } = this.#parts;
     if (!request.outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
-    await this.#suspendFormerUsers(request.userId, request.deviceId);
-    await records.exclusively(request.userId, () => this.#attachHeld(request));
+    const holders = await this.#looks.run(request.deviceId, async () => {
+      return request.outlet.isOpen ? await this.#parts.records.store.holders({ deviceId: request.deviceId }) : [];
+    });
+    for (const former of holders) if (former !== request.userId) await this.#suspend(former, request.deviceId);
+    await this.#turns.run(request.userId, () => this.#attachHeld(request));
   }
 
   async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
     const { actor, catchUp, counters, decisions, elsewhere, input, node, roster } = this.#parts;
+    if (!outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
       return outlet.close(CloseCode.replaced, "a newer connection has the session");
@@ -275,28 +298,25 @@ export class Attachments {
     throw new PeykError("unavailable", "a user's subscriptions change too fast", { retryable: true });
   }
 
-  /** Another user on this device: whoever had it before is not to be reached through it any more. */
-  async #suspendFormerUsers(userId: string, deviceId: string): Promise<void> {
+  /** Another user signs in on this device: the former one is not to be reached through it any more. */
+  async #suspend(former: string, deviceId: string): Promise<void> {
     const { clock, elsewhere, node, pushes, records, roster } = this.#parts;
-    for (const former of await records.store.holders({ deviceId })) {
-      if (former === userId) continue;
-      let nodes: Nodes = [];
-      await records.exclusively(former, async () => {
-        const session = roster.find(former, deviceId);
-        await records.updateHeld(former, (stored) => {
-          const record = session === undefined ? stored : withProgressOf(stored, session);
-          const suspended = sessionOf(record, deviceId);
-          if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
-          nodes = otherNodes({ ...record, sessions: [suspended] }, node);
-          const generation = suspended.generation + 1;
-          const { leaving: _, ...left } = suspended;
-          return { record: withSession(record, { ...left, generation, node: null, targets: [], changedAt: clock.now() }) };
-        });
-        if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
-        if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");
+    let nodes: Nodes = [];
+    await records.exclusively(former, async () => {
+      const session = roster.find(former, deviceId);
+      await records.updateHeld(former, (stored) => {
+        const record = session === undefined ? stored : withProgressOf(stored, session);
+        const suspended = sessionOf(record, deviceId);
+        if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
+        nodes = otherNodes({ ...record, sessions: [suspended] }, node);
+        const generation = suspended.generation + 1;
+        const { leaving: _, ...left } = suspended;
+        return { record: withSession(record, { ...left, generation, node: null, targets: [], changedAt: clock.now() }) };
       });
-      await elsewhere.follow(nodes, former);
-    }
+      if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
+      if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");
+    });
+    await elsewhere.follow(nodes, former);
   }
 }
 

@@ -6,17 +6,17 @@ import type { SessionActor } from "./actor.ts";
 import type { Attachments } from "./attach.ts";
 import type { Outlet } from "./outlet.ts";
 import { type ProgressKeeper, withProgressOf } from "./progress.ts";
-import { sessionOf, type UserRecords, withoutNode, withSession } from "./records.ts";
+import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Session } from "./session.ts";
 import { Unseen } from "./unseen.ts";
 
 /** Who decides about pushes for a session that is away. */
 export interface AwayDecisions {
   /**
-   * Decides about everything undecided of one device. Called inside the user's exclusive section. A session that is leaving is
-   * away with the last decision, if there is one.
+   * Decides about everything that is undecided of a device that is leaving, and stores with the last of it that it is away. Called
+   * inside the user's exclusive section.
    */
-  decideHeld(userId: string, deviceId: string): Promise<void>;
+  leaveHeld(userId: string, deviceId: string): Promise<void>;
 }
 
 /** What leaving works with. */
@@ -82,13 +82,7 @@ export class Departures {
           return { record: withSession(record, { ...sessionOf(record, deviceId)!, leaving: true }) };
         });
         attachments.dismantle(session, CloseCode.normal, "");
-        await away.decideHeld(userId, deviceId);
-        await records.updateHeld(userId, (stored) => {
-          const left = sessionOf(stored, deviceId);
-          // The last decision may have said it already.
-          if (!session.isStill(left)) return undefined;
-          return { record: withSession(stored, withoutNode(left, clock.now())) };
-        });
+        await away.leaveHeld(userId, deviceId);
       });
     } catch (error) {
       // The record still names this node, so nobody else looks after the session.

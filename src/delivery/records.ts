@@ -85,6 +85,7 @@ export function sessionOf(record: UserRecord, deviceId: string): SessionRecord |
 
 /** The record with this session in place of the one of the same device, or added. */
 export function withSession(record: UserRecord, session: SessionRecord): UserRecord {
-  const others = record.sessions.filter(({ deviceId }) => deviceId !== session.deviceId);
-  return { ...record, sessions: [...others, session] };
+  const { deviceId } = session;
+  const index = record.sessions.findIndex((other) => other.deviceId === deviceId);
+  return { ...record, sessions: index < 0 ? [...record.sessions, session] : record.sessions.with(index, session) };
 }

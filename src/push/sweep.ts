@@ -1,13 +1,15 @@
 import type { Logger } from "../ports/logger.ts";
 import { isPublic, ownerOf } from "../protocol/names.ts";
-import type { HistoryPage, WorkItem } from "../ports/transport.ts";
+import type { WorkItem } from "../ports/transport.ts";
 import type { UserRecords } from "../delivery/records.ts";
-import type { PushDecisions, ReadPage } from "./decide.ts";
+import type { AwayPushes } from "./away.ts";
+import { type ReadPage, remembering } from "./read_page.ts";
 
 /** What a sweep works with. */
 export interface SweepParts {
   records: UserRecords;
-  decisions: PushDecisions;
+  decisions: AwayPushes;
+  read: ReadPage;
   logger: Logger;
 }
 
@@ -18,20 +20,15 @@ const PAGE = 200;
  * Decides about new entries of a log for everybody who is away. It runs after the append, so whoever went away meanwhile
  * either stands in the store as away by now, or reads the head after writing that: nobody falls between.
  */
-export function createSweep({ records, decisions, logger }: SweepParts): (item: WorkItem) => Promise<void> {
+export function createSweep({ records, decisions, read, logger }: SweepParts): (item: WorkItem) => Promise<void> {
   return async ({ topic, head }) => {
     try {
-      if (!isPublic(topic)) return await decisions.decideTopic(ownerOf(topic), topic, head.offset, decisions.read);
-      const pages = new Map<number, Promise<HistoryPage>>();
-      const read: ReadPage = (topic, after) => {
-        let page = pages.get(after);
-        if (page === undefined) pages.set(after, page = decisions.read(topic, after));
-        return page;
-      };
+      const shared = remembering(read);
+      if (!isPublic(topic)) return await decisions.decideTopic(ownerOf(topic), topic, head.offset, shared);
       let after: string | undefined;
       do {
         const { names, next } = await records.store.awayMembers(topic, { after, limit: PAGE });
-        await Promise.all(names.map((userId) => decisions.decideTopic(userId, topic, head.offset, read)));
+        await Promise.all(names.map((userId) => decisions.decideTopic(userId, topic, head.offset, shared)));
         after = next;
       } while (after !== undefined);
     } catch (error) {

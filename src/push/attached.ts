@@ -1,0 +1,209 @@
+import type { PushRequests } from "../delivery/push_requests.ts";
+import { openEntry } from "../delivery/opened_entry.ts";
+import { withProgressHere } from "../delivery/progress.ts";
+import { sessionOf, type UserRecords } from "../delivery/records.ts";
+import type { Roster } from "../delivery/roster.ts";
+import type { Reader, Session } from "../delivery/session.ts";
+import { Turns } from "../delivery/turns.ts";
+import type { Sending } from "../delivery/unseen.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { Stepper } from "../session/step.ts";
+import type { PushQueue } from "./queue.ts";
+import type { ReadPage } from "./read_page.ts";
+import type { Decision, MadeRows, RowMaker } from "./row_maker.ts";
+
+/** What deciding for sessions that this node holds works with. */
+export interface AttachedPushesParts {
+  records: UserRecords;
+  roster: Roster;
+  rows: RowMaker;
+  queue: PushQueue;
+  stepper: Stepper;
+  clock: Clock;
+  logger: Logger;
+  read: ReadPage;
+}
+
+/** Users whose pushes are written, and logs that are read for it, at the same time. */
+const WIDTH = 256;
+/** Decisions of a user in one put at most: each makes a row per target. */
+const DECISIONS_PER_PUT = 50;
+/** Between two tries to write a push that is due now. */
+const RETRY_MS = 1_000;
+
+/** Queues pushes for sessions that are connected though a push must tell their person. What comes while a user's put is under way goes into the next one. */
+export class AttachedPushes implements PushRequests {
+  readonly #parts: AttachedPushesParts;
+  readonly #writes: Turns;
+  readonly #reads = new Turns(WIDTH);
+  /** What is to be written, by user. */
+  readonly #gathered = new Map<string, Piece[]>();
+  readonly #retries = new Set<Timer>();
+
+  constructor(parts: AttachedPushesParts) {
+    this.#parts = parts;
+    const { records } = parts;
+    this.#writes = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
+  }
+
+  /** Sessions that are connected, though a push must tell their person. */
+  pushNow(sessions: readonly Session[], sending: Sending): void {
+    for (const session of sessions) this.#push(session, [sending]);
+  }
+
+  /** What was sent in time and not seen in time. Also what still waits in the log for a connection that may be dead. */
+  pushOverdue(session: Session, overdue: readonly Sending[]): void {
+    this.#push(session, overdue);
+    for (const reader of session.readers) {
+      if (reader.behind) this.#pushLogged(session, reader, Math.max(reader.sent, reader.decided), reader.feed.head.offset);
+    }
+  }
+
+  /** What was acked in the background before this connection, and was not decided about. */
+  pushOwed(session: Session): void {
+    for (const reader of session.readers) {
+      const { owed } = reader;
+      if (owed === 0) continue;
+      this.#pushLogged(session, reader, reader.decided, owed, () => {
+        reader.decided = Math.max(reader.decided, owed);
+        reader.owed = 0;
+      });
+    }
+  }
+
+  #push(session: Session, sendings: readonly Sending[]): void {
+    const { stepper } = this.#parts;
+    const decisions: Decision[] = [];
+    for (const sending of sendings) {
+      const { event, topic, position } = sending.entry;
+      if (session.pushed?.has(sending) || position.offset <= (session.reader(topic)?.decided ?? 0)) continue;
+      const { route } = stepper.step(session.state, event);
+      // What was sent while all was well and is overdue now has the route of a suspect connection by now.
+      if (route!.push !== "now" && route!.push !== "coalesced") continue;
+      (session.pushed ??= new Map()).set(sending, "waits");
+      decisions.push({ entry: sending.entry, route: route!, sending });
+    }
+    if (decisions.length > 0) void this.#gather(session, decisions);
+  }
+
+  /** Decides about the entries in (after, to] of a log as about what is sent now, and says when that is done. */
+  #pushLogged(session: Session, reader: Reader, after: number, to: number, done?: () => void): void {
+    const { logger } = this.#parts;
+    this.#reads.run(session.userId, async () => {
+      const written: Promise<void>[] = [];
+      for (let at = after; reader.index >= 0 && at < to;) {
+        const page = await this.#parts.read(reader.feed.topic, at);
+        const decisions = this.#decide(session, page.entries.filter(({ offset }) => offset <= to));
+        if (decisions.length > 0) written.push(this.#gather(session, decisions));
+        if (page.through <= at) break;
+        at = page.through;
+      }
+      return written;
+    }).then(async (written) => {
+      await Promise.all(written);
+      done?.();
+    }).catch((error: unknown) => {
+      logger.error("a log could not be read to push from it, it is tried again", { topic: reader.feed.topic, error });
+      this.#later(() => this.#pushLogged(session, reader, after, to, done));
+    });
+  }
+
+  #decide(session: Session, entries: readonly Parameters<typeof openEntry>[0][]): Decision[] {
+    const decisions: Decision[] = [];
+    for (const raw of entries) {
+      const entry = openEntry(raw);
+      const { route } = this.#parts.stepper.step(session.state, entry.event);
+      if (route!.push === "now" || route!.push === "coalesced") decisions.push({ entry, route: route! });
+    }
+    return decisions;
+  }
+
+  /** @returns resolves when all of them are written, however often that takes */
+  async #gather(session: Session, decisions: readonly Decision[]): Promise<void> {
+    const pieces: Promise<void>[] = [];
+    for (let at = 0; at < decisions.length; at += DECISIONS_PER_PUT) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      pieces.push(promise);
+      this.#add(session.userId, [{ session, decisions: decisions.slice(at, at + DECISIONS_PER_PUT), written: resolve }]);
+    }
+    await Promise.all(pieces);
+  }
+
+  #add(userId: string, pieces: readonly Piece[]): void {
+    const gathered = this.#gathered.get(userId);
+    if (gathered !== undefined) return void gathered.push(...pieces);
+    this.#gathered.set(userId, [...pieces]);
+    void this.#writes.run(userId, () => this.#writeHeld(userId));
+  }
+
+  /** Inside the user's section: writes what was gathered until now, as far as it fits into a put. */
+  async #writeHeld(userId: string): Promise<void> {
+    const gathered = this.#gathered.get(userId)!;
+    this.#gathered.delete(userId);
+    const pieces: Piece[] = [];
+    for (let room = DECISIONS_PER_PUT; gathered.length > 0 && gathered[0]!.decisions.length <= room;) {
+      const piece = gathered.shift()!;
+      room -= piece.decisions.length;
+      pieces.push(piece);
+    }
+    // The rest has its turn behind what else waits for the user's section.
+    if (gathered.length > 0) this.#add(userId, gathered);
+    await this.#putHeld(userId, pieces);
+  }
+
+  async #putHeld(userId: string, pieces: readonly Piece[]): Promise<void> {
+    const { records, rows, logger, queue, roster } = this.#parts;
+    const made = new Map<Piece, MadeRows>();
+    try {
+      await records.updateHeld(userId, async (record) => {
+        made.clear();
+        const here = withProgressHere(record, roster);
+        for (const piece of pieces) {
+          const who = sessionOf(record, piece.session.deviceId);
+          if (piece.session.isStill(who)) made.set(piece, await rows.make(who, here, piece.decisions));
+        }
+        const all = [...made.values()].flatMap(({ rows }) => rows);
+        return all.length === 0 ? undefined : { record, rows: all };
+      });
+    } catch (error) {
+      logger.error("a push could not be queued, it is tried again", { error });
+      queue.unsure();
+      return this.#later(() => this.#add(userId, pieces));
+    }
+    for (const [{ session, decisions }, rows] of made) {
+      for (const { sending } of decisions) {
+        if (session.pushed?.get(sending!) === "waits") session.pushed.set(sending!, "written");
+        else session.pushed?.delete(sending!);
+      }
+      queue.added(rows, session.deviceId);
+    }
+    for (const { written } of pieces) written();
+  }
+
+  /** Tries something again a little later. */
+  #later(task: () => void): void {
+    const { clock } = this.#parts;
+    const timer = clock.setTimeout(() => {
+      this.#retries.delete(timer);
+      task();
+    }, RETRY_MS);
+    this.#retries.add(timer);
+  }
+
+  /** Resolves when nothing is being written. What could not be written stays undecided in the store. */
+  async close(): Promise<void> {
+    await this.#reads.idle();
+    await this.#writes.idle();
+    for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
+    this.#retries.clear();
+  }
+}
+
+/** Decisions for one session that are written in one put. */
+interface Piece {
+  readonly session: Session;
+  readonly decisions: readonly Decision[];
+  /** Called when they are written, or the session is another attachment's by now. */
+  readonly written: () => void;
+}
