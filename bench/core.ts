@@ -1,0 +1,58 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import type { Figure } from "./core/figures.ts";
+import { FULL, QUICK } from "./core/plan.ts";
+import { runStep } from "./core/run_step.ts";
+import { SCENARIOS } from "./core/steps.ts";
+import { fail, namesOf } from "./fan_out/command_line.ts";
+import { linesOf, surroundings } from "./fan_out/surroundings.ts";
+
+// npm run bench:core [-- --quick --only a,b --json FILE]: what does one person's load do to the others, and a crowd to the engine?
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    json: { type: "string" },
+  },
+});
+
+const names = SCENARIOS.map(({ name }) => name);
+const chosen = namesOf("scenario", flags.only ?? names.join(","), names);
+const { stepMs } = flags.quick ? QUICK : FULL;
+const around = surroundings("bench:core", []);
+const figures: Figure[] = [];
+const started = performance.now();
+for (const { name, steps } of SCENARIOS) if (chosen.includes(name)) await run(name, Object.keys(steps));
+report();
+
+/** The steps of a scenario share a folder. */
+async function run(scenario: string, steps: readonly string[]): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "peyk-bench-core-"));
+  try {
+    for (const step of steps) {
+      console.error(`${scenario}, ${step} (${Math.round((performance.now() - started) / 1_000)} s)`);
+      const args = [scenario, step, flags.quick ? "quick" : "full", folder];
+      const fault = await runStep(args, stepMs, (figure) => figures.push(figure));
+      if (fault !== undefined) figures.push({ scenario, measured: `the step "${step}"`, value: fault });
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function report(): void {
+  console.table(figures.map(({ scenario, measured, value, calm = "", before = "", target = "" }) => {
+    return { scenario, measured, value, "nobody misbehaves": calm, before, target };
+  }));
+  console.log(`${linesOf(around)}
+
+sqlite, real time, connections that are no sockets. "before": as measured before the core was changed for it, on another day.
+It took ${Math.round((performance.now() - started) / 1_000)} s.`);
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(figures, null, 2)}\n`);
+  if (figures.length === 0) fail("nothing was measured", 1);
+  process.exit(0);
+}

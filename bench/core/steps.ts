@@ -1,0 +1,17 @@
+import { measureCoalesced } from "./coalesced.ts";
+import { measureDevices } from "./devices.ts";
+import type { Ground } from "./ground.ts";
+
+export type Step = (ground: Ground) => Promise<void>;
+
+export interface Scenario {
+  name: string;
+  /** Each in a process of its own, one after the other. */
+  steps: Readonly<Record<string, Step>>;
+}
+
+/** Everything that can be asked for, in the order in which it runs. */
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "coalesced", steps: { measure: measureCoalesced } },
+  { name: "devices", steps: { measure: measureDevices } },
+];
