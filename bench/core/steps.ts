@@ -1,6 +1,9 @@
 import { measureCoalesced } from "./coalesced.ts";
 import { measureDevices } from "./devices.ts";
 import type { Ground } from "./ground.ts";
+import { measureLost } from "./lost.ts";
+import { measureNeighbours } from "./neighbours.ts";
+import { NUISANCES } from "./nuisances.ts";
 
 export type Step = (ground: Ground) => Promise<void>;
 
@@ -14,4 +17,9 @@ export interface Scenario {
 export const SCENARIOS: readonly Scenario[] = [
   { name: "coalesced", steps: { measure: measureCoalesced } },
   { name: "devices", steps: { measure: measureDevices } },
+  {
+    name: "neighbours",
+    steps: Object.fromEntries(Object.keys(NUISANCES).map((name) => [name, (ground) => measureNeighbours(name, ground)])),
+  },
+  { name: "lost", steps: { measure: measureLost } },
 ];

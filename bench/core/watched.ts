@@ -1,4 +1,4 @@
-import type { Storage, Topic } from "../../mod.ts";
+import type { Storage, Topic, Users } from "../../mod.ts";
 
 /** What is counted at a storage, and what is made slower. */
 export class Watch {
@@ -7,6 +7,8 @@ export class Watch {
   dueReads = 0;
   /** How far each topic's entries have been handled as work. */
   readonly swept = new Map<Topic, number>();
+  /** The users of the storage that was opened last. */
+  users: Users | undefined;
   /** A push is about to be taken. */
   onTake: (() => void) | undefined;
   /** How long reading or writing this user's record takes more, milliseconds. */
@@ -23,6 +25,7 @@ export function watched(storage: Storage, watch: Watch): Storage {
     async open(context) {
       const opened = await storage.open(context);
       const { outbox, users, work } = opened;
+      watch.users = users;
       return {
         ...opened,
         close: () => opened.close(),
