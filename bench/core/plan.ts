@@ -56,7 +56,7 @@ export const QUICK: Plan = {
   neighbours: { calmMs: 1_000, busyMs: 2_000, waitMs: 1_500, coalesceMs: 1_000, unanswered: 100, flood: 300 },
   burst: {
     ...{ members: 20_000, membersOnNats: 1_000, present: 100, seconds: 5, messages: 100 },
-    ...{ publishMs: 6_000, pushedMs: 5_000, beforeClose: 5, closeMs: 5_000, goOnMs: 4_000 },
+    ...{ publishMs: 6_000, pushedMs: 8_000, beforeClose: 5, closeMs: 5_000, goOnMs: 4_000 },
   },
   lost: { sessions: 2_000, graceMs: 1_000, awayMs: 10_000 },
   stepMs: 30_000,

@@ -59,8 +59,10 @@ export class Neighbours {
     await atMoments(Math.floor(ms / EVERY_MS), EVERY_MS, (index, meantAt) => {
       const probe = PROBES[index % PROBES.length]!;
       const { [probe]: of } = tried;
+      // Who is turned away has no end either.
+      const done = this.#try(probe).catch(() => undefined);
       open.push(
-        notAfter(end - performance.now(), this.#try(probe)).then((at) => {
+        notAfter(end - performance.now(), done).then((at) => {
           if (at === undefined) of!.endless++;
           of!.took.push((at ?? end) - meantAt);
         }),

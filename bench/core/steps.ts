@@ -1,3 +1,5 @@
+import { fillMembers, measureBurst, seconds, together } from "./burst.ts";
+import { measureClose, measureNextStart } from "./burst_close.ts";
 import { measureCoalesced } from "./coalesced.ts";
 import { measureDevices } from "./devices.ts";
 import type { Ground } from "./ground.ts";
@@ -21,5 +23,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "neighbours",
     steps: Object.fromEntries(Object.keys(NUISANCES).map((name) => [name, (ground) => measureNeighbours(name, ground)])),
   },
+  { name: "burst-a", steps: { fill: fillMembers, measure: (ground) => measureBurst(seconds, ground) } },
+  { name: "burst-b", steps: { fill: fillMembers, measure: (ground) => measureBurst(together, ground) } },
+  { name: "burst-close", steps: { fill: fillMembers, close: measureClose, next: measureNextStart } },
   { name: "lost", steps: { measure: measureLost } },
 ];
