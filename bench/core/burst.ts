@@ -1,18 +1,12 @@
-import { join } from "node:path";
-import type { Engine } from "../../mod.ts";
-import { CHANNEL, Crowd } from "./crowd.ts";
+import { CHANNEL, type Crowd } from "./crowd.ts";
+import { crowdFile, membersOf, openCrowd } from "./crowd_stage.ts";
 import { Device } from "./device.ts";
 import { digits, within } from "./figures.ts";
-import { fileStorage, type Ground, startEngine } from "./ground.ts";
+import type { Ground } from "./ground.ts";
 import { LoopWatch } from "./loop_watch.ts";
 import { MemoryWatch } from "./memory_watch.ts";
-import { fill } from "./people.ts";
-import { PushService } from "./push_service.ts";
 import { RowWatch } from "./row_watch.ts";
 import { atMoments, quantileOf, until } from "./time.ts";
-
-const ANSWER_MS = 5;
-const FILE = "members";
 
 /** Publishes something to the channel, and tells its offset. */
 export type Publish = () => Promise<number>;
@@ -35,20 +29,6 @@ export const together: Way = async (publish, { plan: { burst: { messages, publis
   return last;
 };
 
-/** Writes the members into the file, in a process that does nothing else. */
-export async function fillMembers(ground: Ground): Promise<void> {
-  const { plan: { burst: { members } }, say } = ground;
-  say(`${digits(members)} members`);
-  await fill(fileStorage(ground, FILE), members, Crowd.person, (done) => say(`${digits(done)} members`));
-}
-
-/** Members and a push service. */
-export async function openCrowd(ground: Ground): Promise<{ crowd: Crowd; engine: Engine; push: PushService }> {
-  const [crowd, push] = [new Crowd(ground.plan.burst.members), new PushService({ answerMs: ANSWER_MS })];
-  push.onAsked = (notification) => crowd.pushed(notification);
-  return { crowd, push, engine: await startEngine({ storage: fileStorage(ground, FILE), push: [push] }) };
-}
-
 /** Messages to a channel with many who are away, and some who are there. */
 export async function measureBurst(way: Way, ground: Ground): Promise<void> {
   const { plan: { burst: { present, pushedMs } }, report, say } = ground;
@@ -61,7 +41,8 @@ export async function measureBurst(way: Way, ground: Ground): Promise<void> {
     await engine.subscribe(userId, { to: "*", channel: CHANNEL });
     await Device.signIn(engine, { userId, got });
   }
-  const [memory, rows, loop] = [new MemoryWatch(), new RowWatch(join(ground.folder, `${FILE}.db`)), new LoopWatch()];
+  const file = crowdFile(ground);
+  const [memory, rows, loop] = [new MemoryWatch(), file === undefined ? undefined : new RowWatch(file), new LoopWatch()];
   const started = performance.now();
   const last = await way(async () => {
     const id = `message ${publishedAt.size}`;
@@ -77,7 +58,7 @@ export async function measureBurst(way: Way, ground: Ground): Promise<void> {
   report("messages taken in", `${messages} in ${digits(publishing / 1_000)} s`);
   report("event loop delay: p99 / longest, ms", `${digits(loop.p99Ms)} / ${digits(loop.longestMs)}`);
   const deliveries = `${digits(latencies.length)} of ${digits(messages * present)} deliveries`;
-  report(`those present: p99 delivery, ms`, `${digits(quantileOf(latencies, 0.99))} (${deliveries})`);
+  report("those present: p99 delivery, ms", `${digits(quantileOf(latencies, 0.99))} (${deliveries})`);
   report("first push after, ms", within(crowd.firstAt && crowd.firstAt - started, publishing + pushedMs));
   report(
     "from the last message until each member was pushed, s",
@@ -86,9 +67,10 @@ export async function measureBurst(way: Way, ground: Ground): Promise<void> {
       : digits(tookMs / 1_000),
   );
   report("RSS above idle, most, MB", digits(memory.grownBy()));
+  if (rows === undefined) return;
   const { all, mostPending } = await rows.counts();
   report("rows that waited at a time, most", digits(mostPending));
-  report("rows written per member", digits(all / ground.plan.burst.members));
+  report("rows written per member", digits(all / membersOf(ground)));
 }
 
 /** Milliseconds from now on; undefined: longer. */

@@ -1,5 +1,5 @@
 import { CHANNEL } from "./crowd.ts";
-import { openCrowd } from "./burst.ts";
+import { openCrowd } from "./crowd_stage.ts";
 import { digits, within } from "./figures.ts";
 import type { Ground } from "./ground.ts";
 import { took, until } from "./time.ts";
@@ -18,7 +18,7 @@ export async function measureClose(ground: Ground): Promise<void> {
   if (!await until(goOnMs, () => push.asked >= PUSHED)) report(`${PUSHED} pushes before it is closed`, `${push.asked} only`);
   const closed = await took(closeMs, () => engine.close());
   report(`close() in the middle of ${beforeClose} messages, ms`, within(closed, closeMs));
-  report("  pushes that had left by its end", String(push.asked));
+  report("  pushes that had left by its end", digits(push.asked));
 }
 
 /** The next engine on the same file, in a process of its own. */

@@ -10,6 +10,8 @@ export interface Ground {
   readonly plan: Plan;
   /** Of this run; the next steps find there what this one leaves. */
   readonly folder: string;
+  /** The server that the storage is on; undefined: it is a sqlite file. */
+  readonly nats: string | undefined;
   readonly report: Report;
   /** Tells on standard error what is going on. */
   say(text: string): void;
