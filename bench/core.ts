@@ -12,12 +12,13 @@ import { fail, namesOf } from "./fan_out/command_line.ts";
 import { denoVersion, linesOf, surroundings } from "./fan_out/surroundings.ts";
 import { startServer } from "../test/nats/servers.ts";
 
-// npm run bench:core [-- --quick --only a,b --storage jetstream --json FILE --svg FILE]: what does one person's load do to the others, and a crowd to the engine?
+// npm run bench:core [-- --quick --only a,b --steps c,d --storage jetstream --json FILE --svg FILE]: what does one person's load do to the others, and a crowd to the engine?
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     only: { type: "string" },
+    steps: { type: "string" },
     storage: { type: "string", default: "sqlite" },
     json: { type: "string" },
     svg: { type: "string" },
@@ -28,18 +29,24 @@ const [storage] = namesOf("storage", flags.storage, ["sqlite", "jetstream"]);
 const names = SCENARIOS.filter(({ onNats }) => storage === "sqlite" || onNats).map(({ name }) => name);
 const chosen = namesOf("scenario", flags.only ?? names.join(","), names);
 const { stepMs } = flags.quick ? QUICK : FULL;
+const wanted = flags.steps?.split(",");
 const around = surroundings("bench:core", [], "Deno" in globalThis ? [denoVersion()] : []);
 const figures: Figure[] = [];
 const started = performance.now();
+// Whoever ends it early leaves nothing behind.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 for (const { name, steps } of SCENARIOS) if (chosen.includes(name)) await run(name, Object.keys(steps));
 report();
 
 /** The steps of a scenario share a folder, or a server. */
 async function run(scenario: string, steps: readonly string[]): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "peyk-bench-core-"));
+  const tidy = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", tidy);
   const server = storage === "jetstream" ? await startServer({ jetstream: true }) : undefined;
   try {
     for (const step of steps) {
+      if (wanted?.includes(step) === false) continue;
       console.error(`${scenario}, ${step} (${Math.round((performance.now() - started) / 1_000)} s)`);
       const args = [scenario, step, flags.quick ? "quick" : "full", folder, ...(server ? [server.url] : [])];
       const fault = await runStep(args, stepMs, (figure) => figures.push(figure));
@@ -47,7 +54,8 @@ async function run(scenario: string, steps: readonly string[]): Promise<void> {
     }
   } finally {
     await server?.close();
-    rmSync(folder, { recursive: true, force: true });
+    process.off("exit", tidy);
+    tidy();
   }
 }
 

@@ -23,12 +23,15 @@ export function runStep(args: readonly string[], limitMs: number, figure: (figur
   createInterface({ input: child.stdout }).on("line", (line) => figure(JSON.parse(line)));
   return new Promise((resolve) => {
     let late = false;
+    const end = (): void => void child.kill("SIGKILL");
+    process.once("exit", end);
     const timer = setTimeout(() => {
       late = true;
-      child.kill("SIGKILL");
+      end();
     }, limitMs);
     child.on("close", (code) => {
       clearTimeout(timer);
+      process.off("exit", end);
       resolve(late ? `not done within ${limitMs / 1_000} s` : code === 0 ? undefined : `ended with code ${code}`);
     });
     child.on("error", (error) => resolve(error.message));
