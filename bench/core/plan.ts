@@ -1,0 +1,63 @@
+/** How much of everything is measured. */
+export interface Plan {
+  /** Messages that wait for one push, and how long until it is due. */
+  coalesced: { rows: number; coalesceMs: number };
+  /** Private messages to the user with few devices, and to the one with many. */
+  devices: { many: number; toFew: number; toMany: number };
+  neighbours: {
+    /** While nobody misbehaves, and while somebody does. */
+    calmMs: number;
+    busyMs: number;
+    /** How long after that an answer may still come. */
+    waitMs: number;
+    coalesceMs: number;
+    /** Pushes that a provider never answers. */
+    unanswered: number;
+    /** Devices of one account that sign in while it is measured. */
+    flood: number;
+  };
+  burst: {
+    members: number;
+    /** Members where NATS keeps them. */
+    membersOnNats: number;
+    present: number;
+    /** Seconds in which a message a second is published, and messages that are published one after the other. */
+    seconds: number;
+    messages: number;
+    /** How long it may take to publish, and then until everybody has been pushed. */
+    publishMs: number;
+    pushedMs: number;
+    /** Messages before the engine is closed, and how long that may take. */
+    beforeClose: number;
+    closeMs: number;
+    /** How long the next start may take to go on. */
+    goOnMs: number;
+  };
+  lost: { sessions: number; graceMs: number; awayMs: number };
+  /** After this long a step is ended, and what it did not say by then is missing. */
+  stepMs: number;
+}
+
+export const FULL: Plan = {
+  coalesced: { rows: 400, coalesceMs: 3_000 },
+  devices: { many: 600, toFew: 300, toMany: 20 },
+  neighbours: { calmMs: 10_000, busyMs: 20_000, waitMs: 30_000, coalesceMs: 4_000, unanswered: 300, flood: 2_000 },
+  burst: {
+    ...{ members: 200_000, membersOnNats: 5_000, present: 100, seconds: 20, messages: 1_000 },
+    ...{ publishMs: 180_000, pushedMs: 120_000, beforeClose: 20, closeMs: 10_000, goOnMs: 30_000 },
+  },
+  lost: { sessions: 10_000, graceMs: 1_000, awayMs: 120_000 },
+  stepMs: 420_000,
+};
+
+export const QUICK: Plan = {
+  coalesced: { rows: 400, coalesceMs: 1_000 },
+  devices: { many: 600, toFew: 50, toMany: 2 },
+  neighbours: { calmMs: 1_000, busyMs: 2_000, waitMs: 1_500, coalesceMs: 1_000, unanswered: 100, flood: 300 },
+  burst: {
+    ...{ members: 20_000, membersOnNats: 1_000, present: 100, seconds: 5, messages: 100 },
+    ...{ publishMs: 6_000, pushedMs: 8_000, beforeClose: 5, closeMs: 5_000, goOnMs: 4_000 },
+  },
+  lost: { sessions: 2_000, graceMs: 1_000, awayMs: 10_000 },
+  stepMs: 30_000,
+};

@@ -1,0 +1,100 @@
+import type { Engine, Storage } from "../../mod.ts";
+import { Device, phoneOf } from "./device.ts";
+import { fill } from "./people.ts";
+import type { PushService } from "./push_service.ts";
+import { atMoments, notAfter } from "./time.ts";
+
+/** What is tried of people who do nothing but use their devices. */
+export const PROBES = ["sign-in", "delivery", "push", "push in background"] as const;
+export type Probe = (typeof PROBES)[number];
+
+export interface Tried {
+  /** Milliseconds from the moment that was meant, which a stalled loop can't hide. */
+  took: number[];
+  /** How many of these had no end while anybody waited. */
+  endless: number;
+}
+
+/** Between two probes of different kinds. */
+const EVERY_MS = 10;
+/** In front, away, in the background. Whoever signs in is another one each time. */
+const [READER, AWAY, BACKGROUND] = ["neighbour in front", "neighbour away", "neighbour in background"];
+
+/** The neighbours of somebody who misbehaves: three people with a phone each, and guests who sign in and leave. */
+export class Neighbours {
+  readonly #engine: Engine;
+  readonly #push: PushService;
+  readonly #arrivals = new Map<string, (at: number) => void>();
+  #guests = 0;
+
+  /** Before the engine starts. */
+  static async settle(storage: Storage): Promise<void> {
+    await fill(storage, 3, (index) => {
+      const userId = [READER, AWAY, BACKGROUND][index]!;
+      return { userId, reachable: userId === READER ? 0 : 1 };
+    });
+  }
+
+  static async come(engine: Engine, push: PushService): Promise<Neighbours> {
+    const neighbours = new Neighbours(engine, push);
+    const got = (id: string): void => {
+      neighbours.#arrivals.get(id)?.(performance.now());
+      neighbours.#arrivals.delete(id);
+    };
+    await Device.signIn(engine, { userId: READER, got });
+    await Device.signIn(engine, { userId: BACKGROUND, visible: false });
+    return neighbours;
+  }
+
+  private constructor(engine: Engine, push: PushService) {
+    this.#engine = engine;
+    this.#push = push;
+  }
+
+  /** Tries all kinds in turn for so long. What has no end within `waitMs` behind that counts as if it ended then. */
+  async try(ms: number, waitMs: number): Promise<Record<Probe, Tried>> {
+    const tried = Object.fromEntries(PROBES.map((probe): [string, Tried] => [probe, { took: [], endless: 0 }]));
+    const open: Promise<void>[] = [];
+    const end = performance.now() + ms + waitMs;
+    await atMoments(Math.floor(ms / EVERY_MS), EVERY_MS, (index, meantAt) => {
+      const probe = PROBES[index % PROBES.length]!;
+      const { [probe]: of } = tried;
+      // Who is turned away has no end either.
+      const done = this.#try(probe).catch(() => undefined);
+      open.push(
+        notAfter(end - performance.now(), done).then((at) => {
+          if (at === undefined) of!.endless++;
+          of!.took.push((at ?? end) - meantAt);
+        }),
+      );
+    });
+    await Promise.all(open);
+    return tried as Record<Probe, Tried>;
+  }
+
+  /** @returns when it was done */
+  async #try(probe: Probe): Promise<number> {
+    switch (probe) {
+      case "sign-in": {
+        const userId = `guest ${this.#guests++}`;
+        const device = await Device.signIn(this.#engine, { userId, deviceId: phoneOf(userId) });
+        const at = performance.now();
+        device.leave();
+        return at;
+      }
+      case "delivery":
+        return await this.#publish(READER, (id) => new Promise((resolve) => this.#arrivals.set(id, resolve)));
+      case "push":
+        return await this.#publish(AWAY, (id) => this.#push.askedFor(id));
+      case "push in background":
+        return await this.#publish(BACKGROUND, (id) => this.#push.askedFor(id));
+    }
+  }
+
+  async #publish(to: string, done: (id: string) => Promise<number>): Promise<number> {
+    const id = crypto.randomUUID();
+    const arrival = done(id);
+    await this.#engine.publish({ to, content: "hi", id });
+    return await arrival;
+  }
+}

@@ -1,0 +1,33 @@
+import { measureBurst, seconds, together } from "./burst.ts";
+import { measureClose, measureNextStart } from "./burst_close.ts";
+import { measureCoalesced } from "./coalesced.ts";
+import { fillMembers } from "./crowd_stage.ts";
+import { measureDevices } from "./devices.ts";
+import type { Ground } from "./ground.ts";
+import { measureLost } from "./lost.ts";
+import { measureNeighbours } from "./neighbours.ts";
+import { NUISANCES } from "./nuisances.ts";
+
+export type Step = (ground: Ground) => Promise<void>;
+
+export interface Scenario {
+  name: string;
+  /** Each in a process of its own, one after the other. */
+  steps: Readonly<Record<string, Step>>;
+  /** It runs on JetStream too. */
+  onNats?: true;
+}
+
+/** Everything that can be asked for, in the order in which it runs. */
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "coalesced", steps: { measure: measureCoalesced } },
+  { name: "devices", steps: { measure: measureDevices } },
+  {
+    name: "neighbours",
+    steps: Object.fromEntries(Object.keys(NUISANCES).map((name) => [name, (ground) => measureNeighbours(name, ground)])),
+  },
+  { name: "burst-a", onNats: true, steps: { fill: fillMembers, measure: (ground) => measureBurst(seconds, ground) } },
+  { name: "burst-b", onNats: true, steps: { fill: fillMembers, measure: (ground) => measureBurst(together, ground) } },
+  { name: "burst-close", onNats: true, steps: { fill: fillMembers, close: measureClose, next: measureNextStart } },
+  { name: "lost", steps: { measure: measureLost } },
+];
