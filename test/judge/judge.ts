@@ -13,7 +13,7 @@ import { World } from "./world.ts";
 /** What was answered is written down within this. */
 const SETTLED_MS = 1_500;
 
-export type Rule = "MUST" | "NOT" | "ONCE" | "MERGE" | "ORDER" | "END";
+export type Rule = "MUST" | "NOT" | "ONCE" | "MERGE" | "ORDER" | "END" | "FAIR";
 
 /** Where an engine did not do what DECISIONS.md says. */
 export interface Finding {
@@ -266,7 +266,7 @@ class Judge {
     one.done(lineage.endedMaybe, true, "the device has no such target any more");
     if (one.want !== "yes" || one.coveredMaybe < Infinity) return "may";
     if (one.late === Infinity) return one.early === Infinity ? "not" : "may";
-    const resting = this.#restsOf(device);
+    const resting = [...this.#restsOf(device), ...this.#trouble.ofUser(device.user)];
     const due = this.#trouble.free(one.late, resting);
     if (one.doneSurely <= one.late - SLACK_MS) return "not";
     if (one.doneMaybe <= due + SLACK_MS || due + 2 * SLACK_MS > this.#endAt) return "may";

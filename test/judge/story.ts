@@ -51,6 +51,7 @@ function concerns(line: Line, user: string, { topic, epoch, offset, id }: Named,
     case "engine":
     case "provider":
     case "store":
+    case "load":
       return true;
     case "appended":
       return line.entry.topic === topic && line.entry.offset === offset && line.entry.epoch === epoch;
@@ -130,6 +131,14 @@ function telling(line: Line): string {
       return `the store fails a ${line.call}${line.applied ? ", after doing it" : ""}`;
     case "provider":
       return `the provider: ${line.mode}`;
+    case "lag":
+      return `writes of ${line.user}'s record take ${line.ms} ms more`;
+    case "hangs":
+      return `the provider of ${line.user}'s devices ${line.isOn ? "hangs" : "is well"}`;
+    case "load":
+      return `load: ${line.name}, for ${line.ms} ms`;
+    case "operation":
+      return `${line.device} waits for ${line.kind}${line.id === undefined ? "" : ` of ${line.id}`}`;
     case "engine":
       return `the engine: ${line.event}`;
   }
