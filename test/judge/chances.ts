@@ -40,11 +40,11 @@ const WEIGHTS = {
   "kill soon": 2,
 } as const;
 
-/** What happens besides where there is load: each in some 60 events one of the loads. */
+/** What happens besides where there is load, while all that happens without it happens twice as often: one load in some 120 events. */
 const LOAD_WEIGHTS = {
   ...Object.fromEntries(LOADS.map((name) => [name, 1])) as Record<LoadName, number>,
-  "idle user signs in": 4,
-  "idle user is sent a message": 4,
+  "idle user signs in": 6,
+  "idle user is sent a message": 6,
 } as const;
 
 export type EventName = keyof typeof WEIGHTS | keyof typeof LOAD_WEIGHTS;
@@ -76,5 +76,5 @@ export const USUAL: Way = { load: false };
 /** What may happen on a walk. */
 export function eventsOf(seed: number, { load }: Way = USUAL): readonly EventName[] {
   const events = seed % 5 === 4 ? SIGN_INS : EVENTS;
-  return load ? [...events, ...LOAD_EVENTS] : events;
+  return load ? [...events, ...events, ...LOAD_EVENTS] : events;
 }

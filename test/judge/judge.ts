@@ -55,6 +55,8 @@ class Judge {
   readonly #findings: Finding[] = [];
   readonly #ranges = new Map<string, Ranges>();
   readonly #found = new Set<string>();
+  /** By device, when all requests are known. */
+  readonly #rests = new Map<Device, readonly { begin: number; end: number }[]>();
 
   constructor(lines: readonly Line[], endAt: number) {
     this.#lines = lines;
@@ -285,13 +287,16 @@ class Judge {
   }
 
   /** When a device's target was being asked, or had said "not now". */
-  #restsOf(device: Device): { begin: number; end: number }[] {
+  #restsOf(device: Device): readonly { begin: number; end: number }[] {
+    const known = this.#rests.get(device);
+    if (known !== undefined) return known;
     const rests: { begin: number; end: number }[] = [];
     for (const { token, covers } of this.#requests.values()) {
       if (token?.device !== device || covers.length === 0) continue;
       const { request } = covers[0]!;
       rests.push({ begin: request.at, end: restEnd(request) });
     }
+    this.#rests.set(device, rests);
     return rests;
   }
 

@@ -64,7 +64,7 @@ export class Load {
         return this.#vanish(node, pick([20, 50, 100]), pick([0, 5]));
       case "messages that coalesce":
         going(COALESCE_MS + 5_000, COALESCE_MS);
-        return this.#send(node, pick([100, 200, 400]), { to: "dara", urgency: "low" });
+        return this.#send(node, pick([100, 100, 200, 400]), { to: "dara", urgency: "low" });
       case "busy record": {
         const ms = pick([200, 500, 1_000]);
         going(3_000);
