@@ -1,13 +1,11 @@
 import type { Bounds } from "./alone.ts";
 import type { Finding } from "./judge.ts";
 import { type Operation, Operations } from "./operations.ts";
-import { tell } from "./story.ts";
+import { LOAD_MS, tell } from "./story.ts";
 import type { Line } from "./trace.ts";
 
 /** A store that failed this long before an operation, or a node that ended, may be felt in it. */
 const TROUBLE_MS = 5_000;
-/** A load that began this long before an operation may go on. */
-const LOAD_MS = 90_000;
 /** Lines of a story. */
 const MAX_LINES = 40;
 
