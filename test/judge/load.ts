@@ -49,14 +49,15 @@ export class Load {
   make(name: LoadName, pick: <T>(values: readonly T[]) => T): void {
     const { node, trace } = this.#stage;
     if (node === undefined) return;
+    const isOfHellos = name === "hello flood" || name === "devices sign in and vanish";
     const going = (ms: number, from = 0): void => {
       trace.note({ what: "load", name, ms });
-      this.#measure(ms, from);
+      this.#measure(ms, from, isOfHellos ? 0.8 : 0.2);
     };
     switch (name) {
       case "hello flood": {
         const hellos = pick([100, 250, 400]);
-        going(hellos * HELLO_MS + 1_000);
+        going(hellos * HELLO_MS + 1_000, hellos * HELLO_MS / 2);
         return this.#flood(node, hellos);
       }
       case "devices sign in and vanish":
@@ -85,11 +86,14 @@ export class Load {
     }
   }
 
-  /** @param from when the load is at its heaviest first */
-  #measure(ms: number, from: number): void {
+  /**
+   * @param from when the load begins to be heavy
+   * @param signIns how many of the operations are sign-ins
+   */
+  #measure(ms: number, from: number, signIns: number): void {
     const { clock, random } = this.#stage;
     for (let index = 0; index < TRIES; index++) {
-      const isSignIn = random.fraction() < 0.5;
+      const isSignIn = random.fraction() < signIns;
       const after = from + random.fraction() * (ms - from);
       clock.setTimeout(() => isSignIn ? this.#idle.signIn() : this.#idle.receive(), after);
     }
