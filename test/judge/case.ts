@@ -199,7 +199,7 @@ export class Case {
     this.#mode = "row";
     this.#decidedAt = at;
     this.early = early;
-    this.late = this.isLow ? world.trouble.decidable(late) + COALESCE_MS : late;
+    this.late = this.isLow ? world.trouble.decidable(late, world.trouble.ofUser(this.device.user)) + COALESCE_MS : late;
     this.#elsewhere = this.isLow ? "no" : world.attendedElsewhere(this.device, at);
     this.#basis = { early: this.early, late: this.late };
     const until = this.at + ELSEWHERE_MS;

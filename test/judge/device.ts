@@ -33,6 +33,8 @@ export interface DeviceWorld {
 export class Device {
   readonly user: string;
   readonly id: string;
+  /** The provider that its token is of. */
+  readonly provider: string;
   readonly habit: Habit = { mute: false, handlerMs: 0, fails: false };
   visible = true;
   lastInput: number | null = null;
@@ -52,10 +54,11 @@ export class Device {
   #cursors = new Map<Topic, Cursor>();
   #connection: Connection | undefined;
 
-  constructor(world: DeviceWorld, user: string, id: string) {
+  constructor(world: DeviceWorld, user: string, id: string, provider: string) {
     this.#world = world;
     this.user = user;
     this.id = id;
+    this.provider = provider;
   }
 
   get isOpen(): boolean {
@@ -136,7 +139,7 @@ export class Device {
   register(token: string | null): void {
     if (this.#connection?.welcomed !== true) return;
     this.token = token ?? undefined;
-    this.request({ type: "target", ref: 0, provider: "fake", token });
+    this.request({ type: "target", ref: 0, provider: this.provider, token });
   }
 
   logout(): void {

@@ -1,5 +1,8 @@
 import type { Topic } from "../../src/protocol/names.ts";
+import type { EventName } from "./chances.ts";
 import type { Device } from "./device.ts";
+import type { IdleUser } from "./idle.ts";
+import { type Load, type LoadName, LOADS } from "./load.ts";
 import type { Mode, Stage } from "./node.ts";
 import { type Call, CALLS } from "./store.ts";
 
@@ -12,63 +15,8 @@ export interface Scene {
   readonly devices: readonly Device[];
   /** Counts the events of the walk. */
   readonly number: number;
-}
-
-/** What may happen, and how often in how many. */
-const WEIGHTS = {
-  "server publishes": 40,
-  "client publishes": 14,
-  wait: 60,
-  "opens in front": 14,
-  "opens in the background": 5,
-  "background wake": 6,
-  leaves: 10,
-  drops: 8,
-  "reloads its page": 5,
-  hides: 10,
-  shows: 12,
-  input: 22,
-  "goes mute": 4,
-  "wakes up": 5,
-  "slow handler": 4,
-  "hanging handler": 2,
-  "failing handler": 4,
-  "good handler": 10,
-  reads: 7,
-  dismisses: 5,
-  "marks nonsense": 3,
-  "new token": 4,
-  "registers again": 3,
-  "drops its token": 1,
-  unsubscribes: 2,
-  subscribes: 4,
-  "subscribes again": 1,
-  "logs out": 2,
-  revoke: 1,
-  "provider fails": 5,
-  "provider is well": 8,
-  "store fails": 4,
-  "store is well": 4,
-  restart: 3,
-  kill: 2,
-  "kill soon": 2,
-} as const;
-
-export type EventName = keyof typeof WEIGHTS;
-
-const EVENTS: readonly EventName[] = Object.entries(WEIGHTS)
-  .flatMap(([name, weight]) => Array.from({ length: weight }, () => name as EventName));
-/** Devices come and go as new ones all the time, while pushes wait for others: one of five walks is like that. */
-const SIGN_INS: readonly EventName[] = [
-  ...EVENTS,
-  ...["logs out", "opens in front", "server publishes", "provider fails"].flatMap((name) =>
-    Array.from({ length: 14 }, () => name as EventName)
-  ),
-];
-
-/** What may happen on a walk. */
-export function eventsOf(seed: number): readonly EventName[] {
-  return seed % 5 === 4 ? SIGN_INS : EVENTS;
+  readonly load: Load | undefined;
+  readonly idle: IdleUser | undefined;
 }
 
 const WAITS = [10, 10, 10, 500, 500, 500, 2_999, 3_001, 3_001, 5_000, 5_000, 15_001, 15_001, 31_000, 61_000, 121_000];
@@ -80,6 +28,9 @@ export async function happen(name: EventName, scene: Scene): Promise<void> {
   const { pick, stage } = scene;
   if (name === "wait") return await stage.clock.advance(pick(WAITS));
   if (name === "restart") return await restart(scene);
+  if (isLoad(name)) return scene.load?.make(name, pick);
+  if (name === "idle user signs in") return void scene.idle?.signIn();
+  if (name === "idle user is sent a message") return void scene.idle?.receive();
   if (name.startsWith("opens") || name === "background wake") comes(name, scene);
   else if (name.includes("publishes")) publishes(name, scene);
   else if (!behaves(name, scene)) surrounds(name, scene);
@@ -267,6 +218,10 @@ function killed(stage: Stage, devices: readonly Device[], pick: Scene["pick"]): 
   const there = devices.filter(({ isOpen }) => isOpen);
   stage.kill();
   for (const device of there) comeBack(device, stage, pick([500, 1_000, 2_000, 4_000, undefined]));
+}
+
+function isLoad(name: EventName): name is LoadName {
+  return (LOADS as readonly EventName[]).includes(name);
 }
 
 function isWall({ id }: Device): boolean {

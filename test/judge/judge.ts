@@ -13,7 +13,7 @@ import { World } from "./world.ts";
 /** What was answered is written down within this. */
 const SETTLED_MS = 1_500;
 
-export type Rule = "MUST" | "NOT" | "ONCE" | "MERGE" | "ORDER" | "END";
+export type Rule = "MUST" | "NOT" | "ONCE" | "MERGE" | "ORDER" | "END" | "FAIR";
 
 /** Where an engine did not do what DECISIONS.md says. */
 export interface Finding {
@@ -55,6 +55,8 @@ class Judge {
   readonly #findings: Finding[] = [];
   readonly #ranges = new Map<string, Ranges>();
   readonly #found = new Set<string>();
+  /** By device, when all requests are known. */
+  readonly #rests = new Map<Device, readonly { begin: number; end: number }[]>();
 
   constructor(lines: readonly Line[], endAt: number) {
     this.#lines = lines;
@@ -266,7 +268,7 @@ class Judge {
     one.done(lineage.endedMaybe, true, "the device has no such target any more");
     if (one.want !== "yes" || one.coveredMaybe < Infinity) return "may";
     if (one.late === Infinity) return one.early === Infinity ? "not" : "may";
-    const resting = this.#restsOf(device);
+    const resting = [...this.#restsOf(device), ...this.#trouble.ofUser(device.user)];
     const due = this.#trouble.free(one.late, resting);
     if (one.doneSurely <= one.late - SLACK_MS) return "not";
     if (one.doneMaybe <= due + SLACK_MS || due + 2 * SLACK_MS > this.#endAt) return "may";
@@ -285,13 +287,16 @@ class Judge {
   }
 
   /** When a device's target was being asked, or had said "not now". */
-  #restsOf(device: Device): { begin: number; end: number }[] {
+  #restsOf(device: Device): readonly { begin: number; end: number }[] {
+    const known = this.#rests.get(device);
+    if (known !== undefined) return known;
     const rests: { begin: number; end: number }[] = [];
     for (const { token, covers } of this.#requests.values()) {
       if (token?.device !== device || covers.length === 0) continue;
       const { request } = covers[0]!;
       rests.push({ begin: request.at, end: restEnd(request) });
     }
+    this.#rests.set(device, rests);
     return rests;
   }
 

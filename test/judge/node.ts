@@ -1,4 +1,4 @@
-import { createManualClock, type ManualClock } from "../../adapters/conformance/manual_clock.ts";
+import type { ManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { createEngine, type Engine, type EngineOptions, type Note, type PushProvider, type PushResult } from "../../mod.ts";
 import type { Random } from "../../src/ports/random.ts";
 import { Gate } from "../cluster/gate.ts";
@@ -10,13 +10,6 @@ import { type Answered, type Ending, Trace } from "./trace.ts";
 /** How a provider answers. "well": takes everything at once. */
 export const MODES = ["well", "retry", "rest", "throws", "hangs", "nonsense", "slow", "gone", "rejected"] as const;
 export type Mode = (typeof MODES)[number];
-
-/** A clock whose time is whole milliseconds, as wall clocks tell it, whatever fraction somebody waits for. */
-export function createWholeClock(): ManualClock {
-  const clock = createManualClock();
-  const { setTimeout } = clock;
-  return Object.assign(clock, { setTimeout: (task: () => void, ms: number) => setTimeout(task, Math.ceil(ms)) });
-}
 
 /** One life of the engine. */
 export interface Node {
@@ -39,6 +32,8 @@ export class Stage {
   readonly logged: string[] = [];
   node: Node | undefined;
   mode: Mode = "well";
+  /** The provider of users who make load takes requests and never answers. */
+  isLoadHanging = false;
   /** What a provider that rests asks for. */
   restMs = 30_000;
   readonly #options: Partial<EngineOptions>;
@@ -59,8 +54,9 @@ export class Stage {
     this.#world = { clock, trace: this.trace, nextConnection: () => ++connections };
   }
 
-  device(user: string, id: string): Device {
-    const device = new Device(this.#world, user, id);
+  /** @param provider "healthy" takes everything at once, always; "load" is the one of users who make load */
+  device(user: string, id: string, provider: "fake" | "healthy" | "load" = "fake"): Device {
+    const device = new Device(this.#world, user, id, provider);
     this.devices.push(device);
     return device;
   }
@@ -80,7 +76,11 @@ export class Stage {
       // Pings cost time and say nothing here.
       heartbeatMs: 100_000,
       ...this.#options,
-      push: [this.#provider(gate)],
+      push: [
+        this.#provider(gate, "fake", () => this.mode),
+        this.#provider(gate, "healthy", () => "well"),
+        this.#provider(gate, "load", () => this.isLoadHanging ? "hangs" : "well"),
+      ],
       storage: this.store.for(gate),
       clock: gate.clock,
     };
@@ -156,14 +156,14 @@ export class Stage {
     this.trace.note({ what: "provider", mode });
   }
 
-  #provider(gate: Gate): PushProvider {
+  #provider(gate: Gate, name: string, mode: () => Mode): PushProvider {
     return {
-      name: "fake",
+      name,
       send: (token, { topic, position: { epoch, offset }, id, collapseId, waiting }) => {
         if (!gate.isRunning) return new Promise(() => {});
         const request = ++this.#requests;
         this.trace.note({ what: "asked", ask: { request, token, topic, epoch, offset, id, collapseId, waiting } });
-        return gate.answer(this.#answer(request, this.mode));
+        return gate.answer(this.#answer(request, mode()));
       },
     };
   }

@@ -18,7 +18,7 @@ export function isOutOfOrder(cases: readonly Case[], trouble: Trouble): [late: C
       for (const after of group.slice(index + 1)) {
         const overtook = after.requests[0]!.at;
         if (overtook >= left || overtook < before.late + SLACK_MS) continue;
-        if (trouble.free(before.late) > before.late) continue;
+        if (trouble.free(before.late, trouble.ofUser(before.device.user)) > before.late) continue;
         pairs.push([before, after]);
         return;
       }

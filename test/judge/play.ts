@@ -1,8 +1,9 @@
 import type { Device } from "./device.ts";
 import { judge } from "./judge.ts";
-import { createWholeClock, Stage } from "./node.ts";
+import { Stage } from "./node.ts";
 import type { Laptop, Own, Phone, Scene } from "./outcomes.ts";
 import type { Answered, Asked } from "./trace.ts";
+import { createWholeClock } from "./whole_clock.ts";
 
 /** When the message comes. */
 const AT = 60_000;

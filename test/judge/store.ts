@@ -25,6 +25,10 @@ export class SlowStore {
   readonly failing = new Map<Call, number>();
   /** Called before and after each command that is carried out: a node may be killed there. */
   step: () => void = () => {};
+  /** By how much a write of this user's record is late, virtual milliseconds. */
+  lag: (userId: string) => number = () => 0;
+  /** How many commits were made. */
+  commits = 0;
   readonly #clock: ManualClock;
   readonly #trace: Trace;
   readonly #random: Random;
@@ -130,7 +134,7 @@ export class SlowStore {
       },
       users: {
         get: (id) => quick("get", () => users.get(id)),
-        put: (...args) => commit("put", () => users.put(...args)),
+        put: (record, rows) => this.#late(gate, record.userId, () => commit("put", () => users.put(record, rows))),
         remove: (...args) => commit("put", () => users.remove(...args)),
         awayMembers: (...args) => quick("read", () => users.awayMembers(...args)),
         holders: (what) => quick("holders", () => users.holders(what)),
@@ -194,6 +198,7 @@ export class SlowStore {
     this.#committing = true;
     this.#clock.setTimeout(() => {
       const commands = this.#commands;
+      this.commits++;
       this.#commands = [];
       this.#committing = false;
       for (const { run } of commands) {
@@ -203,6 +208,15 @@ export class SlowStore {
       }
       if (this.#commands.length > 0 && !this.#committing) this.#commitLater();
     }, 5 + Math.floor(this.#random.fraction() * 16));
+  }
+
+  /** A write that is late is never made when its node is killed before. */
+  #late<T>(gate: Gate, userId: string, write: () => Promise<T>): Promise<T> {
+    const ms = this.lag(userId);
+    if (ms === 0 || gate.isKilled) return write();
+    return new Promise((resolve, reject) => {
+      this.#clock.setTimeout(() => void gate.run("timer", () => void write().then(resolve, reject)), ms);
+    });
   }
 
   #fails(name: Call): boolean {

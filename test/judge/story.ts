@@ -10,6 +10,8 @@ interface Named {
 
 /** Lines after the finding that are told too. */
 const AFTER_MS = 3_000;
+/** A load that began this long before a message may be felt by it. */
+export const LOAD_MS = 90_000;
 
 /** The lines of a trace that concern one message of one user, up to a moment: what a person needs to judge the judge. */
 export function storyOf(lines: readonly Line[], user: string, entry: Named, until: number): string[] {
@@ -28,10 +30,15 @@ export function storyOf(lines: readonly Line[], user: string, entry: Named, unti
   for (const line of lines.slice(0, Math.max(0, appendedAt))) {
     if (isPresence(line) && line.user === user) before.set(`${line.device} ${line.what}`, line);
     if (line.what === "engine" || line.what === "provider") before.set(line.what, line);
+    if (line.what === "load" || line.what === "lag" || line.what === "hangs") before.set(`${line.what} ${line.at}`, line);
     if (line.what === "said" && line.user === user && line.frame.type === "target") before.set(`${line.device} target`, line);
     if (line.what === "input" && line.user === user) before.set(`${line.device} input`, line);
   }
-  for (const line of [...before.values()].sort((a, b) => a.at - b.at)) story.push(tell(line));
+  const from = lines[appendedAt]?.at ?? 0;
+  for (const line of [...before.values()].sort((a, b) => a.at - b.at)) {
+    // A load that began long before is over.
+    if (line.what !== "load" || line.at >= from - LOAD_MS) story.push(tell(line));
+  }
   for (const line of lines.slice(Math.max(0, appendedAt))) {
     if (line.at > until + AFTER_MS) break;
     if (concerns(line, user, entry, tokens)) story.push(tell(line));
@@ -51,6 +58,9 @@ function concerns(line: Line, user: string, { topic, epoch, offset, id }: Named,
     case "engine":
     case "provider":
     case "store":
+    case "load":
+    case "lag":
+    case "hangs":
       return true;
     case "appended":
       return line.entry.topic === topic && line.entry.offset === offset && line.entry.epoch === epoch;
@@ -130,6 +140,14 @@ function telling(line: Line): string {
       return `the store fails a ${line.call}${line.applied ? ", after doing it" : ""}`;
     case "provider":
       return `the provider: ${line.mode}`;
+    case "lag":
+      return `writes of ${line.user}'s record take ${line.ms} ms more`;
+    case "hangs":
+      return `the provider of ${line.user}'s devices ${line.isOn ? "hangs" : "is well"}`;
+    case "load":
+      return `load: ${line.name}, for ${line.ms} ms`;
+    case "operation":
+      return `${line.device} waits for ${line.kind}${line.id === undefined ? "" : ` of ${line.id}`}`;
     case "engine":
       return `the engine: ${line.event}`;
   }

@@ -54,6 +54,10 @@ export type Heard =
   | Extract<ServerFrame, { type: "welcome" | "ok" | "error" | "subscribed" | "unsubscribed" | "gap" | "advance" }>
   | { type: "message"; topic: Topic; epoch: number; offset: number; previous: number };
 
+/** What an idle user waits for: its welcome, a message over its connection, a push of one at a device that is away or open in the background. */
+export const OPERATIONS = ["welcome", "frame", "push, away", "push, background"] as const;
+export type OperationKind = (typeof OPERATIONS)[number];
+
 interface Of {
   readonly user: string;
   readonly device: string;
@@ -76,8 +80,15 @@ export type Happening =
   | { what: "done"; call: number; ok: boolean }
   /** A call of the store failed; whether it took effect all the same. */
   | { what: "store"; call: string; applied: boolean }
-  /** How the provider answers from now on. */
+  /** How the provider of most devices answers from now on. */
   | { what: "provider"; mode: string }
+  /** From now on writes of this user's record take that much longer, or this user's own provider hangs. */
+  | { what: "lag"; user: string; ms: number }
+  | { what: "hangs"; user: string; isOn: boolean }
+  /** A user who makes load begins, and goes on for so long. */
+  | { what: "load"; name: string; ms: number }
+  /** An idle user's operation begins at that device; `id` names the message that it is about. */
+  | { what: "operation"; kind: OperationKind; user: string; device: string; id: string | undefined }
   /** "closing": in order, from here on it takes nothing in. */
   | { what: "engine"; event: "started" | "closing" | "closed" | "killed" };
 

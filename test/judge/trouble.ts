@@ -11,7 +11,8 @@ const HANG_MS = 30_000;
 const WRITTEN_MS = { private: 1_200, public: 10_200 };
 /** A write that failed is tried again after this. */
 const REWRITE_MS = 2_000;
-
+/** What waits for a record whose writes were late is written this much after the last late one. */
+const LATE_MS = 2_000;
 /** What could not be written for so long is tried again still. */
 const UNWRITTEN_MS = 5_000;
 
@@ -26,6 +27,8 @@ export class Trouble {
   readonly #store: Interval[] = [];
   readonly #provider: Interval[] = [];
   readonly #failures: number[] = [];
+  /** By user: when writes of the record were late, or the user's own provider hung. */
+  readonly #users = new Map<string, Interval[]>();
   /** When a node ended, and whether what it had not written is lost with it. */
   readonly #ends: { at: number; closedAt: number; killed: boolean }[] = [];
 
@@ -34,6 +37,8 @@ export class Trouble {
     let modeSince = 0;
     let down: number | undefined;
     let closing: number | undefined;
+    const lags = new Map<string, { at: number; ms: number }>();
+    const hangs = new Map<string, number>();
     for (const line of lines) {
       if (line.what === "store") {
         this.#failures.push(line.at);
@@ -42,6 +47,16 @@ export class Trouble {
         if (mode !== "well") this.#addOutage(mode, modeSince, line.at);
         mode = line.mode;
         modeSince = line.at;
+      } else if (line.what === "lag") {
+        const lag = lags.get(line.user);
+        if (lag !== undefined) this.#addOfUser(line.user, lag.at, line.at + lag.ms + LATE_MS);
+        if (line.ms > 0) lags.set(line.user, line);
+        else lags.delete(line.user);
+      } else if (line.what === "hangs") {
+        const since = hangs.get(line.user);
+        if (since !== undefined) this.#addOfUser(line.user, since, line.at + PROVIDER_MS + HANG_MS);
+        if (line.isOn) hangs.set(line.user, line.at);
+        else hangs.delete(line.user);
       } else if (line.what === "engine") {
         if (line.event === "started") {
           if (down !== undefined) this.#store.push({ begin: down - 1_000, end: line.at + 1_000 });
@@ -61,14 +76,25 @@ export class Trouble {
     this.#provider.push({ begin: begin - 2_000, end: end + PROVIDER_MS + (mode === "hangs" ? HANG_MS : 0) });
   }
 
+  #addOfUser(user: string, begin: number, end: number): void {
+    const intervals = this.#users.get(user) ?? [];
+    this.#users.set(user, intervals);
+    intervals.push({ begin: begin - 2_000, end });
+  }
+
+  /** When nothing of this user's could be written in time, or pushed: others are not excused by it. */
+  ofUser(user: string): readonly Interval[] {
+    return this.#users.get(user) ?? [];
+  }
+
   /** The first moment from `at` on at which nothing is in the way of a push. @param resting when its target rests */
   free(at: number, resting: readonly Interval[] = []): number {
     return firstOutside(at, [...this.#store, ...this.#provider, ...resting]);
   }
 
   /** The first moment from `at` on at which something can be decided. */
-  decidable(at: number): number {
-    return firstOutside(at, this.#store);
+  decidable(at: number, ofUser: readonly Interval[] = []): number {
+    return firstOutside(at, [...this.#store, ...ofUser]);
   }
 
   /** Whether what was acked at that time may have been lost with the node that took it in. */

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { USUAL } from "./chances.ts";
 import { isWrong, report, shrink, type Walk, walk } from "./walk.ts";
 
 /** Walks any number of seeds; says what went wrong first, and how to repeat it. */
@@ -9,6 +10,8 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     events: { type: "string", default: "300" },
+    /** Accounts make load, and an idle user's operations are measured. */
+    load: { type: "boolean", default: USUAL.load },
     /** Tells every finding in one line instead of a story. */
     list: { type: "boolean", default: false },
     /** Only these count: a rule, or FAULT. */
@@ -30,7 +33,7 @@ const events = Number(values.events);
 const startedAt = performance.now();
 const sum = { must: 0, not: 0, may: 0, wrong: 0 };
 for (let seed = from; seed < from + count; seed++) {
-  const one = narrowed(await walk(seed, events));
+  const one = narrowed(await walk(seed, events, { load: values.load }));
   sum.must += one.verdict.must;
   sum.not += one.verdict.not;
   sum.may += one.verdict.may;
