@@ -25,12 +25,15 @@ export type { Clock, Timer } from "./src/ports/clock.ts";
 export type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "./src/ports/connection.ts";
 export type { Logger } from "./src/ports/logger.ts";
 export {
+  type AddedRow,
   type CancelMatch,
   type NewOutboxRow,
   type Outbox,
   type OutboxEnd,
   type OutboxRow,
   SENDING_MS,
+  type Take,
+  type TopicDecision,
 } from "./src/ports/outbox.ts";
 export type { Peers } from "./src/ports/peers.ts";
 export type { PushNotification, PushProvider, PushResult } from "./src/ports/push_provider.ts";
@@ -48,14 +51,5 @@ export type {
   Work,
   WorkItem,
 } from "./src/ports/transport.ts";
-export type {
-  Handled,
-  NamesPage,
-  Page,
-  Progress,
-  PushTarget,
-  SessionRecord,
-  Unsure,
-  UserRecord,
-  Users,
-} from "./src/ports/users.ts";
+export type { NamesPage, Page } from "./src/ports/page.ts";
+export type { Handled, Progress, PushTarget, SessionRecord, Unsure, UserRecord, Users } from "./src/ports/users.ts";

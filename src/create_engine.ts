@@ -47,10 +47,13 @@ import { LastLook } from "./push/last_look.ts";
 import { createMarks } from "./push/marks.ts";
 import { PushQueue } from "./push/queue.ts";
 import { readPageOf } from "./push/read_page.ts";
+import { RestingTargets } from "./push/resting.ts";
 import { RowMaker } from "./push/row_maker.ts";
+import { MemberRows } from "./push/member_rows.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
 import { PendingPushes } from "./push/pending.ts";
 import { createSweep } from "./push/sweep.ts";
+import { TopicDecider } from "./push/topic_decider.ts";
 import { checkPolicy } from "./session/policy.ts";
 import { createStepper } from "./session/step.ts";
 import { describeSessions, type SessionInfo } from "./sessions.ts";
@@ -162,22 +165,26 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const pending = new PendingPushes(outbox, journal, counters, clock, logger, peers !== undefined);
   const acked = new AckedPushes(pending);
   const queue = new PushQueue({ acked, pending, roster, journal, clock });
-  const rows = new RowMaker({ arbiter, pending, policy, clock });
+  const rows = new RowMaker({ arbiter, outbox, shared: peers !== undefined, pending, policy, clock });
   const read = readPageOf(history);
   const decisions = new AttachedPushes({ records, roster, rows, queue, stepper, clock, logger, read });
   const away = new AwayPushes({ records, roster, rows, queue, stepper, journal, clock, read });
+  const members = new MemberRows({ records, roster, rows, queue, stepper, journal, read });
+  const topics = new TopicDecider({ users, outbox, members, queue, lease, shared: peers !== undefined, clock, logger });
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
+  const resting = new RestingTargets(outbox, clock);
   const dispatcher = new Dispatcher({
-    ...{ lastLook, lease, outbox, records, roster, actor, pending, policy, journal, counters, clock, random, logger },
+    ...{ lastLook, lease, outbox, records, roster, actor, pending, resting, policy, journal, counters, clock, random, logger },
   });
-  const worker = new OutboxWorker({ dispatcher, lease, outbox, records, clock, logger });
+  const worker = new OutboxWorker({ providers, dispatcher, resting, lease, outbox, records, clock, logger });
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({
-    ...{ node, records, pushes: pending, decisions, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+    ...{ node, records, pushes: pending, decisions, outbox, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+    maxDevices: limits.devices,
     input: (session, idleMs) => progress.input(session, idleMs),
   });
   const progress = new ProgressKeeper({
@@ -198,7 +205,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
   const departures = new Departures({ records, attachments, actor, progress, away, clock, logger });
   const subscriptions = new Subscriptions({
-    ...{ node, records, pushes: pending, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
+    ...{ node, records, pushes: pending, away, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),
   });
   const signOut = new SignOut({ node, records, pushes: pending, providers, roster, elsewhere, actor, clock });
@@ -252,11 +259,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     resume() {
       tick.resume();
       worker.wake();
+      topics.resume();
     },
     wake: () => worker.wake(),
   });
   await housekeeping.start();
-  const sweeping = await work?.consume(createSweep({ records, decisions: away, read, logger }));
+  await topics.start();
+  const sweeping = await work?.consume(createSweep({ away, topics, read, logger }));
   worker.wake();
 
   let closing: Promise<void> | undefined;
@@ -266,6 +275,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     await departures.close();
     await progress.flush();
     await sweeping?.close();
+    await topics.close();
     await decisions.close();
     await away.close();
     await worker.close();

@@ -14,6 +14,11 @@ export interface Limits {
   frameBytes?: number;
   /** Topics a user may be subscribed to. Default 128. */
   topics?: number;
+  /**
+   * Devices of a user. Default 50. For one more the device that was away the longest is forgotten, one without a push target first;
+   * when none is away the sign-in is refused with `too-many`.
+   */
+  devices?: number;
   /** Publishes of one user's devices per second, on average; twice that at once. Default 100. */
   publishesPerSecond?: number;
 }
@@ -74,9 +79,12 @@ export function checkHandledBy(handledBy: Readonly<Record<string, unknown>>): Re
   return channels;
 }
 
-export function checkLimits({ frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits): Required<Limits> {
+export function checkLimits(
+  { devices = 50, frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits,
+): Required<Limits> {
   return {
     frameBytes: checkWhole("limits.frameBytes", frameBytes, 1_024),
+    devices: checkWhole("limits.devices", devices, 1),
     topics: checkWhole("limits.topics", topics, 1),
     publishesPerSecond: checkWhole("limits.publishesPerSecond", publishesPerSecond, 1),
   };

@@ -1,6 +1,7 @@
 import type { Follower } from "./cluster/follower.ts";
 import type { Attachments } from "./delivery/attach.ts";
 import type { Counters } from "./delivery/counters.ts";
+import { FORGET_AFTER_MS } from "./delivery/devices.ts";
 import type { Elsewhere } from "./delivery/elsewhere.ts";
 import type { Lease } from "./delivery/lease.ts";
 import type { UserRecords } from "./delivery/records.ts";
@@ -8,7 +9,6 @@ import type { Clock, Timer } from "./ports/clock.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Outbox } from "./ports/outbox.ts";
 import { fingerprint } from "./protocol/fingerprint.ts";
-import { DEFAULT_TTL_SECONDS } from "./protocol/message.ts";
 import type { PendingPushes } from "./push/pending.ts";
 
 /** What housekeeping works with. */
@@ -40,8 +40,6 @@ const LEASE_MS = 8_000;
 const RENEW_MS = 2_000;
 /** How often a node that is not alone looks for what others left, and for what they took when they say so. */
 const LOOK_MS = 500;
-/** Users whom no device came for in this time are forgotten: 60 days beyond the longest that a message may live. */
-const FORGET_AFTER_MS = (DEFAULT_TTL_SECONDS + 60 * 24 * 3600) * 1_000;
 const EVICT_EVERY_MS = 3_600_000;
 const PAGE = 100;
 /** Users whose sessions are taken over at a time. */

@@ -1,11 +1,18 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { type CancelMatch, type NewOutboxRow, type Outbox, type OutboxRow, SENDING_MS } from "../../src/ports/outbox.ts";
+import {
+  type AddedRow,
+  type CancelMatch,
+  type Outbox,
+  type OutboxRow,
+  SENDING_MS,
+  type TopicDecision,
+} from "../../src/ports/outbox.ts";
 import type { OpenStorage } from "../../src/ports/storage.ts";
 import { newRow, user } from "./records.ts";
 import type { StorageCase } from "./stage.ts";
 
 /** Adds rows the only way there is: with a put. */
-async function add({ users }: OpenStorage, ...rows: NewOutboxRow[]): Promise<void> {
+async function add({ users }: OpenStorage, ...rows: AddedRow[]): Promise<void> {
   const record = await users.get("sara") ?? user("sara");
   strictEqual(typeof await users.put(record, rows), "number");
 }
@@ -23,7 +30,10 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
   {
     name: "gives back a row as it was added, pending",
     async run({ storage, clock }) {
-      const row = newRow("row", { urgency: "very-low", coalesced: true, position: { epoch: 9, offset: 2 ** 40 } });
+      const row = newRow("row", {
+        ...{ urgency: "very-low", coalesced: true, position: { epoch: 9, offset: 2 ** 40 } },
+        ...{ provider: "another", after: 7, collapseKey: "key" },
+      });
       await add(storage, row);
       const changedAt = clock.now();
       const want: OutboxRow = { ...row, status: "pending", attempts: 0, note: undefined, covers: [], changedAt };
@@ -59,7 +69,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       const { outbox } = storage;
       await add(storage, newRow("row", { dueAt: 10 }), newRow("settled"), newRow("sending"));
       await outbox.settle(["settled"], "dropped", "acked");
-      await outbox.take("sending");
+      await outbox.take(["sending"]);
       await clock.advance(30 * 24 * 3600_000);
       for (let index = 0; index < 10; index++) await add(storage, newRow(`filler ${index}`, { expiresAt: 1, dueAt: 99 }));
       await add(storage, newRow("row", { dueAt: 99 }), newRow("settled"), newRow("sending"), newRow("new"));
@@ -72,10 +82,10 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     async run({ storage }) {
       const { outbox } = storage;
       await add(storage, newRow("row"));
-      const taken = await Promise.all(Array.from({ length: 10 }, () => outbox.take("row")));
-      strictEqual(taken.filter(Boolean).length, 1);
-      strictEqual(await outbox.take("row"), false);
-      strictEqual(await outbox.take("unknown"), false);
+      const taken = await Promise.all(Array.from({ length: 10 }, () => outbox.take(["row"])));
+      deepStrictEqual(taken.filter((ids) => ids.length > 0), [["row"]]);
+      deepStrictEqual(await outbox.take(["row"]), []);
+      deepStrictEqual(await outbox.take(["unknown"]), []);
       deepStrictEqual(await due(outbox), []);
       const [row] = await outbox.ofMessage("message of row");
       deepStrictEqual([row?.status, row?.attempts], ["sending", 1]);
@@ -86,17 +96,17 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     async run({ storage }) {
       const { outbox } = storage;
       await add(storage, newRow("row"), newRow("untaken", { dueAt: 5 }));
-      await outbox.take("row");
-      await outbox.retry("row", 700, "busy");
-      await outbox.retry("untaken", 900, "busy");
+      await outbox.take(["row"]);
+      await outbox.retry([{ id: "row", attempts: 1 }, { id: "unknown", attempts: 1 }], 700, "busy");
+      await outbox.retry([{ id: "untaken", attempts: 0 }], 900, "busy");
       deepStrictEqual(await due(outbox, 699), ["untaken"]);
       strictEqual((await outbox.due(100, 10)).nextDueAt, 700);
       deepStrictEqual(await due(outbox, 700), ["untaken", "row"]);
-      strictEqual(await outbox.take("row"), true);
+      deepStrictEqual(await outbox.take(["row"]), ["row"]);
       const [row] = await outbox.ofMessage("message of row");
       deepStrictEqual([row?.attempts, row?.note, row?.dueAt], [2, "busy", 700]);
       await outbox.settle(["row"], "sent", "ok");
-      await outbox.retry("row", 0, "late");
+      await outbox.retry([{ id: "row", attempts: 2 }], 0, "late");
       deepStrictEqual(await due(outbox), ["untaken"]);
     },
   },
@@ -105,12 +115,12 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     async run({ storage }) {
       const { outbox } = storage;
       await add(storage, newRow("row"));
-      await outbox.take("row");
-      await outbox.retry("row", 10, "busy", 1);
-      await outbox.take("row");
-      await outbox.retry("row", 20, "said twice", 1);
+      await outbox.take(["row"]);
+      await outbox.retry([{ id: "row", attempts: 1 }], 10, "busy");
+      await outbox.take(["row"]);
+      await outbox.retry([{ id: "row", attempts: 1 }], 20, "said twice");
       deepStrictEqual(await due(outbox), [], "the second attempt is under way");
-      await outbox.retry("row", 30, "busy", 2);
+      await outbox.retry([{ id: "row", attempts: 2 }], 30, "busy");
       deepStrictEqual(await due(outbox), ["row"]);
       strictEqual((await outbox.due(0, 1)).nextDueAt, 30);
     },
@@ -120,7 +130,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     async run({ storage, clock }) {
       const { outbox } = storage;
       await add(storage, newRow("pending", { messageId: "m" }), newRow("sending", { messageId: "m" }), newRow("other"));
-      await outbox.take("sending");
+      await outbox.take(["sending"]);
       await clock.advance(5);
       await outbox.settle(["pending", "sending", "unknown"], "sent", "201");
       await outbox.settle(["pending"], "gone", "late");
@@ -130,7 +140,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
         ["sent", "201", clock.now()],
       ]);
       deepStrictEqual(await due(outbox), ["other"]);
-      strictEqual(await outbox.take("pending"), false);
+      deepStrictEqual(await outbox.take(["pending"]), []);
     },
   },
   {
@@ -140,7 +150,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       const target = { messageId: "m", coalesced: true };
       const rows = ["first", "second", "third", "alone", "waits", "taken", "dropped", "dropped too"];
       await add(storage, ...rows.map((id) => newRow(id, target)));
-      for (const id of ["first", "second", "third", "alone", "taken"]) await outbox.take(id);
+      for (const id of ["first", "second", "third", "alone", "taken"]) await outbox.take([id]);
       await outbox.settle([], "sent", "");
       await outbox.settle(["third", "first", "second"], "sent", "201");
       await outbox.settle(["alone"], "sent", "201");
@@ -198,7 +208,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
         newRow("sending"),
       ];
       await add(storage, ...all);
-      await outbox.take("sending");
+      await outbox.take(["sending"]);
       const cancelled = async (match: CancelMatch) => {
         const rows = await outbox.cancel(match, "why");
         for (const { status, note } of rows) deepStrictEqual([status, note], ["dropped", "why"]);
@@ -229,7 +239,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       const record = user("omid");
       await add(storage, ...rows.filter(({ userId }) => userId === "sara"));
       strictEqual(typeof await storage.users.put(record, rows.filter(({ userId }) => userId === "omid")), "number");
-      await outbox.take("sending");
+      await outbox.take(["sending"]);
       await outbox.settle(["sent"], "sent", "201");
       const cancelled = async (match: Omit<CancelMatch, "userId">, userId = "sara") => {
         const dropped = await outbox.cancel({ userId, ...match }, "why");
@@ -269,8 +279,8 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       );
       const sara = { userId: "sara" };
       strictEqual(await outbox.underWay(sara), false, "nothing was taken yet");
-      await outbox.take("phone");
-      await outbox.take("tablet");
+      await outbox.take(["phone"]);
+      await outbox.take(["tablet"]);
       const matching: CancelMatch[] = [sara, { ...sara, deviceId: "phone" }, { ...sara, targetId: "target 2" }, {
         ...sara,
         ...{ deviceId: "tablet", targetId: "target 2", topic: "*/news", ids: ["pending", "tablet"] },
@@ -285,7 +295,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       for (const match of others) strictEqual(await outbox.underWay(match), false, JSON.stringify(match));
       await outbox.cancel(sara, "why");
       strictEqual(await outbox.underWay(sara), true, "what is under way is not dropped");
-      await outbox.retry("phone", 9, "busy");
+      await outbox.retry([{ id: "phone", attempts: 1 }], 9, "busy");
       strictEqual(await outbox.underWay({ ...sara, deviceId: "phone" }), false, "it was given back");
       strictEqual(await outbox.underWay({ ...sara, ids: ["phone"] }), false, "it was given back");
       await outbox.settle(["tablet"], "sent", "201");
@@ -305,10 +315,211 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
         newRow("settled", { coalesced: true }),
         newRow("elsewhere", { coalesced: true, targetId: "target 2" }),
       );
-      await outbox.take("sending");
+      await outbox.take(["sending"]);
       await outbox.settle(["settled"], "dropped", "");
       deepStrictEqual(ids(await outbox.coalescedOf("target")).sort(), ["later", "now"]);
       deepStrictEqual(await outbox.coalescedOf("unknown"), []);
+    },
+  },
+  {
+    name: "lists the due rows of one provider, and when its next one is due",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const [a, b] = [{ provider: "a" }, { provider: "b" }];
+      const rows = [newRow("a1", { ...a, dueAt: 10 }), newRow("b1", { ...b, dueAt: 20 }), newRow("a2", { ...a, dueAt: 30 })];
+      await add(storage, ...rows, newRow("b2", { ...b, dueAt: 40 }));
+      const page = async (now: number, limit: number, provider: string) => {
+        const { rows, nextDueAt } = await outbox.due(now, limit, provider);
+        return [ids(rows).join(" "), nextDueAt];
+      };
+      deepStrictEqual(await page(30, 10, "a"), ["a1 a2", undefined]);
+      deepStrictEqual(await page(30, 1, "a"), ["a1", 30]);
+      deepStrictEqual(await page(30, 10, "b"), ["b1", 40]);
+      deepStrictEqual(await page(30, 10, "unknown"), ["", undefined]);
+      await outbox.take(["a1"]);
+      deepStrictEqual((await page(30, 10, "a"))[0], "a2");
+    },
+  },
+  {
+    name: "takes many rows at once, and says which",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const names = Array.from({ length: 150 }, (_, index) => `row ${index}`);
+      await add(storage, ...names.map((id) => newRow(id)));
+      await outbox.take(["row 7"]);
+      await outbox.settle(["row 9"], "dropped", "");
+      deepStrictEqual(await outbox.take([]), []);
+      const others = names.filter((id) => id !== "row 7" && id !== "row 9");
+      deepStrictEqual((await outbox.take([...names, "unknown"])).sort(), others.sort());
+      deepStrictEqual(await due(outbox), []);
+    },
+  },
+  {
+    name: "lists the pending rows of targets in a topic, whenever they are due",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const other = { targetId: "target 2" };
+      await add(
+        storage,
+        newRow("now"),
+        newRow("later", { dueAt: 1e15, after: 0 }),
+        newRow("topic", { topic: "*/news" }),
+        newRow("other", other),
+        newRow("third", { targetId: "target 3" }),
+        newRow("sending"),
+      );
+      await outbox.take(["sending"]);
+      deepStrictEqual(ids(await outbox.waiting(["target", "target 2", "unknown"], "sara/default")).sort(), [
+        "later",
+        "now",
+        "other",
+      ]);
+      deepStrictEqual(ids(await outbox.waiting(["target"], "*/news")), ["topic"]);
+      deepStrictEqual(await outbox.waiting([], "sara/default"), []);
+    },
+  },
+  {
+    name: "counts the rows of a topic that are pending and due by then, up to a limit",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const news = { topic: "*/news" };
+      for (let index = 0; index < 5; index++) await add(storage, newRow(`news ${index}`, { ...news, dueAt: index }));
+      await add(storage, newRow("elsewhere"));
+      strictEqual(await outbox.waitingIn("*/news", 10, 100), 5);
+      strictEqual(await outbox.waitingIn("*/news", 2, 100), 3);
+      strictEqual(await outbox.waitingIn("*/news", 10, 4), 4);
+      strictEqual(await outbox.waitingIn("*/nothing", 10, 4), 0);
+      await outbox.take(["news 0"]);
+      await outbox.settle(["news 1"], "dropped", "");
+      strictEqual(await outbox.waitingIn("*/news", 10, 100), 3);
+    },
+  },
+  {
+    name: "puts off the pending rows of a target that are due sooner, none beyond its expiry",
+    async run({ storage }) {
+      const { outbox } = storage;
+      await add(
+        storage,
+        newRow("soon", { dueAt: 10 }),
+        newRow("later", { dueAt: 900 }),
+        newRow("brief", { dueAt: 10, expiresAt: 300 }),
+        newRow("other", { dueAt: 10, targetId: "target 2" }),
+        newRow("sending", { dueAt: 10 }),
+      );
+      await outbox.take(["sending"]);
+      await outbox.postpone("target", 500);
+      await outbox.postpone("unknown", 500);
+      const dueAt = (await outbox.due(Infinity, 10)).rows.map((row) => `${row.id} ${row.dueAt}`).sort();
+      deepStrictEqual(dueAt, ["brief 300", "later 900", "other 10", "soon 500"]);
+      strictEqual((await outbox.ofMessage("message of sending"))[0]?.dueAt, 10);
+    },
+  },
+  {
+    name: "adds a row in the place of a pending one, for the entries of both",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const at = (offset: number) => ({ position: { epoch: 5, offset }, messageId: `m${offset}` });
+      await add(storage, newRow("one", { ...at(4), after: 2 }));
+      await add(storage, { ...newRow("two", { ...at(6), after: 5 }), replaces: "one" });
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows.map(({ id, after }) => [id, after]), [["two", 2]]);
+      deepStrictEqual(await outbox.ofMessage("m4"), [], "as if it had never been there");
+      await add(storage, { ...newRow("three", at(7)), replaces: "two" });
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows.map(({ id, after }) => [id, after]), [["three", 2]]);
+      await add(storage, newRow("plain", { ...at(9), targetId: "target 2" }));
+      await add(storage, { ...newRow("four", { ...at(10), after: 9, targetId: "target 2" }), replaces: "plain" });
+      deepStrictEqual((await outbox.ofMessage("m10")).map(({ after }) => after), [8]);
+    },
+  },
+  {
+    name: "adds a row as it is when the one that it was to replace is not pending",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const at = (offset: number) => ({ position: { epoch: 5, offset }, messageId: `m${offset}` });
+      await add(storage, newRow("taken", { ...at(4), after: 2 }), newRow("ended", { ...at(5), after: 2 }));
+      await add(storage, newRow("back", { ...at(3), after: 1 }));
+      await outbox.take(["taken", "back"]);
+      await outbox.retry([{ id: "back", attempts: 1 }], 0, "busy");
+      await outbox.settle(["ended"], "sent", "201");
+      await add(
+        storage,
+        { ...newRow("two", { ...at(6), after: 5 }), replaces: "taken" },
+        { ...newRow("three", { ...at(7), after: 6 }), replaces: "ended" },
+        { ...newRow("alone", at(8)), replaces: "unknown" },
+        { ...newRow("five", { ...at(9), after: 8 }), replaces: "back" },
+      );
+      const rows = (await outbox.due(Infinity, 10)).rows;
+      deepStrictEqual(rows.map(({ id, after }) => [id, after]).sort(), [
+        ...[["alone", undefined], ["back", 1], ["five", 8], ["three", 6], ["two", 5]],
+      ]);
+      strictEqual((await outbox.ofMessage("m4"))[0]?.status, "sending");
+      strictEqual((await outbox.ofMessage("m5"))[0]?.status, "sent");
+      // A write that is repeated.
+      await add(storage, newRow("waits", at(11)), { ...newRow("two", { ...at(6), after: 5 }), replaces: "waits" });
+      strictEqual((await outbox.ofMessage("m11")).length, 1);
+    },
+  },
+  {
+    name: "stores how far a topic is decided with rows, if its version is still that one",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const begun: TopicDecision = { topic: "*/news", version: 0, epoch: 5, decided: 1, goal: 9, pass: { to: 4, after: "omid" } };
+      strictEqual(await outbox.decision("*/news"), undefined);
+      const version = await outbox.decide(begun, [newRow("sara's"), newRow("omid's", { userId: "omid" })]);
+      strictEqual(typeof version, "number");
+      deepStrictEqual(await outbox.decision("*/news"), { ...begun, version });
+      deepStrictEqual(await due(outbox), ["omid's", "sara's"]);
+      strictEqual(await outbox.decide(begun, [newRow("late")]), undefined, "another one is stored");
+      strictEqual(await outbox.decide({ ...begun, version: version! - 1 }, [newRow("late")]), undefined);
+      deepStrictEqual((await due(outbox)).length, 2, "nothing was changed");
+      const { pass: _, ...ended } = begun;
+      const next = await outbox.decide({ ...ended, version: version!, decided: 4 }, [newRow("sara's"), newRow("more")]);
+      strictEqual(next !== undefined && next !== version, true);
+      deepStrictEqual(await outbox.decision("*/news"), { ...ended, version: next, decided: 4 });
+      deepStrictEqual((await due(outbox)).sort(), ["more", "omid's", "sara's"]);
+      strictEqual(await outbox.decision("*/other"), undefined);
+    },
+  },
+  {
+    name: "lists the topics that are not decided yet",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const names = ["*/a", "*/b", "*/c", "*/d", "*/ اخبار"];
+      const versions = new Map<string, number>();
+      for (const topic of names) {
+        versions.set(
+          topic,
+          (await outbox.decide({ topic, version: 0, epoch: 5, decided: 1, goal: topic === "*/d" ? 1 : 2 }, []))!,
+        );
+      }
+      const all = async (): Promise<string[]> => {
+        const found: string[] = [];
+        let after: string | undefined;
+        do {
+          const page = await outbox.undecided({ after, limit: 2 });
+          strictEqual(page.names.length <= 2, true);
+          found.push(...page.names);
+          after = page.next;
+        } while (after !== undefined);
+        return found.sort();
+      };
+      deepStrictEqual(await all(), ["*/ اخبار", "*/a", "*/b", "*/c"].sort());
+      await outbox.decide({ topic: "*/b", version: versions.get("*/b")!, epoch: 5, decided: 2, goal: 2 }, []);
+      await outbox.decide({ topic: "*/d", version: versions.get("*/d")!, epoch: 5, decided: 1, goal: 3 }, []);
+      deepStrictEqual(await all(), ["*/ اخبار", "*/a", "*/c", "*/d"].sort());
+    },
+  },
+  {
+    name: "keeps over a restart how far topics are decided",
+    durable: true,
+    async run(stage) {
+      const { outbox } = stage.storage;
+      const decision: TopicDecision = { topic: "*/news", version: 0, epoch: 5, decided: 1, goal: 9, pass: { to: 4 } };
+      const version = await outbox.decide(decision, [newRow("row", { after: 0, provider: "b", collapseKey: "key" })]);
+      const storage = await stage.reopen();
+      deepStrictEqual(await storage.outbox.decision("*/news"), { ...decision, version });
+      deepStrictEqual((await storage.outbox.undecided({ after: undefined, limit: 10 })).names, ["*/news"]);
+      const [row] = (await storage.outbox.due(Infinity, 10)).rows;
+      deepStrictEqual([row?.after, row?.provider, row?.collapseKey], [0, "b", "key"]);
     },
   },
   {
@@ -317,7 +528,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       const { outbox } = storage;
       const message = { messageId: "m" };
       await add(storage, newRow("a", message), newRow("b", message), newRow("c", message), newRow("d"));
-      await outbox.take("a");
+      await outbox.take(["a"]);
       await outbox.settle(["b"], "rejected", "bad token");
       deepStrictEqual((await outbox.ofMessage("m")).map(({ id, status }) => `${id} ${status}`).sort(), [
         "a sending",
@@ -332,7 +543,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     durable: true,
     async run(stage) {
       await add(stage.storage, newRow("sending"), newRow("pending", { dueAt: 2 }), newRow("settled"));
-      await stage.storage.outbox.take("sending");
+      await stage.storage.outbox.take(["sending"]);
       await stage.storage.outbox.settle(["settled"], "sent", "ok");
       const storage = await stage.reopen();
       // At once where one process at a time is admitted; else another may still be asking.
@@ -349,7 +560,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     async run(stage) {
       const { outbox } = stage.storage;
       await add(stage.storage, ...["a", "b", "c", "pending"].map((id) => newRow(id, { messageId: "m" })));
-      for (const id of ["a", "b", "c"]) await outbox.take(id);
+      for (const id of ["a", "b", "c"]) await outbox.take([id]);
       await outbox.settle(["b", "c", "a"], "sent", "201");
       const storage = await stage.reopen();
       const covers = async () => (await storage.outbox.ofMessage("m")).map(({ id, covers }) => `${id} ${covers}`).sort();

@@ -17,6 +17,7 @@ export function newRow(id: string, fields: Partial<NewOutboxRow> = {}): NewOutbo
     userId: "sara",
     deviceId: "phone",
     targetId: "target",
+    provider: "provider",
     topic: "sara/default",
     position: { epoch: 5, offset: 1 },
     messageId: `message of ${id}`,

@@ -1,5 +1,6 @@
 import { deepStrictEqual, notStrictEqual, strictEqual } from "node:assert/strict";
-import type { Handled, NamesPage, Page, Progress, SessionRecord, UserRecord, Users } from "../../src/ports/users.ts";
+import type { Handled, Progress, SessionRecord, UserRecord, Users } from "../../src/ports/users.ts";
+import type { NamesPage, Page } from "../../src/ports/page.ts";
 import { newRow, session, user } from "./records.ts";
 import type { StorageCase } from "./stage.ts";
 

@@ -4,7 +4,7 @@ import { unavailable } from "../nats/errors.ts";
 import { AckSubjects } from "./ack_subject.ts";
 import type { JetStreamMessage } from "./connection.ts";
 import type { OutboxIndex } from "./outbox_index.ts";
-import { readOpenRow } from "./outbox_row.ts";
+import { readOpenDocument } from "./outbox_row.ts";
 import { toBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 import { unanswered } from "./state_writer.ts";
@@ -111,7 +111,7 @@ export class OutboxFollower {
         return marked.resolve();
       }
       seen.add(message.subject);
-      const open = readOpenRow(message.subject, { seq, bytes: message.data });
+      const { open } = readOpenDocument(message.subject, { seq, bytes: message.data });
       if (open === undefined) this.#index.end(message.subject, seq, true);
       else this.#index.set(open);
     };

@@ -1,5 +1,6 @@
 import type { OutboxRow } from "../../src/ports/outbox.ts";
 import { asOf, type OpenRow, pendingAgainAt } from "./outbox_row.ts";
+import { Timelines } from "./timeline.ts";
 
 /** Ended rows that are remembered until the server tells of their end too. */
 const REMEMBERED = 10_000;
@@ -10,8 +11,11 @@ export class OutboxIndex {
   readonly #subjects = new Map<string, string>();
   readonly #byTarget = new Groups();
   readonly #byMessage = new Groups();
-  /** Pending rows by due time, taken ones by the time at which they are pending again. */
-  readonly #byTime = new Timeline();
+  /** Of each provider: pending rows by due time, taken ones by the time at which they are pending again. */
+  readonly #byProvider = new Timelines();
+  /** Of each topic: rows that are stored as pending, by due time. */
+  readonly #pendingIn = new Timelines();
+  readonly #takenIn = new Groups();
   readonly #ended = new Map<string, number>();
 
   /** A version of a row. Older ones than is known of change nothing. */
@@ -23,7 +27,9 @@ export class OutboxIndex {
     this.#subjects.set(row.row.id, subject);
     this.#byTarget.add(row.row.targetId, subject);
     this.#byMessage.add(row.row.messageId, subject);
-    this.#byTime.add(dueOf(row.row), subject);
+    this.#byProvider.add(row.row.provider, dueOf(row.row), subject);
+    if (row.row.status === "pending") this.#pendingIn.add(row.row.topic, row.row.dueAt, subject);
+    else this.#takenIn.add(row.row.topic, subject);
   }
 
   /**
@@ -59,10 +65,16 @@ export class OutboxIndex {
     return this.#rows.get(this.#subjects.get(id) ?? "");
   }
 
-  due(due: number, now: number, limit: number): { rows: OutboxRow[]; nextDueAt: number | undefined } {
+  at(subject: string): OpenRow | undefined {
+    return this.#rows.get(subject);
+  }
+
+  /** @param provider whose rows alone are looked at; undefined: all */
+  due(due: number, now: number, limit: number, provider?: string): { rows: OutboxRow[]; nextDueAt: number | undefined } {
     const rows: OutboxRow[] = [];
     let nextDueAt: number | undefined;
-    for (const { at, name } of this.#byTime.all()) {
+    const times = provider === undefined ? this.#byProvider.all() : this.#byProvider.get(provider)?.all() ?? [];
+    for (const { at, name } of times) {
       const row = asOf(now, this.#rows.get(name)!.row);
       // One that was taken waits by its own clock, whatever `due` asks for.
       if (row.status === "pending" && at <= due && rows.length < limit) rows.push(row);
@@ -72,6 +84,15 @@ export class OutboxIndex {
       }
     }
     return { rows, nextDueAt };
+  }
+
+  /** How many rows of a topic are pending at that time, and due by `dueBy`. */
+  waitingIn(topic: string, dueBy: number, now: number): number {
+    const pendingAgain = this.#takenIn.get(topic).filter((subject) => {
+      const row = asOf(now, this.#rows.get(subject)!.row);
+      return row.status === "pending" && row.dueAt <= dueBy;
+    });
+    return pendingAgain.length + (this.#pendingIn.get(topic)?.count(dueBy) ?? 0);
   }
 
   ofTarget(targetId: string): OpenRow[] {
@@ -90,7 +111,9 @@ export class OutboxIndex {
     this.#subjects.delete(row.id);
     this.#byTarget.delete(row.targetId, subject);
     this.#byMessage.delete(row.messageId, subject);
-    this.#byTime.delete(dueOf(row), subject);
+    this.#byProvider.delete(row.provider, dueOf(row), subject);
+    this.#pendingIn.delete(row.topic, row.dueAt, subject);
+    this.#takenIn.delete(row.topic, subject);
   }
 }
 
@@ -115,36 +138,5 @@ class Groups {
 
   get(group: string): string[] {
     return [...this.#groups.get(group) ?? []];
-  }
-}
-
-/** Names by time. */
-class Timeline {
-  readonly #times: { at: number; name: string }[] = [];
-
-  add(at: number, name: string): void {
-    this.#times.splice(this.#find(at, name), 0, { at, name });
-  }
-
-  delete(at: number, name: string): void {
-    const index = this.#find(at, name);
-    if (this.#times[index]?.name === name) this.#times.splice(index, 1);
-  }
-
-  all(): readonly { at: number; name: string }[] {
-    return this.#times;
-  }
-
-  /** Where it stands, or would. */
-  #find(at: number, name: string): number {
-    let low = 0;
-    let high = this.#times.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const { at: otherAt, name: other } = this.#times[middle]!;
-      if (otherAt < at || (otherAt === at && other < name)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 }

@@ -1,8 +1,11 @@
 import type { CancelMatch, NewOutboxRow, OutboxRow } from "../../src/ports/outbox.ts";
 import { SENDING_MS } from "../../src/ports/outbox.ts";
 import { tokenOf } from "../nats/subjects.ts";
-import { digest, fromBytes, type Stored } from "./state_format.ts";
+import { digest, type Draft, fromBytes, type Stored, toBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
+
+/** How long it shows that a row has ended: longer than a write of it may be under way. */
+const END_SECONDS = 30;
 
 /** A row that is pending or sending, as stored. */
 export interface OpenRow {
@@ -16,22 +19,24 @@ export interface OpenRow {
 }
 
 /** A row as it is stored first. Nothing of it that the port doesn't know comes along. */
-export function newRow(
-  { id, userId, deviceId, targetId, topic, position, messageId, urgency, dueAt, expiresAt, coalesced, rule }: NewOutboxRow,
-  now: number,
-): OutboxRow {
+export function newRow(fields: NewOutboxRow, now: number): OutboxRow {
+  const { id, userId, deviceId, targetId, provider, topic, position, after, messageId } = fields;
+  const { urgency, dueAt, expiresAt, coalesced, collapseKey, rule } = fields;
   return {
-    ...{ id, userId, deviceId, targetId, topic, position, messageId, urgency, dueAt, expiresAt, coalesced, rule },
-    ...{ status: "pending", attempts: 0, note: undefined, covers: [], changedAt: now },
+    ...{ id, userId, deviceId, targetId, provider, topic, position, messageId },
+    ...(after === undefined ? {} : { after }),
+    ...{ urgency, dueAt, expiresAt, coalesced },
+    ...(collapseKey === undefined ? {} : { collapseKey }),
+    ...{ rule, status: "pending", attempts: 0, note: undefined, covers: [], changedAt: now },
   };
 }
 
-/** Rows that have not ended. What ended leaves here for `endedSubject`, so whoever opens the outbox reads only what is to be done. */
+/** Rows that have not ended. What ended leaves here for `endedSubject`, so a node that opens the outbox reads only what is to be done. */
 export function openSubject({ prefix }: StateStream, { userId, id }: { userId: string; id: string }): string {
   return `${prefix}.p.${tokenOf(userId)}.${digest(id)}`;
 }
 
-/** All open rows of a user, or the row of that id whosever it is. */
+/** All open rows of a user, or the row of that id of whichever user. */
 export function openFilter({ prefix }: StateStream, what: { userId: string } | { id: string }): string {
   return "userId" in what ? `${prefix}.p.${tokenOf(what.userId)}.*` : `${prefix}.p.*.${digest(what.id)}`;
 }
@@ -45,13 +50,30 @@ export function endedPrefix({ prefix }: StateStream, messageId: string): string 
   return `${prefix}.o.${digest(messageId)}`;
 }
 
-/** @returns undefined when the row has ended */
-export function readOpenRow(subject: string, stored: Stored): OpenRow | undefined {
-  const { row, by, write } = fromBytes(stored.bytes) as { row?: OutboxRow; by?: string; write: string };
-  return row && { row: { ...row, note: row.note }, by, write, subject, seq: stored.seq };
+/** What stands at an open row's subject. */
+export interface OpenDocument {
+  /** Undefined: has ended. */
+  readonly open: OpenRow | undefined;
+  /** The id of the write that made this. */
+  readonly write: string;
 }
 
-/** What the row is at that time: one that somebody took and has not settled for too long is pending again. */
+export function readOpenDocument(subject: string, { seq, bytes }: Stored): OpenDocument {
+  const { row, by, write } = fromBytes(bytes) as { row?: OutboxRow; by?: string; write: string };
+  return { open: row && { row: { ...row, note: row.note }, by, write, subject, seq }, write };
+}
+
+/** An open row as it is written. */
+export function draftOpen({ row, by, write, subject }: Omit<OpenRow, "seq">, expected: number): Draft {
+  return { subject, bytes: toBytes({ row, by, write }), expected };
+}
+
+/** What takes an open row's place when it ends. It leaves by itself. */
+export function draftEnd(write: string, { subject, seq }: Pick<OpenRow, "subject" | "seq">): Draft {
+  return { subject, bytes: toBytes({ write }), expected: seq, ttl: END_SECONDS };
+}
+
+/** What the row is at that time: one that was taken and not settled for too long is pending again. */
 export function asOf(now: number, row: OutboxRow): OutboxRow {
   return row.status === "sending" && pendingAgainAt(row) <= now ? { ...row, status: "pending" } : row;
 }

@@ -3,11 +3,16 @@ import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Users } from "../../src/ports/users.ts";
 import type { Api } from "./api.ts";
 import { Leases } from "./leases.ts";
+import { OpenRows } from "./open_rows.ts";
 import { JetStreamOutbox } from "./outbox.ts";
+import { OutboxAdditions } from "./outbox_additions.ts";
+import { OutboxChanges } from "./outbox_changes.ts";
 import { OutboxFollower } from "./outbox_follower.ts";
 import { OutboxIndex } from "./outbox_index.ts";
 import { StateStream } from "./state_stream.ts";
+import { TopicDecisions } from "./topic_decisions.ts";
 import { JetStreamUsers } from "./users.ts";
+import { VersionWriter } from "./versions.ts";
 
 /** What the state is opened with. */
 export interface StateOptions {
@@ -41,11 +46,13 @@ export async function openState({ api, name, replicas, context }: StateOptions):
     follower.close();
     throw error;
   }
-  const outbox = new JetStreamOutbox(stream, context, index);
-  const leases = new Leases(stream, context.clock);
+  const rows = new OpenRows(stream, index);
+  const changes = new OutboxChanges(stream, context, index, rows);
+  const writer = new VersionWriter(stream, context.random, new OutboxAdditions(stream, context, index, rows));
+  const decisions = new TopicDecisions(stream, writer);
   return {
-    users: new JetStreamUsers(stream, context.random, outbox, leases),
-    outbox,
+    users: new JetStreamUsers(stream, writer, new Leases(stream, context.clock)),
+    outbox: new JetStreamOutbox({ stream, context, index, rows, changes, decisions }),
     close: () => follower.close(),
   };
 }

@@ -82,7 +82,7 @@ export function unanswered(cause: unknown): PeykError {
 }
 
 function tooLarge(what: string): PeykError {
-  return new PeykError("too-large", `a user's record and its pushes are more than JetStream takes at once: ${what}`, {
+  return new PeykError("too-large", `a record and its pushes are more than JetStream takes at once: ${what}`, {
     hint: "A record must fit into the server's max_payload, and into 1,000 documents with its changed look-ups and new pushes.",
   });
 }

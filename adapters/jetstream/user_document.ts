@@ -4,9 +4,8 @@ import { isPublic } from "../../src/protocol/names.ts";
 import { tokenOf } from "../nats/subjects.ts";
 import { digest, type Draft, fromBytes, type Stored, toBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
+import { type Versioned, writesAfter } from "./versions.ts";
 
-/** Writes that a document remembers: more than others make while somebody finds out what became of one. */
-const REMEMBERED = 16;
 /** How long a removed user's last document stays: longer than a write may be under way that still expects it. */
 const GONE_SECONDS = 3_600;
 /** The least that a server keeps. */
@@ -16,12 +15,9 @@ const WEEK_MS = 7 * 24 * 3600_000;
 const LAST_WEEK = 5_199;
 
 /** A user as stored: what is needed to write the next version. */
-export interface UserDocument {
+export interface UserDocument extends Versioned {
   /** Undefined: was removed. */
   readonly record: UserRecord | undefined;
-  /** The ids of the last writes, the newest last. Whoever got no answer to a write finds out here what became of it. */
-  readonly writes: readonly string[];
-  readonly seq: number;
 }
 
 const NONE: UserDocument = { record: undefined, writes: [], seq: 0 };
@@ -35,26 +31,14 @@ export function readDocument(stored: Stored | undefined): UserDocument {
 /** The document that follows `before`. */
 export function draftDocument(
   stream: StateStream,
-  before: { readonly seq: number; readonly writes: readonly string[] },
+  before: Versioned,
   write: string,
   userId: string,
   record: UserRecord | undefined,
 ): Draft {
-  const bytes = toBytes({ record: record && { ...record, version: undefined }, writes: writesAfter(before.writes, write) });
+  const bytes = toBytes({ record: record && { ...record, version: undefined }, writes: writesAfter(before, write) });
   const draft = { subject: documentSubject(stream, userId), bytes, expected: before.seq };
   return record === undefined ? { ...draft, ttl: GONE_SECONDS } : draft;
-}
-
-export function writesAfter(before: readonly string[], write: string): string[] {
-  return [...before.slice(1 - REMEMBERED), write];
-}
-
-/** Whether a write that expected `before` became a version, as far as the one that is stored now knows. Undefined: that can't be told. */
-export function hasLanded(write: string, before: { readonly writes: readonly string[] }, now: UserDocument): boolean | undefined {
-  if (now.writes.includes(write)) return true;
-  const base = before.writes.at(-1);
-  const reachesBack = now.writes.length < REMEMBERED || (base !== undefined && now.writes.includes(base));
-  return reachesBack ? false : undefined;
 }
 
 export function documentSubject({ prefix }: StateStream, userId: string): string {
@@ -111,10 +95,10 @@ export function lookUps(stream: StateStream, record: UserRecord | undefined): Re
   return subjects;
 }
 
-/** Where a user stands within a look-up: large ones are read in parts, of 16, 256 or 4,096. */
-function placeOf(userId: string): string {
-  const [a, b, c] = createHash("sha256").update(userId).digest("hex");
-  return `${a}.${b}.${c}.${tokenOf(userId)}`;
+/** Where a name stands within a look-up: large ones are read in parts, of 16, 256 or 4,096. */
+export function placeOf(name: string): string {
+  const [a, b, c] = createHash("sha256").update(name).digest("hex");
+  return `${a}.${b}.${c}.${tokenOf(name)}`;
 }
 
 /** What the look-ups change from one version to the next. */

@@ -1,20 +1,16 @@
-import type { Random } from "../../src/ports/random.ts";
-import type { NewOutboxRow } from "../../src/ports/outbox.ts";
-import type { NamesPage, Page, UserRecord, Users } from "../../src/ports/users.ts";
+import type { AddedRow } from "../../src/ports/outbox.ts";
+import type { UserRecord, Users } from "../../src/ports/users.ts";
+import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Leases } from "./leases.ts";
 import { LookUps } from "./look_up.ts";
-import type { JetStreamOutbox } from "./outbox.ts";
-import type { Draft } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
-import { unanswered } from "./state_writer.ts";
 import {
   awayPrefix,
   devicePrefix,
   documentSubject,
   draftDocument,
   draftLookUps,
-  hasLanded,
   lookUps,
   nodePrefix,
   readDocument,
@@ -22,8 +18,8 @@ import {
   targetPrefix,
   type UserDocument,
   weekOf,
-  writesAfter,
 } from "./user_document.ts";
+import type { VersionWriter } from "./versions.ts";
 
 /** Users whose last version is remembered, so that it need not be read again to write the next one. */
 const REMEMBERED = 10_000;
@@ -31,26 +27,21 @@ const REMEMBERED = 10_000;
 const WEEKS_AT_ONCE = 64;
 
 /** What is to be known of a version to write the next one. */
-interface Version {
-  readonly seq: number;
-  readonly writes: readonly string[];
+interface Version extends UserDocument {
   readonly lookUps: ReadonlySet<string>;
-  readonly record: UserRecord | undefined;
 }
 
 /** Users as documents of the state stream: a version is a sequence of the stream, so none comes twice. */
 export class JetStreamUsers implements Users {
   readonly #stream: StateStream;
-  readonly #random: Random;
-  readonly #outbox: JetStreamOutbox;
+  readonly #writer: VersionWriter;
   readonly #leases: Leases;
   readonly #lookUps: LookUps;
   readonly #versions = new Map<string, Version>();
 
-  constructor(stream: StateStream, random: Random, outbox: JetStreamOutbox, leases: Leases) {
+  constructor(stream: StateStream, writer: VersionWriter, leases: Leases) {
     this.#stream = stream;
-    this.#random = random;
-    this.#outbox = outbox;
+    this.#writer = writer;
     this.#leases = leases;
     this.#lookUps = new LookUps(stream);
   }
@@ -63,7 +54,7 @@ export class JetStreamUsers implements Users {
     return this.#versions.get(userId)?.record;
   }
 
-  async put(record: UserRecord, rows: readonly NewOutboxRow[] = []): Promise<number | undefined> {
+  async put(record: UserRecord, rows: readonly AddedRow[] = []): Promise<number | undefined> {
     return await this.#replace(record.userId, record.version, record, rows);
   }
 
@@ -170,57 +161,31 @@ export class JetStreamUsers implements Users {
     userId: string,
     version: number,
     record: UserRecord | undefined,
-    rows: readonly NewOutboxRow[],
+    rows: readonly AddedRow[],
   ): Promise<number | undefined> {
-    const write = this.#random.id();
     let before = this.#versions.get(userId);
     if (before?.seq !== version || version === 0) {
-      const document = await this.#read(userId);
-      if ((document.record?.version ?? 0) !== version) return undefined;
-      before = this.#versionOf(document);
+      before = await this.#version(userId);
+      if ((before.record?.version ?? 0) !== version) return undefined;
     }
     const after = lookUps(this.#stream, record);
-    let fresh = await this.#outbox.draft(rows, false);
-    let unsure = false;
-    let cause: unknown;
-    const patience = this.#stream.api.patience();
-    do {
-      const drafts: Draft[] = [
+    const written = await this.#writer.write({
+      before,
+      rows,
+      draft: async (before: Version, write) => [
         ...draftLookUps(before.lookUps, after),
         ...await this.#leases.drafts(this.#newNodes(before, record)),
-        ...fresh.drafts,
         draftDocument(this.#stream, before, write, userId, record),
-      ];
-      const outcome = await this.#stream.write(drafts);
-      if (outcome.kind === "stored") {
-        const { seq } = outcome;
-        fresh.stored(seq - fresh.drafts.length);
-        const written = record && { ...record, version: seq };
-        this.#remember(userId, { seq, writes: writesAfter(before.writes, write), lookUps: after, record: written });
-        return seq;
-      }
-      if (outcome.kind === "unsure") {
-        unsure = true;
-        cause = outcome.cause;
-      }
-      const now = await this.#read(userId);
-      if (now.seq === before.seq) {
-        // Something else stood in the way: a row that is known, a node that is, or a write that is just going on.
-        if (outcome.kind === "conflict") fresh = await this.#outbox.draft(rows, true);
-        continue;
-      }
-      const landed = unsure ? hasLanded(write, before, now) : false;
-      if (landed === undefined) break;
-      if (landed) {
-        await this.#outbox.refresh(fresh.drafts);
-        // When others have written since, which version it was can't be told, nor is it of use: any former one is as good.
-        return now.writes.at(-1) === write ? now.seq : before.seq + 1;
-      }
+      ],
+      read: () => this.#version(userId),
       // A removed user's last document has left, or stands there now.
-      if (version === 0 && now.record === undefined) before = this.#versionOf(now);
-      else return undefined;
-    } while (await patience.again());
-    throw unanswered(cause);
+      mayReplace: (now) => version === 0 && now.record === undefined,
+    });
+    if (written?.writes !== undefined) {
+      const { seq, writes } = written;
+      this.#remember(userId, { seq, writes, lookUps: after, record: record && { ...record, version: seq } });
+    }
+    return written?.seq;
   }
 
   /** Nodes that hold the user now, and did not before. */
@@ -233,8 +198,9 @@ export class JetStreamUsers implements Users {
     return readDocument(await this.#stream.read(documentSubject(this.#stream, userId)));
   }
 
-  #versionOf({ seq, writes, record }: UserDocument): Version {
-    return { seq, writes, lookUps: lookUps(this.#stream, record), record };
+  async #version(userId: string): Promise<Version> {
+    const document = await this.#read(userId);
+    return { ...document, lookUps: lookUps(this.#stream, document.record) };
   }
 
   #remember(userId: string, version: Version): void {

@@ -84,13 +84,17 @@ export class Batches {
       case "remove":
         return this.#users.remove(command.userId, command.version);
       case "take":
-        return this.#outbox.take(command.id, now);
+        return this.#outbox.take(command.ids, now);
       case "retry":
         return this.#outbox.retry(command) as undefined;
+      case "postpone":
+        return this.#outbox.postpone(command) as undefined;
       case "settle":
         return this.#outbox.settle(command.ids, command.end, command.note, now) as undefined;
       case "cancel":
         return this.#outbox.cancel(command.match, command.note, now);
+      case "decide":
+        return this.#outbox.decide(command);
     }
   }
 }

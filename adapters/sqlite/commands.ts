@@ -1,4 +1,4 @@
-import type { CancelMatch, NewOutboxRow, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
+import type { AddedRow, CancelMatch, OutboxEnd, OutboxRow, Take, TopicDecision } from "../../src/ports/outbox.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Failure } from "./failure.ts";
 
@@ -16,14 +16,16 @@ export type Command =
     /** What the user is looked up by, as JSON: `[kind, key][]`. */
     keys: string;
     record: string;
-    rows: readonly NewOutboxRow[];
+    rows: readonly AddedRow[];
     now: number;
   }
   | { kind: "remove"; userId: string; version: number; now: number }
-  | { kind: "take"; id: string; now: number }
-  | { kind: "retry"; id: string; dueAt: number; note: string; attempt: number | undefined; now: number }
+  | { kind: "take"; ids: readonly string[]; now: number }
+  | { kind: "retry"; takes: readonly Take[]; dueAt: number; note: string; now: number }
+  | { kind: "postpone"; targetId: string; dueAt: number; now: number }
   | { kind: "settle"; ids: readonly string[]; end: OutboxEnd; note: string; now: number }
-  | { kind: "cancel"; match: CancelMatch; note: string; now: number };
+  | { kind: "cancel"; match: CancelMatch; note: string; now: number }
+  | { kind: "decide"; decision: TopicDecision; next: number; rows: readonly AddedRow[]; now: number };
 
 /** What each command answers. */
 export interface Answers {
@@ -32,10 +34,14 @@ export interface Answers {
   /** Whether the version was still that one. */
   put: boolean;
   remove: boolean;
-  take: boolean;
+  /** The ids that were taken. */
+  take: string[];
   retry: undefined;
+  postpone: undefined;
   settle: undefined;
   cancel: OutboxRow[];
+  /** Whether the version was still that one. */
+  decide: boolean;
 }
 
 export type Answer = Answers[Command["kind"]];

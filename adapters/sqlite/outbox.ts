@@ -1,7 +1,9 @@
 import type { StatementSync } from "node:sqlite";
-import type { CancelMatch, Outbox, OutboxEnd, OutboxRow } from "../../src/ports/outbox.ts";
+import type { AddedRow, CancelMatch, Outbox, OutboxEnd, OutboxRow, Take, TopicDecision } from "../../src/ports/outbox.ts";
+import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
 import { MATCHES, matching } from "./outbox_writer.ts";
+import type { Topic } from "../../src/protocol/names.ts";
 import { readRow } from "./push_row.ts";
 import type { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
@@ -13,6 +15,12 @@ export class SqliteOutbox implements Outbox {
   readonly #reader: Reader;
   readonly #due: StatementSync;
   readonly #next: StatementSync;
+  readonly #dueOf: StatementSync;
+  readonly #nextOf: StatementSync;
+  readonly #waiting: StatementSync;
+  readonly #waitingIn: StatementSync;
+  readonly #decision: StatementSync;
+  readonly #undecided: StatementSync;
   readonly #coalesced: StatementSync;
   readonly #underWay: StatementSync;
   readonly #ofMessage: StatementSync;
@@ -23,30 +31,57 @@ export class SqliteOutbox implements Outbox {
     this.#reader = reader;
     this.#due = reader.prepare("SELECT * FROM push WHERE status = 'pending' AND due <= ? ORDER BY due, id LIMIT ?");
     this.#next = reader.prepare("SELECT due FROM push WHERE status = 'pending' AND due > ? ORDER BY due LIMIT 1");
+    this.#dueOf = reader.prepare(
+      "SELECT * FROM push WHERE status = 'pending' AND provider = ? AND due <= ? ORDER BY due, id LIMIT ?",
+    );
+    this.#nextOf = reader.prepare(
+      "SELECT due FROM push WHERE status = 'pending' AND provider = ? AND due > ? ORDER BY due LIMIT 1",
+    );
+    this.#waiting = reader.prepare(
+      "SELECT * FROM push WHERE status = 'pending' AND topic = ? AND target IN (SELECT value FROM json_each(?))",
+    );
+    this.#waitingIn = reader.prepare(
+      "SELECT count(*) AS count FROM (SELECT 1 FROM push WHERE status = 'pending' AND topic = ? AND due <= ? LIMIT ?)",
+    );
+    this.#decision = reader.prepare("SELECT * FROM decision WHERE topic = ?");
+    this.#undecided = reader.prepare("SELECT topic FROM decision WHERE goal > decided AND topic > ? ORDER BY topic LIMIT ?");
     this.#coalesced = reader.prepare("SELECT * FROM push WHERE status = 'pending' AND coalesced = 1 AND target = ?");
     this.#underWay = reader.prepare(`SELECT 1 FROM push WHERE status = 'sending' AND ${MATCHES} LIMIT 1`);
     this.#ofMessage = reader.prepare("SELECT * FROM push WHERE message = ?");
   }
 
-  due(now: number, limit: number): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }> {
+  due(now: number, limit: number, provider?: string): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }> {
     return this.#reader.run(() => {
-      const found = this.#due.all(now, limit + 1).map(readRow);
+      const rows = provider === undefined ? this.#due.all(now, limit + 1) : this.#dueOf.all(provider, now, limit + 1);
+      const found = rows.map(readRow);
       if (found.length > limit) return { rows: found.slice(0, limit), nextDueAt: found[limit]!.dueAt };
-      const next = this.#next.get(now);
+      const next = provider === undefined ? this.#next.get(now) : this.#nextOf.get(provider, now);
       return { rows: found, nextDueAt: next === undefined ? undefined : Number(next.due) };
     });
+  }
+
+  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]> {
+    return this.#reader.run(() => this.#waiting.all(topic, JSON.stringify(targetIds)).map(readRow));
+  }
+
+  waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number> {
+    return this.#reader.run(() => Number(this.#waitingIn.get(topic, dueBy, limit)!.count));
   }
 
   coalescedOf(targetId: string): Promise<OutboxRow[]> {
     return this.#reader.run(() => this.#coalesced.all(targetId).map(readRow));
   }
 
-  take(id: string): Promise<boolean> {
-    return this.#writer.send({ kind: "take", id, now: this.#context.clock.now() });
+  take(ids: readonly string[]): Promise<string[]> {
+    return this.#writer.send({ kind: "take", ids, now: this.#context.clock.now() });
   }
 
-  retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void> {
-    return this.#writer.send({ kind: "retry", id, dueAt, note, attempt, now: this.#context.clock.now() });
+  retry(takes: readonly Take[], dueAt: number, note: string): Promise<void> {
+    return this.#writer.send({ kind: "retry", takes, dueAt, note, now: this.#context.clock.now() });
+  }
+
+  postpone(targetId: string, dueAt: number): Promise<void> {
+    return this.#writer.send({ kind: "postpone", targetId, dueAt, now: this.#context.clock.now() });
   }
 
   settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {
@@ -64,4 +99,33 @@ export class SqliteOutbox implements Outbox {
   ofMessage(messageId: string): Promise<OutboxRow[]> {
     return this.#reader.run(() => this.#ofMessage.all(messageId).map(readRow));
   }
+
+  decision(topic: Topic): Promise<TopicDecision | undefined> {
+    return this.#reader.run(() => {
+      const row = this.#decision.get(topic);
+      return row === undefined ? undefined : readDecision(row);
+    });
+  }
+
+  async decide(decision: TopicDecision, rows: readonly AddedRow[]): Promise<number | undefined> {
+    const { version } = decision;
+    const next = version === 0 ? 1 + Math.floor(this.#context.random.fraction() * 0xffff_ffff) : version + 1;
+    const now = this.#context.clock.now();
+    return await this.#writer.send({ kind: "decide", decision, next, rows, now }) ? next : undefined;
+  }
+
+  undecided({ after, limit }: Page): Promise<NamesPage> {
+    return this.#reader.run(() => {
+      const names = this.#undecided.all(after ?? "", limit).map(({ topic }) => String(topic));
+      return { names, next: names.length < limit ? undefined : names.at(-1) };
+    });
+  }
+}
+
+function readDecision(row: Record<string, unknown>): TopicDecision {
+  const [topic, to, after] = [String(row.topic), row.pass_to, row.pass_after];
+  return {
+    ...{ topic, version: Number(row.version), epoch: Number(row.epoch), decided: Number(row.decided), goal: Number(row.goal) },
+    ...to === null ? {} : { pass: { to: Number(to), ...after === null ? {} : { after: String(after) } } },
+  };
 }

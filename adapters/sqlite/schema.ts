@@ -1,7 +1,7 @@
 /** "Peyk": marks the file as ours (PRAGMA application_id). */
 export const APPLICATION_ID = 0x5065796b;
 /** What this version reads and writes (PRAGMA user_version). A file with another one is refused as it is. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** Offsets of a topic have no holes: what is above the floor and not there has expired. */
 export const SCHEMA = `
@@ -59,14 +59,17 @@ CREATE TABLE push (
   user TEXT NOT NULL,
   device TEXT NOT NULL,
   target TEXT NOT NULL,
+  provider TEXT NOT NULL,
   topic TEXT NOT NULL,
   epoch INTEGER NOT NULL,
+  after INTEGER,
   position INTEGER NOT NULL,
   message TEXT NOT NULL,
   urgency TEXT NOT NULL,
   due INTEGER NOT NULL,
   expires INTEGER NOT NULL,
   coalesced INTEGER NOT NULL,
+  collapse TEXT,
   rule TEXT NOT NULL,
   status TEXT NOT NULL,
   attempts INTEGER NOT NULL,
@@ -74,12 +77,24 @@ CREATE TABLE push (
   covers TEXT,
   changed INTEGER NOT NULL
 );
-CREATE INDEX push_due ON push (due, id) WHERE status = 'pending';
+CREATE INDEX push_due ON push (provider, due, id) WHERE status = 'pending';
+CREATE INDEX push_topic ON push (topic, due) WHERE status = 'pending';
 CREATE INDEX push_user ON push (user) WHERE status = 'pending';
-CREATE INDEX push_target ON push (target) WHERE status = 'pending' AND coalesced = 1;
+CREATE INDEX push_target ON push (target) WHERE status = 'pending';
 CREATE INDEX push_sending ON push (key) WHERE status = 'sending';
 CREATE INDEX push_settled ON push (expires) WHERE status <> 'pending' AND status <> 'sending';
 CREATE INDEX push_message ON push (message);
+
+CREATE TABLE decision (
+  topic TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  decided INTEGER NOT NULL,
+  goal INTEGER NOT NULL,
+  pass_to INTEGER,
+  pass_after TEXT
+) WITHOUT ROWID;
+CREATE INDEX decision_open ON decision (topic) WHERE goal > decided;
 `;
 
 /** What a row of `lookup` finds users by. */

@@ -1,8 +1,9 @@
 import { Buffer } from "node:buffer";
 import type { StatementSync } from "node:sqlite";
-import type { NewOutboxRow } from "../../src/ports/outbox.ts";
+import type { AddedRow } from "../../src/ports/outbox.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
-import type { NamesPage, Page, UserRecord, Users } from "../../src/ports/users.ts";
+import type { UserRecord, Users } from "../../src/ports/users.ts";
+import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Reader } from "./reader.ts";
 import { Lookup } from "./schema.ts";
@@ -41,7 +42,7 @@ export class SqliteUsers implements Users {
     });
   }
 
-  async put(record: UserRecord, rows: readonly NewOutboxRow[] = []): Promise<number | undefined> {
+  async put(record: UserRecord, rows: readonly AddedRow[] = []): Promise<number | undefined> {
     const { userId, version, seenAt } = record;
     // A user who was removed and comes back must not pass for the former one, so versions don't begin at 1.
     const next = version === 0 ? 1 + Math.floor(this.#context.random.fraction() * 0xffff_ffff) : version + 1;

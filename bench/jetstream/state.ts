@@ -78,7 +78,8 @@ export async function measureState(stage: Stage, plan: Plan, report: Report): Pr
   const { rows } = await outbox.due(Date.now(), people.length);
   if (rows.length < people.length) throw new Error(`of ${people.length} pushes ${rows.length} are due`);
   await together("a push taken from the outbox", rows.length, async (index) => {
-    if (!await outbox.take(rows[index]!.id)) throw new Error("somebody else took it");
+    const taken = await outbox.take([rows[index]!.id]);
+    if (taken.length === 0) throw new Error("another node took it");
   });
   await together("a push settled", rows.length, (index) => outbox.settle([rows[index]!.id], "sent", ""));
   await storage.close();
@@ -142,7 +143,15 @@ function push(index: number, what: string): NewOutboxRow {
   const targetId = targetOf(deviceId);
   const topic = `${nameOf(index)}/default`;
   return {
-    ...{ id: `${targetId} ${what}`, userId: nameOf(index), deviceId, targetId, topic, position: { epoch: 1, offset: index + 1 } },
+    ...{
+      id: `${targetId} ${what}`,
+      userId: nameOf(index),
+      deviceId,
+      targetId,
+      provider: "webhook",
+      topic,
+      position: { epoch: 1, offset: index + 1 },
+    },
     ...{ messageId: `${what} to ${nameOf(index)}`, urgency: "normal", dueAt: 0, expiresAt: LATER },
     ...{ coalesced: false, rule: "disconnected.away/alert" },
   };

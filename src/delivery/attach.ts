@@ -3,12 +3,14 @@ import { PeykError } from "../protocol/errors.ts";
 import type { Cursor, IdleMs, Recovery } from "../protocol/frames.ts";
 import { DEFAULT_CHANNEL, type Topic, topicOf } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Counters } from "./counters.ts";
+import { withRoomFor } from "./devices.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
@@ -43,6 +45,7 @@ export interface AttachParts {
   decisions: PushRequests;
   /** The client tells how long ago the last input was. */
   input(session: Session, idleMs: IdleMs): void;
+  outbox: Pick<Outbox, "decision">;
   history: History | undefined;
   hub: Hub;
   roster: Roster;
@@ -51,6 +54,8 @@ export interface AttachParts {
   catchUp: CatchUp;
   counters: Counters;
   clock: Clock;
+  /** Devices that one user may have. */
+  maxDevices: number;
 }
 
 /**
@@ -76,8 +81,8 @@ export class Attachments {
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
-    const { history, hub, records } = parts;
-    this.#places = new Places(hub, history);
+    const { history, hub, outbox, records } = parts;
+    this.#places = new Places(hub, history, outbox);
     this.#turns = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
   }
 
@@ -108,7 +113,7 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, counters, decisions, elsewhere, input, node, roster } = this.#parts;
+    const { actor, catchUp, clock, counters, decisions, elsewhere, input, maxDevices, node, pushes, roster } = this.#parts;
     if (!outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
@@ -116,13 +121,19 @@ export class Attachments {
     }
     // First everything that can fail, then the record, then what can't: a session that the store calls ours is held here.
     let holder: string | null | undefined;
+    let forgotten: readonly SessionRecord[] = [];
     const { record, places } = await this.#claim(userId, deviceId, cursors, (current, places) => {
       // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
-      const claimed = sessionOf(current, deviceId);
+      const { record, gone } = withRoomFor(current, deviceId, maxDevices, clock.now());
+      const claimed = sessionOf(record, deviceId);
       holder = claimed?.node;
-      return { ...withSession(current, this.#attached(claimed, deviceId, places, visible)), seenAt: this.#parts.clock.now() };
+      forgotten = gone;
+      return { ...withSession(record, this.#attached(claimed, deviceId, places, visible)), seenAt: clock.now() };
     });
+    for (const { deviceId, targets } of forgotten) {
+      if (targets.length > 0) await pushes.dropNow({ userId, deviceId }, "the device was forgotten");
+    }
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
     // Not in two places at once: from here on the other node's writes fail, and it need not find out by that.
@@ -253,7 +264,9 @@ export class Attachments {
     // Where it begins, and what it says it has, is settled from here on, should this node die before it writes more.
     for (const { feed: { topic }, progress: begun } of places) {
       const stored = progress[topic];
-      const now = stored === undefined || (stored.epoch === begun.epoch && stored.acked < begun.acked) ? begun : stored;
+      const known = stored === undefined || (stored.epoch === begun.epoch && stored.acked < begun.acked) ? begun : stored;
+      const isDecided = known.epoch === begun.epoch && known.decided < begun.decided;
+      const now = isDecided ? { ...known, decided: begun.decided } : known;
       // What it acked in the background is in front now.
       progress[topic] = visible ? { ...now, shown: now.acked } : now;
     }

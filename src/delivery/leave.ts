@@ -1,4 +1,5 @@
 import { CloseCode } from "../protocol/codes.ts";
+import type { Topic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { SessionEvent } from "../session/step.ts";
@@ -17,6 +18,8 @@ export interface AwayDecisions {
    * inside the user's exclusive section.
    */
   leaveHeld(userId: string, deviceId: string): Promise<void>;
+  /** A subscription began: decides about entries that came, and were swept, while it was being stored. */
+  decideBegun(userId: string, topic: Topic): Promise<void>;
 }
 
 /** What leaving works with. */

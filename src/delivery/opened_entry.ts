@@ -14,6 +14,10 @@ export interface OpenedEntry extends EntryName {
   readonly urgency: Urgency;
   /** What it is to a session's machine. */
   readonly event: SessionEvent;
+  /** Wakes the app and shows nothing. */
+  readonly silent: boolean;
+  /** Of notifications with the same key the newest is enough. */
+  readonly collapseKey: string | undefined;
   /** The envelope, as the log has it. */
   readonly bytes: Uint8Array;
   /** What goes over the wire, the same for every receiver. */
@@ -44,6 +48,8 @@ class LoggedEntry implements OpenedEntry {
   readonly expiresAt: number;
   readonly urgency: Urgency;
   readonly event: SessionEvent;
+  readonly silent: boolean;
+  readonly collapseKey: string | undefined;
   readonly bytes: Uint8Array;
   account: Account | undefined = undefined;
   #frame: Uint8Array | undefined;
@@ -59,6 +65,8 @@ class LoggedEntry implements OpenedEntry {
     this.expiresAt = entry.expiresAt;
     this.urgency = head.options?.urgency ?? "normal";
     this.event = entry.offset === 0 ? SessionEvent["message.live"] : eventOf(this.urgency, head.options);
+    this.silent = head.options?.silent === true;
+    this.collapseKey = head.options?.notification?.collapseKey;
     this.bytes = entry.bytes;
   }
 

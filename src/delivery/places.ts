@@ -1,12 +1,14 @@
 import type { Cursor } from "../protocol/frames.ts";
 import type { Position } from "../protocol/message.ts";
-import type { Topic } from "../protocol/names.ts";
+import { isPublic, type Topic } from "../protocol/names.ts";
+import type { Outbox, TopicDecision } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
 import { sessionOf } from "./records.ts";
 import type { Reader } from "./session.ts";
+import { isEnabled } from "./target.ts";
 
 /** Where a device goes on in a topic. */
 export interface Place {
@@ -19,10 +21,12 @@ export interface Place {
 export class Places {
   readonly #hub: Hub;
   readonly #history: History | undefined;
+  readonly #outbox: Pick<Outbox, "decision">;
 
-  constructor(hub: Hub, history: History | undefined) {
+  constructor(hub: Hub, history: History | undefined, outbox: Pick<Outbox, "decision">) {
     this.#hub = hub;
     this.#history = history;
+    this.#outbox = outbox;
   }
 
   /** Opens a device's feeds and finds where it goes on in each. When one fails, none stays open. */
@@ -39,7 +43,14 @@ export class Places {
       if (feeds.some((opened) => opened instanceof Promise)) await Promise.all(feeds);
       for (const opened of feeds) {
         const feed = opened instanceof Promise ? await opened : opened;
-        const placed = this.#place(feed, progressOf(record, session, feed.topic), claimed.get(feed.topic), session === undefined);
+        let known = progressOf(record, session, feed.topic);
+        // Of a device that was away the topic's own decision says how far it is decided.
+        if (
+          session?.node === null && isPublic(feed.topic) && session.targets.some(isEnabled) && known.decided < feed.head.offset
+        ) {
+          known = withDecision(known, await this.#outbox.decision(feed.topic));
+        }
+        const placed = this.#place(feed, known, claimed.get(feed.topic), session === undefined);
         places.push(placed instanceof Promise ? await placed : placed);
       }
       return places;
@@ -95,6 +106,10 @@ export class Places {
   release(places: readonly { feed: Feed<Reader> }[]): void {
     for (const { feed } of places) this.#hub.release(feed);
   }
+}
+
+function withDecision(known: Progress, decision: TopicDecision | undefined): Progress {
+  return decision?.epoch === known.epoch && decision.decided > known.decided ? { ...known, decided: decision.decided } : known;
 }
 
 /** How far a stored session is in a topic, or where one without a past begins: at the user's furthest device, else where the subscription began. */

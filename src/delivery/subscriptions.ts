@@ -7,6 +7,7 @@ import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import { type Anew, type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Hub } from "./hub.ts";
+import type { AwayDecisions } from "./leave.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { progressOf } from "./places.ts";
 import { sessionOf, type UserRecords } from "./records.ts";
@@ -18,6 +19,7 @@ export interface SubscriptionParts {
   node: string;
   records: UserRecords;
   pushes: PushCancellation;
+  away: AwayDecisions;
   hub: Hub;
   roster: Roster;
   elsewhere: Elsewhere;
@@ -66,7 +68,7 @@ export class Subscriptions {
    * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
    */
   async subscribe(userId: string, topic: Topic, { since, anew = false }: Beginning, asked?: Asked): Promise<Position> {
-    const { elsewhere, hub, node, pushes, records, roster, strayed } = this.#parts;
+    const { away, elsewhere, hub, node, pushes, records, roster, strayed } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
       throw new PeykError("forbidden", "a private topic of another user", {
         hint: "Rooms for several people are public channels.",
@@ -97,7 +99,10 @@ export class Subscriptions {
         }
         return record.subscriptions[topic]!;
       });
-      if (begun !== undefined) await elsewhere.follow(nodes, userId, begun);
+      if (begun !== undefined) {
+        await elsewhere.follow(nodes, userId, begun);
+        await away.decideBegun(userId, topic);
+      }
       return start;
     } catch (error) {
       strayed(userId);

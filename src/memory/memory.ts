@@ -38,7 +38,7 @@ export function memory(options: { retention?: Retention } = {}): Storage {
   }
   return {
     open({ clock, logger, random }): Promise<OpenStorage> {
-      const outbox = new MemoryOutbox(clock);
+      const outbox = new MemoryOutbox(clock, random);
       const work = new MemoryWork(clock, logger);
       const transport = new MemoryTransport(clock, logger, random, { maxEntries, idempotencyMs }, work);
       return Promise.resolve({

@@ -1,7 +1,11 @@
 import type { Clock } from "../ports/clock.ts";
-import type { CancelMatch, NewOutboxRow, Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
+import type { Random } from "../ports/random.ts";
+import type { AddedRow, CancelMatch, Outbox, OutboxEnd, OutboxRow, Take, TopicDecision } from "../ports/outbox.ts";
+import type { NamesPage, Page } from "../ports/page.ts";
+import type { Topic } from "../protocol/names.ts";
 import { Multimap } from "./multimap.ts";
 import { SortedList } from "./sorted_list.ts";
+import { TopicDecisions } from "./topic_decisions.ts";
 
 /** Settled rows looked at per call for having expired: forgetting keeps pace with adding and never stalls. */
 const FORGET_PER_CALL = 32;
@@ -17,8 +21,9 @@ interface At {
 export class MemoryOutbox implements Outbox {
   readonly #clock: Clock;
   readonly #rows = new Map<string, OutboxRow>();
-  /** Pending rows by due time. */
+  /** Pending rows by due time: all, those of each provider, those of each topic. */
   readonly #pending = new SortedList<At>(byTime);
+  readonly #pendingOf = new Map<string, SortedList<At>>();
   /** Pending and sending rows. */
   readonly #openOfUser = new Multimap();
   readonly #pendingOfTarget = new Multimap();
@@ -26,23 +31,34 @@ export class MemoryOutbox implements Outbox {
   /** Settled rows by the time they may be forgotten. */
   readonly #settled = new SortedList<At>(byTime);
 
-  constructor(clock: Clock) {
+  readonly #decisions: TopicDecisions;
+
+  constructor(clock: Clock, random: Random) {
     this.#clock = clock;
+    this.#decisions = new TopicDecisions(random);
   }
 
-  /** Adds those of `rows` that are new. Part of `Users.put`. */
-  add(rows: readonly NewOutboxRow[]): void {
+  /** Adds those of `rows` that are new. Part of `Users.put` and `decide`. */
+  add(rows: readonly AddedRow[]): void {
     this.#forget();
-    for (const row of rows) {
+    for (const { replaces, ...row } of rows) {
       if (this.#rows.has(row.id)) continue;
+      const replaced = replaces === undefined ? undefined : this.#rows.get(replaces);
+      const isReplaced = replaced?.status === "pending" && replaced.attempts === 0;
+      if (isReplaced) this.#remove(replaced);
       this.#ofMessage.add(row.messageId, row.id);
-      this.#set({ ...row, status: "pending", attempts: 0, note: undefined, covers: NOTHING, changedAt: this.#clock.now() });
+      this.#set({
+        ...row,
+        ...isReplaced ? { after: Math.min(afterOf(row), afterOf(replaced)) } : {},
+        ...{ status: "pending", attempts: 0, note: undefined, covers: NOTHING, changedAt: this.#clock.now() },
+      });
     }
   }
 
-  due(now: number, limit: number): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }> {
+  due(now: number, limit: number, provider?: string): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }> {
     const rows: OutboxRow[] = [];
-    for (const { at, id } of this.#pending.after(undefined)) {
+    const pending = provider === undefined ? this.#pending : this.#pendingOf.get(byProvider(provider));
+    for (const { at, id } of pending?.after(undefined) ?? []) {
       if (at > now || rows.length >= limit) return Promise.resolve({ rows, nextDueAt: at });
       rows.push(this.#rows.get(id)!);
     }
@@ -53,17 +69,42 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve(this.#get(this.#pendingOfTarget.get(targetId)).filter((row) => row.coalesced));
   }
 
-  take(id: string): Promise<boolean> {
-    const row = this.#rows.get(id);
-    if (row?.status !== "pending") return Promise.resolve(false);
-    this.#set({ ...row, status: "sending", attempts: row.attempts + 1, changedAt: this.#clock.now() });
-    return Promise.resolve(true);
+  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]> {
+    const ids = targetIds.flatMap((targetId) => this.#pendingOfTarget.get(targetId));
+    return Promise.resolve(this.#get(ids).filter((row) => row.topic === topic));
   }
 
-  retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void> {
-    const row = this.#rows.get(id);
-    if (row?.status === "sending" && row.attempts === (attempt ?? row.attempts)) {
+  waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number> {
+    let count = 0;
+    for (const { at } of this.#pendingOf.get(byTopic(topic))?.after(undefined) ?? []) {
+      if (at > dueBy || count >= limit) break;
+      count++;
+    }
+    return Promise.resolve(count);
+  }
+
+  take(ids: readonly string[]): Promise<string[]> {
+    return Promise.resolve(ids.filter((id) => {
+      const row = this.#rows.get(id);
+      if (row?.status !== "pending") return false;
+      this.#set({ ...row, status: "sending", attempts: row.attempts + 1, changedAt: this.#clock.now() });
+      return true;
+    }));
+  }
+
+  retry(takes: readonly Take[], dueAt: number, note: string): Promise<void> {
+    for (const { id, attempts } of takes) {
+      const row = this.#rows.get(id);
+      if (row?.status !== "sending" || row.attempts !== attempts) continue;
       this.#set({ ...row, status: "pending", dueAt, note, changedAt: this.#clock.now() });
+    }
+    return Promise.resolve();
+  }
+
+  postpone(targetId: string, dueAt: number): Promise<void> {
+    for (const row of this.#get(this.#pendingOfTarget.get(targetId))) {
+      const then = Math.min(dueAt, row.expiresAt);
+      if (row.dueAt < then) this.#set({ ...row, dueAt: then });
     }
     return Promise.resolve();
   }
@@ -92,6 +133,20 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve(this.#get(this.#ofMessage.get(messageId)));
   }
 
+  decision(topic: Topic): Promise<TopicDecision | undefined> {
+    return Promise.resolve(this.#decisions.get(topic));
+  }
+
+  decide(decision: TopicDecision, rows: readonly AddedRow[]): Promise<number | undefined> {
+    const version = this.#decisions.put(decision);
+    if (version !== undefined) this.add(rows);
+    return Promise.resolve(version);
+  }
+
+  undecided(page: Page): Promise<NamesPage> {
+    return Promise.resolve(this.#decisions.undecided(page));
+  }
+
   /** The pending and sending rows that match. */
   #open(match: CancelMatch): OutboxRow[] {
     const { userId, ids } = match;
@@ -114,17 +169,39 @@ export class MemoryOutbox implements Outbox {
   /** Stores a row and keeps the indexes in step. */
   #set(row: OutboxRow): void {
     const before = this.#rows.get(row.id);
-    if (before?.status === "pending") {
-      this.#pending.delete({ at: before.dueAt, id: row.id });
-      this.#pendingOfTarget.delete(row.targetId, row.id);
-    }
+    if (before?.status === "pending") this.#unlist(before);
     if (row.status === "pending") {
-      this.#pending.add({ at: row.dueAt, id: row.id });
+      const at = { at: row.dueAt, id: row.id };
+      this.#pending.add(at);
+      for (const key of [byProvider(row.provider), byTopic(row.topic)]) {
+        let list = this.#pendingOf.get(key);
+        if (list === undefined) this.#pendingOf.set(key, list = new SortedList(byTime));
+        list.add(at);
+      }
       this.#pendingOfTarget.add(row.targetId, row.id);
     }
     if (isOpen(row)) this.#openOfUser.add(row.userId, row.id);
     else this.#openOfUser.delete(row.userId, row.id);
     this.#rows.set(row.id, row);
+  }
+
+  #unlist({ id, dueAt, provider, targetId, topic }: OutboxRow): void {
+    const at = { at: dueAt, id };
+    this.#pending.delete(at);
+    for (const key of [byProvider(provider), byTopic(topic)]) {
+      const list = this.#pendingOf.get(key);
+      list?.delete(at);
+      if (list?.isEmpty) this.#pendingOf.delete(key);
+    }
+    this.#pendingOfTarget.delete(targetId, id);
+  }
+
+  /** As if a pending row had never been there. */
+  #remove(row: OutboxRow): void {
+    this.#unlist(row);
+    this.#openOfUser.delete(row.userId, row.id);
+    this.#ofMessage.delete(row.messageId, row.id);
+    this.#rows.delete(row.id);
   }
 
   #forget(): void {
@@ -137,6 +214,19 @@ export class MemoryOutbox implements Outbox {
       this.#rows.delete(next.id);
     }
   }
+}
+
+/** From where a row's entries are. */
+function afterOf({ after, position }: Pick<OutboxRow, "after" | "position">): number {
+  return after ?? position.offset - 1;
+}
+
+function byProvider(provider: string): string {
+  return `p ${provider}`;
+}
+
+function byTopic(topic: Topic): string {
+  return `t ${topic}`;
 }
 
 function byTime(a: At, b: At): number {

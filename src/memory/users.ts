@@ -1,7 +1,8 @@
 import type { Clock } from "../ports/clock.ts";
-import type { NewOutboxRow } from "../ports/outbox.ts";
+import type { AddedRow } from "../ports/outbox.ts";
 import type { Random } from "../ports/random.ts";
-import type { NamesPage, Page, UserRecord, Users } from "../ports/users.ts";
+import type { UserRecord, Users } from "../ports/users.ts";
+import type { NamesPage, Page } from "../ports/page.ts";
 import type { Topic } from "../protocol/names.ts";
 import { Multimap } from "./multimap.ts";
 import type { MemoryOutbox } from "./outbox.ts";
@@ -31,7 +32,7 @@ export class MemoryUsers implements Users {
     return Promise.resolve(this.#records.get(userId));
   }
 
-  put(record: UserRecord, rows: readonly NewOutboxRow[] = []): Promise<number | undefined> {
+  put(record: UserRecord, rows: readonly AddedRow[] = []): Promise<number | undefined> {
     const before = this.#records.get(record.userId);
     if ((before?.version ?? 0) !== record.version) return Promise.resolve(undefined);
     // A user who was removed and comes back must not pass for the former one, so versions don't begin at 1.

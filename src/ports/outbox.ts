@@ -1,5 +1,6 @@
 import type { Position, Urgency } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
+import type { NamesPage, Page } from "./page.ts";
 
 /** A push that is to leave. Its content is read from the log when it does. */
 export interface NewOutboxRow {
@@ -12,8 +13,12 @@ export interface NewOutboxRow {
    * so it is not a `PushTarget.id`. The engine makes it; a store only compares it.
    */
   readonly targetId: string;
+  /** The push provider that is to bring it. */
+  readonly provider: string;
   readonly topic: Topic;
   readonly position: Position;
+  /** The row stands for the topic's entries after this offset, up to `position`. Absent: for the entry at `position` alone. */
+  readonly after?: number;
   readonly messageId: string;
   readonly urgency: Urgency;
   /** Milliseconds since 1970. */
@@ -21,8 +26,42 @@ export interface NewOutboxRow {
   readonly expiresAt: number;
   /** May leave together with others of its target, as one push. */
   readonly coalesced: boolean;
+  /** Of pending rows of one target and topic with the same key the newest is enough. Absent: none. */
+  readonly collapseKey?: string;
   /** The rule that decided it, for `explain()`. */
   readonly rule: string;
+}
+
+/** A row as it is added. */
+export interface AddedRow extends NewOutboxRow {
+  /**
+   * The id of a row that this one takes the place of, if that is pending then and was never taken: it is gone, and the new row stands
+   * for its entries too (`after` is the lower one). A row that was taken or has ended stays, and the new one is added as it is.
+   */
+  readonly replaces?: string;
+}
+
+/** A take of a row: its `attempts` since then tell it from others. */
+export interface Take {
+  readonly id: string;
+  readonly attempts: number;
+}
+
+/**
+ * How far a public topic is decided for its members' devices that are away. A pass goes through the members page by page; a page's
+ * rows and its place are stored in one step.
+ */
+export interface TopicDecision {
+  readonly topic: Topic;
+  /** 0: not stored yet. Set by the store; no two stored ones of a topic have the same. */
+  readonly version: number;
+  readonly epoch: number;
+  /** Entries up to here are decided for all members. */
+  readonly decided: number;
+  /** Entries up to here are to be decided. Not below `decided`; the same: nothing is open. */
+  readonly goal: number;
+  /** The pass under way: it decides about the entries in (decided, to]. Members up to `after`, a place in `Users.awayMembers`, are done. */
+  readonly pass?: { readonly to: number; readonly after?: string };
 }
 
 /** A push that was taken and not settled for this long, milliseconds, was taken by somebody who is gone. */
@@ -45,7 +84,7 @@ export interface OutboxRow extends NewOutboxRow {
 }
 
 /**
- * The durable queue of pushes. Rows enter through `Users.put`, in one step with the decision.
+ * The durable queue of pushes. Rows enter through `Users.put` and `decide`, in one step with how far it is decided.
  *
  * An implementer MUST keep a settled row at least until it expires (its id is what prevents a second push), MUST make
  * `take` a compare-and-set, MUST turn `sending` back into `pending` once whoever took it can't be asking any more (at open, when
@@ -56,20 +95,29 @@ export interface OutboxRow extends NewOutboxRow {
 export interface Outbox {
   /**
    * Pending rows that are due, by due time, `limit` at most.
+   *
+   * @param provider only rows of this one. A store SHOULD find them without looking at others' rows. Absent: of all
    * @returns `nextDueAt`: of the first pending row that is not among `rows`; not after `now` when `limit` cut the page short
    */
-  due(now: number, limit: number): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }>;
+  due(now: number, limit: number, provider?: string): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }>;
   /** Pending coalesced rows of a target, whatever their due time. */
   coalescedOf(targetId: string): Promise<OutboxRow[]>;
-  /** pending → sending, attempts + 1. False: somebody else has it, or it ended. */
-  take(id: string): Promise<boolean>;
+  /** Pending rows of targets in a topic, whatever their due time. */
+  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]>;
+  /** How many rows of a topic are pending and due by then, counted up to `limit`. */
+  waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number>;
   /**
-   * sending → pending, due again then. A row that another node took, or no node, MUST stay as it is.
-   *
-   * @param attempt the row's `attempts` since it was taken: only that take is given back, so a call that is repeated because its
-   * answer was lost can't give back a later one. Absent: whichever it is
+   * pending → sending, attempts + 1, in one step where the store can do that.
+   * @returns the ids of those that were taken; another node has the others, or they ended
    */
-  retry(id: string, dueAt: number, note: string, attempt?: number): Promise<void>;
+  take(ids: readonly string[]): Promise<string[]>;
+  /**
+   * sending → pending, due again then. A row that another node took, or no node, MUST stay as it is. Only the take that is named is
+   * given back: a call that is repeated because its answer was lost can't give back a later one.
+   */
+  retry(takes: readonly Take[], dueAt: number, note: string): Promise<void>;
+  /** Pending rows of a target that are due sooner are due then, or when they expire if that is sooner. */
+  postpone(targetId: string, dueAt: number): Promise<void>;
   /**
    * Ends rows that are pending or sending; those that have ended, or that the outbox doesn't know, stay as they are.
    *
@@ -87,6 +135,16 @@ export interface Outbox {
   underWay(match: CancelMatch): Promise<boolean>;
   /** Everything known about a message, for `explain()`. */
   ofMessage(messageId: string): Promise<OutboxRow[]>;
+  /** How far a public topic is decided; undefined: nothing is stored. */
+  decision(topic: Topic): Promise<TopicDecision | undefined>;
+  /**
+   * Stores how far a topic is decided if the stored version is still that one (0: none), adding `rows`, 200 at most, in the same
+   * step. Rows whose id the outbox knows are left as they are.
+   * @returns the new version, or undefined when another node was faster and nothing was changed
+   */
+  decide(decision: TopicDecision, rows: readonly AddedRow[]): Promise<number | undefined>;
+  /** Topics whose `goal` is beyond `decided`. */
+  undecided(page: Page): Promise<NamesPage>;
 }
 
 /** Which rows are meant: those that agree in all fields given. Absent fields match all. */

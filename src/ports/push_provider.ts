@@ -18,7 +18,7 @@ export interface PushNotification {
   urgency: Urgency;
   /** Seconds it is worth keeping. */
   ttl: number;
-  /** How many messages this push stands for. */
+  /** How many messages this push stands for. Counted up to 100: more than that says that there are more. */
   waiting: number;
 }
 

@@ -1,6 +1,7 @@
 import type { Topic } from "../protocol/names.ts";
 import type { Position } from "../protocol/message.ts";
-import type { NewOutboxRow } from "./outbox.ts";
+import type { AddedRow } from "./outbox.ts";
+import type { NamesPage, Page } from "./page.ts";
 
 /** Where a device can be pushed to. */
 export interface PushTarget {
@@ -88,21 +89,6 @@ export interface UserRecord {
   readonly sessions: readonly SessionRecord[];
 }
 
-/** Which part of a list is wanted. */
-export interface Page {
-  /** What the page before gave as `next`; undefined: the list's beginning. */
-  after: string | undefined;
-  /** Names at most. */
-  limit: number;
-}
-
-/** A part of a list, in an order that stays the same while nothing changes. */
-export interface NamesPage {
-  names: string[];
-  /** Where the next page begins; undefined: this was the last one. Only the store that gave it knows what it means. */
-  next: string | undefined;
-}
-
 /**
  * Keeps users.
  *
@@ -123,7 +109,7 @@ export interface Users {
    * step. Rows whose id the outbox knows are left as they are.
    * @returns the new version, or undefined when somebody else was faster and nothing was changed
    */
-  put(record: UserRecord, rows?: readonly NewOutboxRow[]): Promise<number | undefined>;
+  put(record: UserRecord, rows?: readonly AddedRow[]): Promise<number | undefined>;
   /** Forgets a user if the version is still that one. */
   remove(userId: string, version: number): Promise<boolean>;
   /** Users subscribed to `topic` who have at least one session with `node: null`, or `leaving`. */

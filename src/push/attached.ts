@@ -3,15 +3,16 @@ import { openEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
-import type { Reader, Session } from "../delivery/session.ts";
+import type { PushProgress, Reader, Session } from "../delivery/session.ts";
 import { Turns } from "../delivery/turns.ts";
 import type { Sending } from "../delivery/unseen.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Stepper } from "../session/step.ts";
+import type { Decision } from "./decision.ts";
 import type { PushQueue } from "./queue.ts";
 import type { ReadPage } from "./read_page.ts";
-import type { Decision, MadeRows, RowMaker } from "./row_maker.ts";
+import type { MadeRows, RowMaker } from "./row_maker.ts";
 
 /** What deciding for sessions that this node holds works with. */
 export interface AttachedPushesParts {
@@ -92,7 +93,8 @@ export class AttachedPushes implements PushRequests {
     const { logger } = this.#parts;
     this.#reads.run(session.userId, async () => {
       const written: Promise<void>[] = [];
-      for (let at = after; reader.index >= 0 && at < to;) {
+      // Of a session whose connection is gone the rest is decided when it is away.
+      for (let at = after; session.outlet !== undefined && reader.index >= 0 && at < to;) {
         const page = await this.#parts.read(reader.feed.topic, at);
         const decisions = this.#decide(session, page.entries.filter(({ offset }) => offset <= to));
         if (decisions.length > 0) written.push(this.#gather(session, decisions));
@@ -102,7 +104,7 @@ export class AttachedPushes implements PushRequests {
       return written;
     }).then(async (written) => {
       await Promise.all(written);
-      done?.();
+      if (session.outlet !== undefined) done?.();
     }).catch((error: unknown) => {
       logger.error("a log could not be read to push from it, it is tried again", { topic: reader.feed.topic, error });
       this.#later(() => this.#pushLogged(session, reader, after, to, done));
@@ -154,25 +156,28 @@ export class AttachedPushes implements PushRequests {
 
   async #putHeld(userId: string, pieces: readonly Piece[]): Promise<void> {
     const { records, rows, logger, queue, roster } = this.#parts;
-    const made = new Map<Piece, MadeRows>();
+    const decided = new Map<Session, Decision[]>();
+    for (const { session, decisions } of pieces) decided.set(session, [...decided.get(session) ?? [], ...decisions]);
+    const made = new Map<Session, MadeRows>();
     try {
       await records.updateHeld(userId, async (record) => {
         made.clear();
-        const here = withProgressHere(record, roster);
-        for (const piece of pieces) {
-          const who = sessionOf(record, piece.session.deviceId);
-          if (piece.session.isStill(who)) made.set(piece, await rows.make(who, here, piece.decisions));
+        // How far it is decided is stored with the rows.
+        const here = asWritten(decided, () => withProgressHere(record, roster));
+        for (const [session, decisions] of decided) {
+          const who = sessionOf(record, session.deviceId);
+          if (session.isStill(who)) made.set(session, await rows.make(who, here, decisions));
         }
         const all = [...made.values()].flatMap(({ rows }) => rows);
-        return all.length === 0 ? undefined : { record, rows: all };
+        return all.length === 0 ? undefined : { record: here, rows: all };
       });
     } catch (error) {
       logger.error("a push could not be queued, it is tried again", { error });
       queue.unsure();
       return this.#later(() => this.#add(userId, pieces));
     }
-    for (const [{ session, decisions }, rows] of made) {
-      for (const { sending } of decisions) {
+    for (const [session, rows] of made) {
+      for (const { sending } of decided.get(session)!) {
         if (session.pushed?.get(sending!) === "waits") session.pushed.set(sending!, "written");
         else session.pushed?.delete(sending!);
       }
@@ -206,4 +211,22 @@ interface Piece {
   readonly decisions: readonly Decision[];
   /** Called when they are written, or the session is another attachment's by now. */
   readonly written: () => void;
+}
+
+/** Runs `task` as if what waits to be written of these decisions were written. */
+function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, task: () => T): T {
+  const before: { pushed: Map<Sending, PushProgress>; sending: Sending; progress: PushProgress }[] = [];
+  for (const [{ pushed }, decisions] of decided) {
+    for (const { sending } of decisions) {
+      const progress = sending && pushed?.get(sending);
+      if (progress === undefined) continue;
+      before.push({ pushed: pushed!, sending: sending!, progress });
+      pushed!.set(sending!, "written");
+    }
+  }
+  try {
+    return task();
+  } finally {
+    for (const { pushed, sending, progress } of before) pushed.set(sending, progress);
+  }
 }

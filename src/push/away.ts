@@ -13,9 +13,10 @@ import type { HistoryPage } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { isPublic, type Topic } from "../protocol/names.ts";
 import { SessionEvent, type StateId, type Stepper } from "../session/step.ts";
+import type { Decision } from "./decision.ts";
 import type { PushQueue } from "./queue.ts";
 import type { ReadPage } from "./read_page.ts";
-import type { Decision, MadeRows, RowMaker } from "./row_maker.ts";
+import type { MadeRows, RowMaker } from "./row_maker.ts";
 
 /** What deciding for devices that are away works with. */
 export interface AwayPushesParts {
@@ -66,8 +67,12 @@ export class AwayPushes implements AwayDecisions {
     });
   }
 
+  async decideBegun(userId: string, topic: Topic): Promise<void> {
+    await this.decideTopic(userId, topic, Number.MAX_SAFE_INTEGER, this.#parts.read);
+  }
+
   /**
-   * Decides about the entries of one topic up to `head` for a user's devices that are away. May repeat: rows are unique, and how
+   * Decides about the entries of a topic up to `head` for its owner's devices that are away. May repeat: rows are unique, and how
    * far it is decided is stored with them.
    */
   async decideTopic(userId: string, topic: Topic, head: number, read: ReadPage): Promise<void> {
@@ -144,7 +149,7 @@ export class AwayPushes implements AwayDecisions {
     const { rows } = this.#parts;
     const all: DeviceStep = {
       ...{ deviceId: session.deviceId, progress: session.progress, decisions: [], more: false },
-      made: { rows: [], spared: [] },
+      made: { rows: [], spared: [], superseded: [] },
     };
     for (const topic of task.topic === undefined ? Object.keys(record.subscriptions) : [task.topic]) {
       const open = await this.#open(session, record, topic, task);
@@ -156,6 +161,7 @@ export class AwayPushes implements AwayDecisions {
       if (through <= open.decided && tooMany !== undefined) return { ...all, more: true };
       const fits = ({ offset }: { offset: number }): boolean => offset <= through;
       all.made.rows.push(...made.rows.filter(({ position }) => fits(position)));
+      all.made.superseded.push(...made.superseded);
       all.made.spared.push(...made.spared.filter(({ entry }) => fits(entry.position)));
       all.decisions.push(...open.decisions.filter(({ entry }) => fits(entry.position)));
       all.progress = { ...all.progress, [topic]: { ...open.progress, decided: through } };
@@ -221,7 +227,7 @@ interface DeviceStep {
   readonly deviceId: string;
   progress: SessionRecord["progress"];
   readonly decisions: Decision[];
-  readonly made: { rows: MadeRows["rows"][number][]; spared: MadeRows["spared"][number][] };
+  readonly made: { rows: MadeRows["rows"][number][]; spared: MadeRows["spared"][number][]; superseded: string[] };
   more: boolean;
 }
 

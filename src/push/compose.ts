@@ -2,15 +2,17 @@ import { decodeEnvelope, decodePayload } from "../protocol/codec.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Notification } from "../protocol/message.ts";
 import type { OutboxRow } from "../ports/outbox.ts";
+import type { Entry } from "../ports/transport.ts";
 import type { PushNotification } from "../ports/push_provider.ts";
 
 /**
  * What a push says about a message. Only here is a payload opened.
  *
+ * @param entry the message, of several the newest
  * @param waiting how many messages the push stands for
  */
-export function compose(row: OutboxRow, envelope: Uint8Array, waiting: number, now: number): PushNotification {
-  const { options, payload } = decodeEnvelope(envelope);
+export function compose(row: OutboxRow, entry: Entry, waiting: number, now: number): PushNotification {
+  const { id, options, payload } = decodeEnvelope(entry.bytes);
   const silent = options?.silent === true;
   const alert: Notification = { ...options?.notification };
   if (options?.useAsAlert === true) {
@@ -19,9 +21,9 @@ export function compose(row: OutboxRow, envelope: Uint8Array, waiting: number, n
   }
   return {
     userId: row.userId,
-    id: row.messageId,
+    id,
     topic: row.topic,
-    position: row.position,
+    position: { epoch: entry.epoch, offset: entry.offset },
     // The same on every try and for every target: providers collapse per target.
     collapseId: fingerprint(`${row.topic}\n${row.position.epoch}.${row.position.offset}`),
     alert: silent ? undefined : alert,

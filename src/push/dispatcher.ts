@@ -16,6 +16,7 @@ import type { SessionActor } from "../delivery/actor.ts";
 import { compose } from "./compose.ts";
 import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
 import { NOT_ASKED, type PendingPushes } from "./pending.ts";
+import type { RestingTargets } from "./resting.ts";
 
 /** What dispatching works with. */
 export interface DispatcherParts {
@@ -26,6 +27,7 @@ export interface DispatcherParts {
   roster: Roster;
   actor: SessionActor;
   pending: PendingPushes;
+  resting: RestingTargets;
   policy: Pick<Policy, "leftMs">;
   journal: Journal;
   counters: Counters;
@@ -77,19 +79,13 @@ export class Dispatcher {
 
   /**
    * Reads what the last look needs.
-   * @param rows the row that was taken; the others of its place that leave with a coalesced one are taken and added
+   * @param groups rows of one user that were taken; those of a group leave as one push
    */
-  async read(rows: OutboxRow[]): Promise<Looked> {
-    const { lastLook, lease, outbox } = this.#parts;
+  async read(groups: readonly (readonly OutboxRow[])[]): Promise<Looked[]> {
+    const { lastLook, lease } = this.#parts;
     const { term } = lease;
-    const { coalesced, targetId } = rows[0]!;
-    if (coalesced) {
-      for (const other of await outbox.coalescedOf(targetId)) {
-        if (await outbox.take(other.id)) rows.push({ ...other, attempts: other.attempts + 1 });
-      }
-    }
-    const found = await Promise.all(rows.map((row) => lastLook.read(row)));
-    return { rows: rows.map((row, index) => ({ row, found: found[index]! })), term };
+    const found = await lastLook.read(groups.flat());
+    return groups.map((rows) => ({ rows: rows.map((row) => ({ row, found: found.get(row.id)! })), term }));
   }
 
   /**
@@ -103,7 +99,9 @@ export class Dispatcher {
     // No node waits for one whose lease has lapsed: what it looked at before that may have ended.
     const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
     if (mayAsk) { for (const { row } of leaving) pending.asked(row); }
-    const result = mayAsk && leaving.length > 0 ? this.#send(leaving[0]!, leaving.length) : undefined;
+    const result = mayAsk && leaving.length > 0
+      ? this.#send(leaving[0]!, leaving.reduce((sum, { count }) => sum + count, 0))
+      : undefined;
     return this.#finish(rows, leaving, result);
   }
 
@@ -118,7 +116,7 @@ export class Dispatcher {
       if ("end" in look) await this.#settle([row], look.end, look.note);
       else if ("until" in look) {
         this.#note(row, "push-held", look.note);
-        await this.insist(() => outbox.retry(row.id, look.until, NOT_ASKED + look.note, row.attempts));
+        await this.insist(() => outbox.retry([row], look.until, NOT_ASKED + look.note));
       }
     }
     const sent = leaving.map(({ row }) => row);
@@ -141,13 +139,24 @@ export class Dispatcher {
       case "retry":
         counters.pushesRetried += rows.length;
         for (const row of rows) this.#note(row, "push-retry", result.reason);
-        return await this.#again(rows, clock.now() + this.#pause(result.afterMs, parcel.row.attempts), result.reason);
+        return await this.#retry(rows, result);
     }
   }
 
+  async #retry(rows: readonly OutboxRow[], { afterMs, reason }: Extract<PushResult, { verdict: "retry" }>): Promise<void> {
+    const { clock, resting } = this.#parts;
+    const { attempts, targetId } = rows[0]!;
+    // What makes no sense counts as nothing said.
+    const isSaid = typeof afterMs === "number" && !Number.isNaN(afterMs);
+    const dueAt = clock.now() + (isSaid ? Math.max(afterMs, LEAST_PAUSE_MS) : this.#backoff(attempts));
+    // Said of the target: what else waits for it waits too.
+    if (isSaid) await this.insist(() => resting.rest(targetId, dueAt));
+    await this.#again(rows, dueAt, reason);
+  }
+
   async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
-    for (const { attempts, expiresAt, id } of rows) {
-      await this.insist(() => this.#parts.outbox.retry(id, Math.min(dueAt, expiresAt), note, attempts));
+    for (const [until, together] of Map.groupBy(rows, ({ expiresAt }) => Math.min(dueAt, expiresAt))) {
+      await this.insist(() => this.#parts.outbox.retry(together, until, note));
     }
   }
 
@@ -161,7 +170,7 @@ export class Dispatcher {
     });
     try {
       const result = await Promise.race([
-        provider.send(target.token, compose(row, entry.bytes, waiting, clock.now()), { signal: abort.signal }),
+        provider.send(target.token, compose(row, entry, waiting, clock.now()), { signal: abort.signal }),
         aborted,
       ]);
       return isVerdict(result) ? inWords(result) : { verdict: "retry", reason: "the provider's answer is no verdict" };
@@ -172,12 +181,6 @@ export class Dispatcher {
       clock.clearTimeout(timeout);
       this.#aborts.delete(abort);
     }
-  }
-
-  /** What makes no sense counts as nothing said. */
-  #pause(afterMs: unknown, attempts: number): number {
-    if (typeof afterMs !== "number" || Number.isNaN(afterMs)) return this.#backoff(attempts);
-    return Math.max(afterMs, LEAST_PAUSE_MS);
   }
 
   #backoff(attempts: number): number {

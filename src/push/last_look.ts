@@ -3,14 +3,18 @@ import type { Attention } from "../delivery/attention.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
-import { placeOf } from "../delivery/target.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
 import type { Entry, History } from "../ports/transport.ts";
 import type { PushTarget, UserRecord } from "../ports/users.ts";
+import type { Topic } from "../protocol/names.ts";
 import type { Policy } from "../session/policy.ts";
+import { openEntry } from "../delivery/opened_entry.ts";
+import { SessionEvent } from "../session/step.ts";
 import { dropWords, unsureOf, whyDone } from "./need.ts";
+import { RecentEntries } from "./recent_entries.ts";
+import { whySpared } from "./row_maker.ts";
 import type { PendingPushes } from "./pending.ts";
 
 /** What the last look works with. */
@@ -31,7 +35,10 @@ export interface Parcel {
   readonly row: OutboxRow;
   readonly target: PushTarget;
   readonly provider: PushProvider;
+  /** The newest of the messages that it stands for. */
   readonly entry: Entry;
+  /** How many those are; one more than is counted: more than that. */
+  readonly count: number;
   /** It waited for input at another device, and there was none. */
   readonly isReleased: boolean;
 }
@@ -39,35 +46,94 @@ export interface Parcel {
 /** What was read for the last look. */
 export interface Found {
   readonly entry: Entry | undefined;
+  /** Of a row that stands for several: those before the last one, the newest first. */
+  readonly others: readonly Entry[];
   readonly stored: UserRecord | undefined;
 }
 
 /** What the last look finds: the push leaves, ends here, or waits until then (milliseconds since 1970). */
 export type Look = Parcel | { end: OutboxEnd; note: string } | { until: number; note: string };
 
+/** Messages that a push is said to stand for at most; of more it is said that there are more. */
+const MOST_COUNTED = 100;
+/** Entries that are read for that: some may be dealt with. */
+const MOST_READ = 500;
+
+const NONE: readonly Entry[] = Object.freeze([]);
+
+/** Entries that are read at a time for rows that leave together. */
+const PAGE = 100;
+
 /** The last look before a push leaves. */
 export class LastLook {
   readonly #parts: LastLookParts;
+  readonly #recent = new RecentEntries();
 
   constructor(parts: LastLookParts) {
     this.#parts = parts;
   }
 
-  /** Reads what the last look goes by: the record last, for it is what decides. */
-  async read({ userId, topic, position }: OutboxRow): Promise<Found> {
-    const { history, records } = this.#parts;
-    const page = await history?.read(topic, position.offset - 1, 1);
-    return { entry: page?.entries[0], stored: await records.store.get(userId) };
+  /**
+   * Reads what the last look goes by: the record last, for it is what decides.
+   * @param rows of one user
+   * @returns by the rows' ids
+   */
+  async read(rows: readonly OutboxRow[]): Promise<Map<string, Found>> {
+    const { records } = this.#parts;
+    const entries = new Map<string, Entry>();
+    for (const [topic, ofTopic] of Map.groupBy(rows, ({ topic }) => topic)) await this.#readEntries(topic, ofTopic, entries);
+    const others = new Map<string, readonly Entry[]>();
+    for (const row of rows) if (row.after !== undefined) others.set(row.id, await this.#others(row, row.after));
+    const stored = rows.length === 0 ? undefined : await records.store.get(rows[0]!.userId);
+    return new Map(rows.map((row) => {
+      return [row.id, { entry: entries.get(nameOf(row.topic, row.position.offset)), others: others.get(row.id) ?? NONE, stored }];
+    }));
+  }
+
+  async #readEntries(topic: Topic, rows: readonly OutboxRow[], into: Map<string, Entry>): Promise<void> {
+    const { history } = this.#parts;
+    if (history === undefined) return;
+    // One alone is often that of many other users.
+    if (rows.length === 1) {
+      const { offset } = rows[0]!.position;
+      const read = async (): Promise<Entry[]> => (await history.read(topic, offset - 1, 1)).entries;
+      const [entry] = await this.#recent.get(nameOf(topic, offset), read);
+      if (entry?.offset === offset) into.set(nameOf(topic, offset), entry);
+      return;
+    }
+    const wanted = new Set(rows.map(({ position }) => position.offset));
+    // Rows that wait together are near each other; where one is far, a page begins before it.
+    for (let after = Math.min(...wanted) - 1; wanted.size > 0; after = Math.max(after, Math.min(...wanted) - 1)) {
+      const page = await history.read(topic, after, PAGE);
+      for (const entry of page.entries) if (wanted.delete(entry.offset)) into.set(nameOf(topic, entry.offset), entry);
+      for (const offset of wanted) if (offset <= page.through) wanted.delete(offset);
+      if (page.through <= after) break;
+      after = page.through;
+    }
+  }
+
+  /** The entries that a row stands for beside its last one, the newest first. As many as are counted, and some that may be dealt with by now. */
+  #others({ topic, position }: OutboxRow, after: number): Promise<readonly Entry[]> {
+    const { history } = this.#parts;
+    return this.#recent.get(`${after} ${nameOf(topic, position.offset)}`, async () => {
+      const entries: Entry[] = [];
+      for (let at = after; history !== undefined && at < position.offset - 1 && entries.length < MOST_READ;) {
+        const page = await history.read(topic, at, MOST_READ);
+        entries.push(...page.entries.filter(({ epoch, offset }) => epoch === position.epoch && offset < position.offset));
+        if (page.through <= at) break;
+        at = page.through;
+      }
+      return entries.reverse();
+    });
   }
 
   /** Is it still needed, and still this session's target? By what was read, and what the sessions here have acked by now. */
-  at(row: OutboxRow, { entry, stored }: Found): Look {
+  at(row: OutboxRow, { entry, others, stored }: Found): Look {
     const { clock, pending, providers, roster } = this.#parts;
-    const { userId, deviceId, topic, position } = row;
+    const { deviceId, topic, position } = row;
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
     const record = stored && withProgressHere(stored, roster);
-    const target = record &&
-      sessionOf(record, deviceId)?.targets.find(({ provider }) => placeOf(userId, deviceId, provider) === row.targetId);
+    const target = record && sessionOf(record, deviceId)?.targets.find(({ provider }) => provider === row.provider);
     if (record === undefined || target === undefined) {
       return { end: "dropped", note: "the target is not this session's any more" };
     }
@@ -75,18 +141,45 @@ export class LastLook {
     if (record.subscriptions[topic] === undefined) return { end: "dropped", note: "unsubscribed" };
     const provider = providers.find(({ name }) => name === target.provider);
     if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
-    if (entry?.offset !== position.offset || entry.epoch !== position.epoch) {
+    const isThere = entry?.offset === position.offset && entry.epoch === position.epoch;
+    const all = isThere ? [entry, ...others] : others;
+    if (all.length === 0) {
       return { end: "expired", note: "the log does not have it any more" };
     }
-    const done = whyDone(record, deviceId, topic, position);
-    if (done !== undefined) return { end: "dropped", note: dropWords(done, row, undefined, clock.now()) };
+    const left = row.after === undefined ? all : this.#left(row, record, all);
+    const newest = left[0];
+    if (newest === undefined) return { end: "dropped", note: "all that it stood for was dealt with" };
+    if (row.after === undefined) {
+      const done = whyDone(record, deviceId, topic, position);
+      if (done !== undefined) return { end: "dropped", note: dropWords(done, row, undefined, clock.now()) };
+    }
     const spared = pending.whySpared(row);
     if (spared !== undefined) return { end: "dropped", note: spared };
-    const unsure = unsureOf(record, topic, position);
+    const unsure = unsureOf(record, topic, newest);
     if (unsure !== undefined && unsure.until > clock.now()) {
       return { until: unsure.until, note: "shown on another device that was not touched for a while: waits for input there" };
     }
-    return this.#backInFront(row) ?? { row, target, provider, entry, isReleased: unsure !== undefined };
+    const parcel = { row, target, provider, entry: newest, count: left.length, isReleased: unsure !== undefined };
+    return this.#backInFront(row) ?? parcel;
+  }
+
+  /** Of the entries that a row stands for those that are to be told of still, the newest first. */
+  #left({ coalesced, deviceId }: OutboxRow, record: UserRecord, entries: readonly Entry[]): Entry[] {
+    const { clock } = this.#parts;
+    const device = sessionOf(record, deviceId)!;
+    const left: Entry[] = [];
+    for (const raw of entries) {
+      if (left.length > MOST_COUNTED) break;
+      // Remembered ones may have expired since they were read.
+      if (raw.expiresAt <= clock.now()) continue;
+      const entry = openEntry(raw);
+      // Others have rows of their own, or none.
+      const isPart = entry.event === (coalesced ? SessionEvent["message.quiet"] : SessionEvent["message.alert"]);
+      if (!isPart || entry.silent || entry.collapseKey !== undefined) continue;
+      if (whySpared(record, device, entry) !== undefined) continue;
+      left.push(raw);
+    }
+    return left;
   }
 
   /** A device that came back in front before its push left is pushed to as if it had been there all the time. */
@@ -107,4 +200,8 @@ export class LastLook {
     }
     return { until: clock.now() + Math.max(1, Math.ceil(wait)), note: "the app is in front again: it gets time to show it" };
   }
+}
+
+function nameOf(topic: string, offset: number): string {
+  return `${offset} ${topic}`;
 }

@@ -26,6 +26,8 @@ export interface MarkParts {
 interface Marked {
   readonly topic: Topic;
   readonly position: Position;
+  /** So are those after this offset. Absent: it alone. */
+  readonly after?: number | undefined;
 }
 
 /**
@@ -56,7 +58,8 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
     const rows = (await outbox.ofMessage(id)).filter((row) =>
       row.userId === userId && row.topic === topic && row.position.epoch === epoch && row.position.offset === offset
     );
-    return [{ topic, position: { epoch, offset } }, ...rows.flatMap(({ covers }) => covers.map(entryOf))];
+    const after = rows.find((row) => row.after !== undefined)?.after;
+    return [{ topic, position: { epoch, offset }, after }, ...rows.flatMap(({ covers }) => covers.map(entryOf))];
   }
 
   return async (session, frame) => {
@@ -88,10 +91,10 @@ function withReadMark(record: UserRecord, topic: Topic, { epoch, offset }: Posit
 
 function withDismissed(record: UserRecord, marked: readonly Marked[]): UserRecord {
   let { handled } = record;
-  for (const { topic, position: { epoch, offset } } of marked) {
+  for (const { topic, position: { epoch, offset }, after = offset - 1 } of marked) {
     if (record.subscriptions[topic] === undefined) continue;
-    const after = withHandled(handled[topic], epoch, offset - 1, offset);
-    if (after !== handled[topic]) handled = { ...handled, [topic]: after };
+    const changed = withHandled(handled[topic], epoch, after, offset);
+    if (changed !== handled[topic]) handled = { ...handled, [topic]: changed };
   }
   return handled === record.handled ? record : { ...record, handled };
 }

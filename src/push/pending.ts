@@ -3,7 +3,7 @@ import type { Journal } from "../delivery/journal.ts";
 import { deviceName } from "../delivery/session.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../ports/outbox.ts";
+import type { AddedRow, CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../ports/outbox.ts";
 import { type Done, dropWords } from "./need.ts";
 
 /** What the note of a row begins with that was taken, and of which no provider was asked. */
@@ -25,7 +25,9 @@ export class PendingPushes {
   readonly #asked = new Set<string>();
   /** Rows that are not needed any more though they were taken already, and why. */
   readonly #spared = new Map<string, string>();
-  readonly #known = new Set<string>();
+  /** Ids of the last rows, in two halves: when the newer one is full it becomes the older one. */
+  #known = new Set<string>();
+  #knownBefore = new Set<string>();
   #wake: () => void = () => {};
 
   /** @param shared other nodes queue pushes too, of which this one does not know */
@@ -62,12 +64,13 @@ export class PendingPushes {
   }
 
   knows(id: string): boolean {
-    return this.#known.has(id);
+    return this.#known.has(id) || this.#knownBefore.has(id);
   }
 
   /** These rows are in the outbox now. */
-  added(rows: readonly NewOutboxRow[]): void {
+  added(rows: readonly AddedRow[]): void {
     this.#counters.pushesQueued += rows.length;
+    for (const { replaces, userId } of rows) if (replaces !== undefined) this.settled({ id: replaces, userId });
     this.#found(rows);
     this.#wake();
   }
@@ -90,17 +93,14 @@ export class PendingPushes {
       if (known === undefined) this.#byUser.set(userId, known = new Map());
       known.set(id, row);
       this.#known.add(id);
-      if (this.#known.size > REMEMBERED) {
-        for (const oldest of this.#known) {
-          this.#known.delete(oldest);
-          break;
-        }
-      }
+      if (this.#known.size < REMEMBERED / 2) continue;
+      this.#knownBefore = this.#known;
+      this.#known = new Set();
     }
   }
 
   /** A row ended. */
-  settled({ id, userId }: NewOutboxRow): void {
+  settled({ id, userId }: Pick<NewOutboxRow, "id" | "userId">): void {
     this.#asked.delete(id);
     this.#spared.delete(id);
     const known = this.#byUser.get(userId);
@@ -118,7 +118,8 @@ export class PendingPushes {
     const byNote = new Map<string, string[]>();
     for (const row of this.#byUser.get(userId)?.values() ?? []) {
       const why = done(row);
-      if (why === undefined) continue;
+      // Of a row that stands for several only what holds up to its last entry is known: the last look counts what is left.
+      if (why === undefined || (row.after !== undefined && why !== "shown")) continue;
       const note = dropWords(why, row, by, this.#clock.now());
       this.#spared.set(row.id, note);
       const ids = byNote.get(note);

@@ -29,6 +29,11 @@ export class Pump {
     this.#loop = this.#run();
   }
 
+  /** How many pieces of work more may be under way. */
+  get room(): number {
+    return Math.max(0, this.#width - this.#flights.size);
+  }
+
   /** Something may be there to be begun. */
   ring(): void {
     this.#rung = true;
@@ -39,16 +44,17 @@ export class Pump {
     while (!this.#closed) {
       if (!this.#rung) await new Promise<void>((resolve) => this.#heard = resolve);
       this.#rung = false;
-      const room = this.#width - this.#flights.size;
-      // The flight that makes room rings.
-      if (this.#closed || room <= 0) continue;
+      const { room } = this;
+      // The flight that makes room rings: looking for each one alone would be most of the work.
+      if (this.#closed || room < this.#width / 8) continue;
       const { flights, more } = await this.#begin(room);
-      for (const flight of flights) this.#add(flight);
+      for (const flight of flights) this.launch(flight);
       if (more) this.ring();
     }
   }
 
-  #add(flight: Promise<void>): void {
+  /** Counts a piece of work that began between two looks; it rings when it has ended. */
+  launch(flight: Promise<void>): void {
     const landed = flight.then(() => {
       this.#flights.delete(landed);
       this.ring();

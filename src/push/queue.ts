@@ -25,7 +25,7 @@ export class PushQueue {
   }
 
   /** These rows of one device are in the outbox now, and these entries need none. */
-  added({ rows, spared }: MadeRows, deviceId: string): void {
+  added({ rows, spared, superseded }: MadeRows, deviceId: string): void {
     const { acked, clock, journal, pending, roster } = this.#parts;
     const now = clock.now();
     for (const row of rows) {
@@ -37,10 +37,12 @@ export class PushQueue {
     for (const { entry, userId, why } of spared) {
       journal.note(entry, { userId, device: deviceName(deviceId) }, "push-spared", why);
     }
-    if (rows.length === 0) return;
+    const first = rows[0];
+    if (first === undefined) return;
     pending.added(rows);
+    if (superseded.length > 0) void pending.dropNow({ userId: first.userId, ids: superseded }, SUPERSEDED);
     // What was acked while the rows were being written did not find them yet.
-    for (const session of roster.of(rows[0]!.userId)) acked.dealtWith(session);
+    for (const session of roster.of(first.userId)) acked.dealtWith(session);
   }
 
   /** Rows may be in the outbox: the write that adds them had no answer. */
@@ -48,3 +50,5 @@ export class PushQueue {
     this.#parts.pending.unsure();
   }
 }
+
+const SUPERSEDED = "a newer message of its collapse key is there";

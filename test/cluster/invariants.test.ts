@@ -1,3 +1,4 @@
+import { tells } from "../engine/stage.ts";
 import { expect, test } from "vitest";
 import { seededRandom } from "../engine/stage.ts";
 import { Cluster, type ClusterDevice, type Node } from "./stage.ts";
@@ -63,7 +64,7 @@ async function walk(seed: number): Promise<string[]> {
       ...{ at: new Map(), shown: new Map(), ids: [], handled: [] },
     });
   }
-  const published: { id: string; topic: string }[] = [];
+  const published: { id: string; topic: string; offset: number }[] = [];
 
   function collect(life: Life): void {
     const { device, at, shown } = life;
@@ -129,7 +130,9 @@ async function walk(seed: number): Promise<string[]> {
       case "publish": {
         const topic = pick(["sara/default", "reza/default", "mina/default", "*/news"]);
         const [to, channel] = topic.split("/") as [string, string];
-        node.engine.publish({ to, channel, content: `${event}` }).then(({ id }) => published.push({ id, topic }), () => {});
+        node.engine.publish({ to, channel, content: `${event}` }).then(({ id, position }) => {
+          published.push({ id, topic, offset: position!.offset });
+        }, () => {});
         break;
       }
       case "wait":
@@ -217,7 +220,7 @@ async function walk(seed: number): Promise<string[]> {
     expect(later, `seed ${seed}: ${keyOf(push)} pushed twice`).toBe(undefined);
   }
   for (const life of lives) {
-    for (const { id, topic } of published) {
+    for (const { id, offset, topic } of published) {
       if (!reads(life, topic) || life.ids.includes(id)) continue;
       // Who acked it in front of the person spared the other device the push.
       if (
@@ -225,7 +228,9 @@ async function walk(seed: number): Promise<string[]> {
           note.id === id && note.userId === life.user && note.detail?.startsWith("dealt with on another device")
         )
       ) continue;
-      const pushed = cluster.pushes.some(({ token, notification }) => token === life.token && notification.id === id);
+      const pushed = cluster.pushes.some(({ token, notification }) =>
+        token === life.token && tells(notification, { id, offset, topic })
+      );
       expect(pushed, `seed ${seed}: ${life.token} neither got nor was pushed ${id} of ${topic}`).toBe(true);
     }
     for (const { id, at } of life.handled) {

@@ -26,7 +26,9 @@ const WORK_MS = 30_000;
 export class SharedMemory {
   readonly hub: PeersHub;
   readonly #clock: ManualClock;
-  readonly #taken = new Map<string, { at: number; by: Access }>();
+  readonly #taken = new Map<string, { at: number; by: Access; readonly attempts: number }>();
+  /** How often each row was taken. */
+  readonly #attempts = new Map<string, number>();
   readonly #leases = new Map<string, number>();
   readonly #heals = new Map<Access, (() => void)[]>();
   #opened: OpenStorage | undefined;
@@ -170,27 +172,37 @@ export class SharedMemory {
         orphans: (page) => call(() => users.orphans(page)),
       },
       outbox: {
-        due: (now, limit) =>
+        due: (now, ...what) =>
           call(async () => {
-            for (const [id, { at }] of this.#taken) {
+            for (const [id, { at, attempts }] of this.#taken) {
               if (at + SENDING_MS > this.#clock.elapsed()) continue;
               this.#taken.delete(id);
-              await outbox.retry(id, now, "taken by somebody who is gone");
+              await outbox.retry([{ id, attempts }], now, "taken by a node that is gone");
             }
-            return await outbox.due(now, limit);
+            return await outbox.due(now, ...what);
           }),
+        waiting: (...args) => call(() => outbox.waiting(...args)),
+        waitingIn: (...args) => call(() => outbox.waitingIn(...args)),
+        postpone: (...args) => call(() => outbox.postpone(...args)),
+        decision: (topic) => call(() => outbox.decision(topic)),
+        decide: (...args) => call(() => outbox.decide(...args)),
+        undecided: (page) => call(() => outbox.undecided(page)),
         coalescedOf: (targetId) => call(() => outbox.coalescedOf(targetId)),
-        take: (id) =>
+        take: (ids) =>
           call(async () => {
-            const taken = await outbox.take(id);
-            if (taken) this.#taken.set(id, { at: this.#clock.elapsed(), by: access });
+            const taken = await outbox.take(ids);
+            for (const id of taken) {
+              const attempts = (this.#attempts.get(id) ?? 0) + 1;
+              this.#attempts.set(id, attempts);
+              this.#taken.set(id, { at: this.#clock.elapsed(), attempts, by: access });
+            }
             return taken;
           }),
-        retry: (id, ...args) =>
+        retry: (takes, ...args) =>
           call(async () => {
-            if (this.#taken.get(id)?.by !== access) return;
-            this.#taken.delete(id);
-            await outbox.retry(id, ...args);
+            const own = takes.filter(({ id }) => this.#taken.get(id)?.by === access);
+            for (const { id } of own) this.#taken.delete(id);
+            await outbox.retry(own, ...args);
           }),
         settle: (ids, ...args) =>
           call(async () => {

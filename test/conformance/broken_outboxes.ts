@@ -1,4 +1,5 @@
-import type { NewOutboxRow, OutboxRow } from "../../src/ports/outbox.ts";
+import type { AddedRow, OutboxRow } from "../../src/ports/outbox.ts";
+import { user } from "../../adapters/conformance/records.ts";
 import type { OpenStorage } from "../../src/ports/storage.ts";
 import { type BrokenStorage, over } from "./broken_storage.ts";
 
@@ -52,8 +53,106 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     caughtBy: ["outbox lets one of several takes win"],
     spoil: (storage) => ({
       ...storage,
-      outbox: over(storage.outbox, { take: async (id) => (await storage.outbox.take(id)) || id !== "unknown" }),
+      outbox: over(storage.outbox, {
+        take: async (ids) => (await storage.outbox.take(ids), ids.filter((id) => id !== "unknown")),
+      }),
     }),
+  },
+  {
+    defect: "looks for due rows whatever their provider",
+    caughtBy: ["outbox lists the due rows of one provider, and when its next one is due"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { due: (now, limit) => storage.outbox.due(now, limit) }),
+    }),
+  },
+  {
+    defect: "takes only the first of many rows",
+    caughtBy: ["outbox takes many rows at once, and says which"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { take: (ids) => storage.outbox.take(ids.slice(0, 1)) }),
+    }),
+  },
+  {
+    defect: "lists what waits in any topic",
+    caughtBy: ["outbox lists the pending rows of targets in a topic, whenever they are due"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async waiting(targetIds, topic) {
+          const all = await Promise.all([topic, "*/news"].map((topic) => storage.outbox.waiting(targetIds, topic)));
+          return all.flat();
+        },
+      }),
+    }),
+  },
+  {
+    defect: "counts what waits in a topic whenever it is due",
+    caughtBy: ["outbox counts the rows of a topic that are pending and due by then, up to a limit"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { waitingIn: (topic, _, limit) => storage.outbox.waitingIn(topic, Infinity, limit) }),
+    }),
+  },
+  {
+    defect: "puts off the rows of a target as long as is said",
+    caughtBy: ["outbox puts off the pending rows of a target that are due sooner, none beyond its expiry"],
+    spoil: (storage) => ({ ...storage, outbox: over(storage.outbox, { postpone: () => Promise.resolve() }) }),
+  },
+  {
+    defect: "keeps a row that another one takes the place of",
+    caughtBy: ["outbox adds a row in the place of a pending one, for the entries of both"],
+    spoil: (storage) => withRows(storage, (rows) => rows.map(({ replaces: _, ...row }) => row)),
+  },
+  {
+    defect: "takes a row away whatever became of it",
+    caughtBy: ["outbox adds a row as it is when the one that it was to replace is not pending"],
+    spoil: (storage) =>
+      withRows(storage, (rows) => rows.map(({ replaces, ...row }) => replaces === undefined ? row : { ...row, after: 2 })),
+  },
+  {
+    defect: "stores how far a topic is decided whatever the version",
+    caughtBy: ["outbox stores how far a topic is decided with rows, if its version is still that one"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async decide(decision, rows) {
+          const stored = await storage.outbox.decision(decision.topic);
+          return await storage.outbox.decide({ ...decision, version: stored?.version ?? 0 }, rows);
+        },
+      }),
+    }),
+  },
+  {
+    defect: "adds rows whatever the version of the decision",
+    caughtBy: ["outbox stores how far a topic is decided with rows, if its version is still that one"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async decide(decision, rows) {
+          await storage.users.put(user(crypto.randomUUID()), rows);
+          return await storage.outbox.decide(decision, rows);
+        },
+      }),
+    }),
+  },
+  {
+    defect: "lists decided topics as undecided",
+    caughtBy: ["outbox lists the topics that are not decided yet"],
+    spoil(storage) {
+      const all = new Set<string>();
+      return {
+        ...storage,
+        outbox: over(storage.outbox, {
+          decide(decision, rows) {
+            all.add(decision.topic);
+            return storage.outbox.decide(decision, rows);
+          },
+          undecided: () => Promise.resolve({ names: [...all], next: undefined }),
+        }),
+      };
+    },
   },
   {
     defect: "loses a row that is to be tried again",
@@ -65,7 +164,10 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     caughtBy: ["outbox gives back the attempt that is named, and no later one"],
     spoil: (storage) => ({
       ...storage,
-      outbox: over(storage.outbox, { retry: (id, dueAt, note) => storage.outbox.retry(id, dueAt, note) }),
+      outbox: over(storage.outbox, {
+        retry: (takes, dueAt, note) =>
+          storage.outbox.retry(takes.flatMap(({ id }) => [0, 1, 2, 3].map((attempts) => ({ id, attempts }))), dueAt, note),
+      }),
     }),
   },
   {
@@ -74,9 +176,9 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     spoil(storage) {
       const sending = new Set<string>();
       const outbox = over(storage.outbox, {
-        take(id) {
-          sending.add(id);
-          return storage.outbox.take(id);
+        take(ids) {
+          for (const id of ids) sending.add(id);
+          return storage.outbox.take(ids);
         },
         settle: (ids, ...rest) => storage.outbox.settle(ids.filter((id) => !sending.has(id)), ...rest),
       });
@@ -283,7 +385,7 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
   },
 ];
 
-function withRows(storage: OpenStorage, change: (rows: readonly NewOutboxRow[]) => readonly NewOutboxRow[]): OpenStorage {
+function withRows(storage: OpenStorage, change: (rows: readonly AddedRow[]) => readonly AddedRow[]): OpenStorage {
   const { users } = storage;
   return { ...storage, users: over(users, { put: (record, rows = []) => users.put(record, change(rows)) }) };
 }

@@ -1,5 +1,6 @@
 import type { OpenStorage } from "../../src/ports/storage.ts";
-import type { Handled, NamesPage, Progress, UserRecord } from "../../src/ports/users.ts";
+import type { Handled, Progress, UserRecord } from "../../src/ports/users.ts";
+import type { NamesPage } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import { type BrokenStorage, over, turn } from "./broken_storage.ts";
 

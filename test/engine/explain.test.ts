@@ -101,7 +101,7 @@ test("what a push waits for is told after a restart too, without the outbox's ow
 /** A row as the outbox gives it. */
 function row(given: Partial<OutboxRow>): OutboxRow {
   return {
-    ...{ id: "row", userId: "sara", deviceId: "phone", targetId: "place", messageId: "m", urgency: "normal" },
+    ...{ id: "row", userId: "sara", deviceId: "phone", targetId: "place", provider: "fake", messageId: "m", urgency: "normal" },
     ...{ topic: "sara/default", position: { epoch: 1, offset: 1 }, dueAt: 1_000, expiresAt: 90_000, coalesced: false },
     ...{ rule: "disconnected.away/alert", status: "pending", attempts: 0, note: undefined, covers: [], changedAt: 1_000 },
     ...given,

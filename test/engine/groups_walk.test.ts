@@ -229,13 +229,19 @@ async function walk(seed: number): Promise<void> {
   const pushes = provider.sent.map(({ token, notification: { topic, position } }) => `${token} ${topic} ${position.offset}`);
   const pushed = new Set(pushes);
   expect(pushes.length, "pushes, each once").toBe(pushed.size);
+  // What a push that stands for several may stand for.
+  const isInOne = (to: string, name: string): boolean =>
+    provider.sent.some(({ token, notification: { topic, position, waiting } }) => {
+      const [of, offset] = name.split(" ");
+      return token === to && waiting > 1 && topic === of && position.offset > Number(offset);
+    });
   for (const { steady, token } of lives) {
     if (steady) expect(pushes.filter((push) => push.startsWith(`${token} `)), `pushes to ${token}`).toEqual([]);
   }
   for (const { confirmed, token, user } of lives) {
     const told = alerts.filter(({ topic, offset }) => offset > (begun.get(`${user} ${topic}`) ?? Infinity));
     const untold = told.map(({ topic, offset }) => `${topic} ${offset}`)
-      .filter((name) => !confirmed.has(name) && !pushed.has(`${token} ${name}`));
+      .filter((name) => !confirmed.has(name) && !pushed.has(`${token} ${name}`) && !isInOne(token, name));
     expect(untold, `neither confirmed by nor pushed to ${token}`).toEqual([]);
   }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createStage, type Device, seededRandom, type Stage } from "./stage.ts";
+import { createStage, type Device, seededRandom, type Stage, tells } from "./stage.ts";
 
 /** One device of one person, through all its connections. */
 interface Life {
@@ -33,7 +33,7 @@ async function walk(seed: number): Promise<void> {
   }));
   for (const user of ["sara", "reza", "mina"]) await engine.subscribe(user, { to: "*", channel: "news" });
   for (const life of lives) await open(stage, life);
-  const published: { id: string; topic: string }[] = [];
+  const published: { id: string; topic: string; offset: number }[] = [];
 
   for (let event = 0; event < EVENTS; event++) {
     const life = pick(lives);
@@ -44,8 +44,8 @@ async function walk(seed: number): Promise<void> {
       case "publish": {
         const topic = pick(["sara/default", "reza/default", "mina/default", "*/news"]);
         const [to, channel] = topic.split("/") as [string, string];
-        const { id } = await engine.publish({ to, channel, content: `${event}` });
-        published.push({ id, topic });
+        const { id, position } = await engine.publish({ to, channel, content: `${event}` });
+        published.push({ id, topic, offset: position!.offset });
         break;
       }
       case "wait":
@@ -87,9 +87,11 @@ async function walk(seed: number): Promise<void> {
   // Whoever never got a message by now (mute or gone for long) was pushed for it.
   for (const life of lives) {
     collect(life);
-    for (const { id, topic } of published) {
+    for (const { id, offset, topic } of published) {
       if (!reads(life, topic) || life.got.some((got) => got.id === id)) continue;
-      const pushed = provider.sent.some(({ token, notification }) => token === life.token && notification.id === id);
+      const pushed = provider.sent.some(({ token, notification }) =>
+        token === life.token && tells(notification, { id, offset, topic })
+      );
       expect(pushed, `seed ${seed}: ${life.token} neither got nor was pushed ${id}`).toBe(true);
     }
   }

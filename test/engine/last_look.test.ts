@@ -43,19 +43,24 @@ test("a message that is acked while its push is looked at for the last time is n
   await engine.close();
 });
 
-test("pushes of one person do not wait for each other's last look", async () => {
-  const { storage, hold, waiting } = heldReads();
-  const { engine, clock, provider, device } = await createStage({ storage });
-  const phone = await device("sara", { token: "t" });
-  phone.leave();
+test("pushes of one user in several topics leave together, those in one topic one after the other", async () => {
+  const { engine, clock, provider, device } = await createStage();
+  const channels = ["a", "b", "c", "d", "e"].map((channel) => ({ to: "*", channel }));
+  for (const channel of channels) await engine.subscribe("sara", channel);
+  (await device("sara", { token: "t" })).leave();
   await clock.settle();
-  hold();
-  for (let index = 0; index < 5; index++) await engine.publish({ to: "sara", content: `${index}` });
+  const answers: (() => void)[] = [];
+  provider.verdict = () => new Promise((resolve) => answers.push(() => resolve({ verdict: "sent" })));
+  for (const channel of channels) await engine.publish({ ...channel, content: "first" });
+  await engine.publish({ ...channels[0]!, content: "second", id: "second" });
   await clock.settle();
-  expect(waiting).toHaveLength(5);
-  for (const go of waiting.splice(0)) go();
+  expect(provider.sent.map(({ notification: { topic } }) => topic).toSorted()).toEqual(["*/a", "*/b", "*/c", "*/d", "*/e"]);
+  expect(provider.sent.map(({ notification: { id } }) => id)).not.toContain("second");
+  for (const answer of answers.splice(0)) answer();
   await clock.settle();
-  expect(provider.sent).toHaveLength(5);
+  expect(provider.sent.at(-1)!.notification.id).toBe("second");
+  for (const answer of answers) answer();
+  await clock.settle();
   await engine.close();
 });
 

@@ -235,14 +235,14 @@ test("a push that could not be taken from the outbox holds up no other, and leav
   const storage: Storage = {
     async open(context) {
       const opened = await memory().open(context);
-      const take = async (id: string): Promise<boolean> => {
+      const take = async (ids: readonly string[]): Promise<string[]> => {
         const { rows } = await opened.outbox.due(Infinity, 10);
-        const { urgency } = rows.find((row) => row.id === id)!;
-        if (urgency === "low" && !refused.has(id)) {
-          refused.add(id);
+        const low = rows.find((row) => row.urgency === "low" && ids.includes(row.id));
+        if (low !== undefined && !refused.has(low.id)) {
+          refused.add(low.id);
           throw new PeykError("unavailable", "no answer", { retryable: true });
         }
-        return await opened.outbox.take(id);
+        return await opened.outbox.take(ids);
       };
       const settle: typeof opened.outbox.settle = (...given) => opened.outbox.settle(...given);
       return { ...opened, outbox: { ...bound(opened.outbox), settle, take } };
@@ -256,6 +256,7 @@ test("a push that could not be taken from the outbox holds up no other, and leav
   await engine.publish({ to: "sara", content: "now", id: "now" });
   await clock.advance(1);
   expect(refused.size).toBe(1);
+  await clock.advance(1_000);
   expect(provider.sent.map(({ notification }) => notification.id)).toEqual(["now", "merged"]);
 });
 
@@ -269,5 +270,11 @@ function bound(outbox: OpenStorage["outbox"]): Omit<OpenStorage["outbox"], "sett
     cancel: (...given) => outbox.cancel(...given),
     underWay: (...given) => outbox.underWay(...given),
     ofMessage: (...given) => outbox.ofMessage(...given),
+    waiting: (...given) => outbox.waiting(...given),
+    waitingIn: (...given) => outbox.waitingIn(...given),
+    postpone: (...given) => outbox.postpone(...given),
+    decision: (...given) => outbox.decision(...given),
+    decide: (...given) => outbox.decide(...given),
+    undecided: (...given) => outbox.undecided(...given),
   };
 }

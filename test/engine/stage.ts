@@ -222,6 +222,14 @@ export class Device {
   }
 }
 
+/** Whether a push tells of a message: alone, or as one of several of its topic. */
+export function tells(
+  { id, position, topic, waiting }: PushNotification,
+  message: { readonly id: string; readonly topic: string; readonly offset: number },
+): boolean {
+  return id === message.id || (waiting > 1 && topic === message.topic && position.offset > message.offset);
+}
+
 /** A push service that says what it is told to say, and writes down what it was asked. */
 export class FakeProvider implements PushProvider {
   readonly name = "fake";

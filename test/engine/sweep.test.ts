@@ -3,15 +3,22 @@ import { createStage } from "./stage.ts";
 
 const COUNT = 1_200;
 
-test("whoever is away is pushed every message of a burst that is longer than a page of the log, once", async () => {
+test("a burst that is longer than a page of the log: the first ones with their own words, all others as part of few", async () => {
   const { engine, clock, provider, device } = await createStage();
   (await device("sara", { token: "t" })).leave();
   await clock.settle();
   const contents = Array.from({ length: COUNT }, (_, index) => `${index}`);
+  provider.verdict = () => ({ verdict: "retry", afterMs: 5_000, reason: "busy" });
   // All in one turn: the sweep then is one run, up to the last one.
   await Promise.all(contents.map((content) => engine.publish({ to: "sara", content, id: content })));
+  await clock.settle();
+  const asked = provider.sent.length;
+  provider.verdict = () => ({ verdict: "sent" });
   await clock.advance(60_000);
-  expect(provider.sent.map(({ notification }) => Number(notification.id)).sort((a, b) => a - b)).toEqual(contents.map(Number));
+  const sent = provider.sent.slice(asked).map(({ notification: { id, waiting } }) => ({ id, waiting }));
+  expect(sent.slice(0, -1)).toEqual(contents.slice(0, 20).map((id) => ({ id, waiting: 1 })));
+  // Counted up to a hundred.
+  expect(sent.at(-1)).toEqual({ id: `${COUNT - 1}`, waiting: 101 });
 });
 
 test("somebody whose one device is attended elsewhere and whose other one is away: the burst is decided for the away one alone", async () => {

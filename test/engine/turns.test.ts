@@ -44,3 +44,17 @@ test("of two users who sign in on one device at once the last one has it", async
     expect(await lives.engine.sessions("reza")).toMatchObject([{ state: "connected.live" }]);
   }
 });
+
+test("a user whose record is busy holds up nobody's pushes", async () => {
+  const store = slowStore();
+  const lives = await createLives({ storage: store.storage });
+  for (const userId of ["sara", "reza"]) (await lives.device(userId, { token: userId })).leave();
+  await lives.clock.settle();
+  store.delays.set("sara", 300);
+  for (let index = 0; index < 400; index++) void lives.engine.publish({ to: "sara", content: "x", id: `${index}` });
+  for (let round = 0; round < 10; round++) {
+    await lives.clock.advance(100);
+    await lives.say(`round ${round}`, { to: "reza" });
+    expect(lives.pushed().filter((push) => push.startsWith("reza")).at(-1)).toBe(`reza round ${round}`);
+  }
+});

@@ -16,6 +16,8 @@ export interface PushReceiver {
   readonly secret: string;
   /** By target, then by message id. */
   readonly pushes: ReadonlyMap<string, ReadonlyMap<string, Push>>;
+  /** Whether a push told of a message: alone, or as one of several of its topic. */
+  tells(token: string, message: { id: string; topic: string; offset: number }): boolean;
   /** Requests for a push that was there, under another delivery id: a second push, not a second try. */
   readonly strangers: string[];
   close(): Promise<void>;
@@ -25,6 +27,8 @@ export async function startPushReceiver(): Promise<PushReceiver> {
   const secret = "a secret of the test only";
   const pushes = new Map<string, Map<string, Push>>();
   const strangers: string[] = [];
+  /** By target and topic: up to where a push stood for several. */
+  const several = new Map<string, number>();
   const server = createServer(async (request, response) => {
     let body = "";
     try {
@@ -35,7 +39,9 @@ export async function startPushReceiver(): Promise<PushReceiver> {
     const delivery = verifyWebhook({ headers: request.headers, body, secret });
     response.writeHead(delivery === undefined ? 401 : 204).end();
     if (delivery === undefined) return;
-    const { token, id, deliveryId } = delivery;
+    const { token, id, deliveryId, topic, position: { offset }, waiting } = delivery;
+    const place = `${token} ${topic}`;
+    if (waiting > 1) several.set(place, Math.max(several.get(place) ?? 0, offset));
     const ofTarget = pushes.get(token) ?? new Map<string, Push>();
     pushes.set(token, ofTarget);
     const known = ofTarget.get(id);
@@ -49,6 +55,8 @@ export async function startPushReceiver(): Promise<PushReceiver> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     ...{ secret, pushes, strangers },
+    tells: (token, { id, topic, offset }) =>
+      pushes.get(token)?.has(id) === true || offset < (several.get(`${token} ${topic}`) ?? 0),
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

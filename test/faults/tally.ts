@@ -75,17 +75,18 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
     )
   );
 
-  const unpushed = (device: Device): Published[] =>
-    missing(device).filter(({ id }) => receiver.pushes.get(device.token)?.has(id) !== true);
+  const isTold = ({ token }: Device, { id, to, position }: Published): boolean =>
+    receiver.tells(token, { id, topic: topicOf(to), offset: position!.offset });
+  const unpushed = (device: Device): Published[] => missing(device).filter((message) => !isTold(device, message));
   /** What is to be pushed yet: free, or in the hands of a node that could not say what became of it. */
   async function unsent(): Promise<{ free: number; taken: number }> {
-    const open = gone.flatMap((device) => unpushed(device).map(({ id }) => ({ id, device })));
+    const open = gone.flatMap((device) => unpushed(device).map((message) => ({ id: message.id, device, message })));
     if (open.length > MOST_ASKED_FOR) return { free: open.length, taken: 0 };
     const messageIds = [...new Set(open.map(({ id }) => id))];
     const found = await stage.nodes.find(({ usable }) => usable)!.ask<OutboxRow[][]>({ type: "rows", messageIds });
     const rowsOf = new Map(messageIds.map((id, index) => [id, found[index]!]));
     const still = open.map((pair) => ({ ...pair, rows: rowsOf.get(pair.id)! }))
-      .filter(({ id, device }) => receiver.pushes.get(device.token)?.has(id) !== true);
+      .filter(({ device, message }) => !isTold(device, message));
     const taken =
       still.filter(({ device, rows }) =>
         rows.some(({ deviceId, dueAt, status }) =>
@@ -237,7 +238,7 @@ async function countUnacked(stage: Stage, wanted: (device: Device) => Published[
     some.forEach((device, index) => {
       const session = records[index]?.sessions.find(({ deviceId }) => deviceId === device.deviceId);
       unacked += wanted(device).filter(({ to, position }) => {
-        const progress = session?.progress[to === "*" ? `*/${NEWS}` : `${to}/default`];
+        const progress = session?.progress[topicOf(to)];
         return progress?.epoch !== position!.epoch || progress.acked < position!.offset;
       }).length;
     });
@@ -259,4 +260,8 @@ async function whileMoving(left: () => number | Promise<number>): Promise<void> 
 
 function sum<Item>(items: readonly Item[], value: (item: Item) => number): number {
   return items.reduce((total, item) => total + value(item), 0);
+}
+
+function topicOf(to: string): string {
+  return to === "*" ? `*/${NEWS}` : `${to}/default`;
 }

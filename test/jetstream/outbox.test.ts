@@ -1,8 +1,6 @@
 import { expect, test } from "vitest";
 import { newRow, user } from "../../adapters/conformance/records.ts";
-import { openSubject } from "../../adapters/jetstream/outbox_row.ts";
-import type { StateStream } from "../../adapters/jetstream/state_stream.ts";
-import { type NewOutboxRow, SENDING_MS } from "../../src/ports/outbox.ts";
+import { type NewOutboxRow, SENDING_MS, type Take } from "../../src/ports/outbox.ts";
 import { answering, deafened, freshName, lossy, openNodes, shareServer, type StateNode, until } from "./state_stage.ts";
 
 const { connections } = shareServer();
@@ -47,8 +45,8 @@ test("of many nodes that take a push one gets it", async () => {
   const ids = Array.from({ length: 20 }, (_, index) => `row ${index}`);
   await add(nodes[0]!, ...ids.map((id) => newRow(id)));
   for (const node of nodes) await until(async () => (await due(node)).length === ids.length, "every node knows of them");
-  const taken = await Promise.all(nodes.flatMap(({ outbox }) => ids.map(async (id) => await outbox.take(id) ? id : undefined)));
-  expect(taken.filter((id) => id !== undefined).sort()).toEqual([...ids].sort());
+  const taken = await Promise.all(nodes.flatMap(({ outbox }) => [outbox.take(ids), ...ids.map((id) => outbox.take([id]))]));
+  expect(taken.flat().sort()).toEqual([...ids].sort());
   for (const node of nodes) await node.close();
 });
 
@@ -60,14 +58,14 @@ test("a node cancels what another one has just added, before it has heard of it"
   const [b] = await openNodes(1, [deafened(connections[1]!, (message) => !(opened && isDelivery(message)))], { name });
   opened = true;
   await add(a!, newRow("pending"), newRow("named"), newRow("sending"));
-  await a!.outbox.take("sending");
+  await a!.outbox.take(["sending"]);
   const named = { userId: "sara", ids: ["named", "sending", "unknown"] };
   expect(await b!.outbox.underWay(named)).toBe(true);
   expect(await b!.outbox.underWay({ ...named, ids: ["named", "unknown"] })).toBe(false);
   expect((await b!.outbox.cancel(named, "read")).map(({ id }) => id)).toEqual(["named"]);
   expect((await b!.outbox.cancel({ userId: "sara" }, "revoked")).map(({ id }) => id)).toEqual(["pending"]);
-  expect(await a!.outbox.take("pending")).toBe(false);
-  expect(await b!.outbox.take("pending")).toBe(false);
+  expect(await a!.outbox.take(["pending"])).toEqual([]);
+  expect(await b!.outbox.take(["pending"])).toEqual([]);
   expect((await b!.outbox.ofMessage("message of pending"))[0]).toMatchObject({ status: "dropped", note: "revoked" });
   await a!.close();
   await b!.close();
@@ -105,38 +103,12 @@ test("to find rows by their ids nothing is listed, and a row that comes meanwhil
   await node!.close();
 });
 
-test("of rows that left as one push the first ends last: until then it may be asked again under its id", async () => {
-  const name = freshName();
-  const subjectOf = (id: string): string => openSubject({ prefix: `${name}.st` } as StateStream, { userId: "sara", id });
-  const failing = lossy(connections[1]!, { request: (subject) => subject === subjectOf("lost") && isDown });
-  let isDown = false;
-  const [a] = await openNodes(1, [failing], { name });
-  const [b] = await openNodes(1, [connections[0]!], { name });
-  const rows = ["first", "second", "third"];
-  await add(a!, ...rows.map((id) => newRow(id, { messageId: "m" })));
-  for (const id of rows) await a!.outbox.take(id);
-  await a!.outbox.settle(rows, "sent", "201");
-  const told = async (): Promise<string[]> =>
-    (await b!.outbox.ofMessage("m")).map(({ id, status, covers }) => `${id} ${status} ${covers}`).sort();
-  expect(await told()).toEqual(["first sent second,third", "second sent ", "third sent "]);
-  const more = ["named after", "ends", "lost"];
-  await add(a!, ...more.map((id) => newRow(id, { messageId: "m" })));
-  for (const id of more) await a!.outbox.take(id);
-  isDown = true;
-  await expect(a!.outbox.settle(more, "sent", "201")).rejects.toMatchObject({ code: "unavailable" });
-  expect((await told()).filter((row) => more.some((id) => row.startsWith(id)))).toEqual([
-    ...["ends sent ", "lost sending ", "named after sending "],
-  ]);
-  await a!.close();
-  await b!.close();
-});
-
 test("a take and a cancel at once never both win", async () => {
   const [a, b] = await openNodes(2, connections);
   const ids = Array.from({ length: 40 }, (_, index) => `row ${index}`);
   await add(a!, ...ids.map((id) => newRow(id)));
   const [taken, dropped] = await Promise.all([
-    Promise.all(ids.map(async (id) => await a!.outbox.take(id) ? [id] : [])),
+    Promise.all([a!.outbox.take(ids.slice(0, 20)), ...ids.slice(20).map((id) => a!.outbox.take([id]))]),
     b!.outbox.cancel({ userId: "sara" }, "revoked"),
   ]);
   expect([...taken.flat(), ...dropped.map(({ id }) => id)].sort()).toEqual([...ids].sort());
@@ -158,9 +130,9 @@ test("whatever another node does between a look and a write is respected", async
   });
   const [b] = await openNodes(1, [late], { name });
   await add(a!, ...["take", "cancel", "settle"].map((id) => newRow(id)));
-  between = () => a!.outbox.take("take");
-  expect(await b!.outbox.take("take")).toBe(false);
-  between = () => a!.outbox.take("cancel");
+  between = () => a!.outbox.take(["take"]);
+  expect(await b!.outbox.take(["take"])).toEqual([]);
+  between = () => a!.outbox.take(["cancel"]);
   expect((await b!.outbox.cancel({ userId: "sara" }, "why")).map(({ id }) => id)).toEqual(["settle"]);
   await add(a!, newRow("again"));
   between = () => a!.outbox.settle(["again"], "sent", "first");
@@ -174,7 +146,7 @@ test("whatever another node does between a look and a write is respected", async
 test("what a dead node took is pending again after a while, and its late word changes nothing", async () => {
   const [a, b] = await openNodes(2, connections);
   await add(a!, newRow("row"));
-  await a!.outbox.take("row");
+  await a!.outbox.take(["row"]);
   // Before it knows of the row at all it has nothing to wait for either.
   const givenUpAt = b!.clock.now() + SENDING_MS;
   await until(async () => (await b!.outbox.due(0, 10)).nextDueAt === givenUpAt, "the other node knows that it was taken");
@@ -183,9 +155,9 @@ test("what a dead node took is pending again after a while, and its late word ch
   expect(await due(b!)).toEqual([]);
   await b!.clock.advance(1);
   expect(await due(b!)).toEqual(["row"]);
-  expect(await b!.outbox.take("row")).toBe(true);
+  expect(await b!.outbox.take(["row"])).toEqual(["row"]);
   expect((await b!.outbox.ofMessage("message of row"))[0]).toMatchObject({ status: "sending", attempts: 2 });
-  await a!.outbox.retry("row", 0, "late");
+  await a!.outbox.retry([{ id: "row", attempts: 1 }], 0, "late");
   expect(await due(b!)).toEqual([]);
   expect((await b!.outbox.ofMessage("message of row"))[0]).toMatchObject({ status: "sending", attempts: 2 });
   await a!.close();
@@ -198,16 +170,22 @@ test("no take, retry or settle lies about its outcome when requests and answers 
   const nodes = await openNodes(2, connections.map((connection) => lossy(connection, lost)), { name });
   const ids = Array.from({ length: 30 }, (_, index) => `row ${index}`);
   await add(nodes[0]!, ...ids.map((id) => newRow(id)));
-  const taken = await Promise.all(ids.map(async (id, index) => await nodes[index % 2]!.outbox.take(id)));
-  expect(taken).toEqual(ids.map(() => true));
-  expect(await Promise.all(ids.map((id, index) => nodes[(index + 1) % 2]!.outbox.take(id)))).toEqual(ids.map(() => false));
-  await Promise.all(ids.map((id, index) => nodes[index % 2]!.outbox.retry(id, 7, "busy")));
+  const [some, others] = [ids.slice(0, 15), ids.slice(15)];
+  const taken = await Promise.all([nodes[0]!.outbox.take(some), ...others.map((id) => nodes[1]!.outbox.take([id]))]);
+  expect(taken.flat()).toEqual(ids);
+  expect(await nodes[1]!.outbox.take(some)).toEqual([]);
+  expect((await Promise.all(others.map((id) => nodes[0]!.outbox.take([id])))).flat()).toEqual([]);
+  const takeOf = (id: string): Take => ({ id, attempts: 1 });
+  await Promise.all([
+    ...some.map((id) => nodes[0]!.outbox.retry([takeOf(id)], 7, "busy")),
+    nodes[1]!.outbox.retry(others.map(takeOf), 7, "busy"),
+  ]);
   expect((await nodes[0]!.outbox.cancel({ userId: "sara" }, "why")).map(({ id }) => id).sort()).toEqual([...ids].sort());
   expect(await nodes[1]!.outbox.cancel({ userId: "sara" }, "why")).toEqual([]);
   for (const node of nodes) await node.close();
 });
 
-test("whoever opens the outbox finds what is pending, and only that", async () => {
+test("a node that opens the outbox finds what is pending, and only that", async () => {
   const name = freshName();
   const [a] = await openNodes(1, connections, { name });
   await add(a!, ...Array.from({ length: 300 }, (_, index) => newRow(`${index}`, { dueAt: index })));

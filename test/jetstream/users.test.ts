@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { newRow, session, user } from "../../adapters/conformance/records.ts";
-import type { NamesPage, Page } from "../../src/ports/users.ts";
+import type { NamesPage, Page } from "../../src/ports/page.ts";
 import {
   altered,
   answering,
@@ -209,7 +209,7 @@ test("deviceIds, tokens and target ids stand in no subject", async () => {
   const version = (await users.put(record, [row]))!;
   await users.holders({ deviceId: "devicesecret" });
   await users.holders({ targetId: "targetsecret" });
-  await outbox.take(row.id);
+  await outbox.take([row.id]);
   await outbox.settle([row.id], "sent", "");
   await users.remove("sara", version);
   await node!.close();
@@ -239,7 +239,7 @@ async function configOf(stream: string): Promise<unknown> {
   return { config, messages: state.messages, last: state.last_seq };
 }
 
-for (const [age, metadata] of [["older", {}], ["older", { "peyk-format": "1" }], ["newer", { "peyk-format": "3" }]] as const) {
+for (const [age, metadata] of [["older", {}], ["older", { "peyk-format": "2" }], ["newer", { "peyk-format": "4" }]] as const) {
   test(`a stream of ours from an ${age} version (${JSON.stringify(metadata)}) is refused, and nothing in it is changed`, async () => {
     const name = freshName();
     const stream = `${name}_STATE`;

@@ -33,7 +33,9 @@ export class SlowStore {
   readonly #trace: Trace;
   readonly #random: Random;
   readonly #slow: boolean;
-  readonly #taken = new Set<string>();
+  readonly #taken = new Map<string, number>();
+  /** How often each row was taken. */
+  readonly #attempts = new Map<string, number>();
   readonly #nodes = new Set<string>();
   readonly #watched = new Set<Topic>();
   #opened: OpenStorage | undefined;
@@ -65,7 +67,8 @@ export class SlowStore {
     for (const { run } of this.#commands.splice(0)) run();
     for (const node of this.#nodes) await opened.users.lease(node, 0);
     this.#nodes.clear();
-    for (const id of this.#taken) await opened.outbox.retry(id, this.#clock.now(), "taken by somebody who is gone");
+    const taken = [...this.#taken].map(([id, attempts]) => ({ id, attempts }));
+    await opened.outbox.retry(taken, this.#clock.now(), "taken by a process that is gone");
     this.#taken.clear();
     return opened;
   }
@@ -149,22 +152,32 @@ export class SlowStore {
       outbox: {
         due: (...args) => quick("due", () => outbox.due(...args)),
         coalescedOf: (targetId) => quick("read", () => outbox.coalescedOf(targetId)),
-        take: (id) =>
+        waiting: (...args) => quick("read", () => outbox.waiting(...args)),
+        waitingIn: (...args) => quick("read", () => outbox.waitingIn(...args)),
+        take: (ids) =>
           commit("take", async () => {
-            const taken = await outbox.take(id);
-            if (taken) this.#taken.add(id);
+            const taken = await outbox.take(ids);
+            for (const id of taken) {
+              const attempts = (this.#attempts.get(id) ?? 0) + 1;
+              this.#attempts.set(id, attempts);
+              this.#taken.set(id, attempts);
+            }
             return taken;
           }),
-        retry: (id, ...args) =>
+        retry: (takes, ...args) =>
           commit("retry", () => {
-            this.#taken.delete(id);
-            return outbox.retry(id, ...args);
+            for (const { id } of takes) this.#taken.delete(id);
+            return outbox.retry(takes, ...args);
           }),
+        postpone: (...args) => commit("retry", () => outbox.postpone(...args)),
         settle: (ids, ...args) =>
           commit("settle", () => {
             for (const id of ids) this.#taken.delete(id);
             return outbox.settle(ids, ...args);
           }),
+        decision: (topic) => quick("read", () => outbox.decision(topic)),
+        decide: (...args) => commit("put", () => outbox.decide(...args)),
+        undecided: (page) => quick("read", () => outbox.undecided(page)),
         cancel: (...args) => commit("cancel", () => outbox.cancel(...args)),
         underWay: (match) => quick(undefined, () => outbox.underWay(match)),
         ofMessage: (id) => quick(undefined, () => outbox.ofMessage(id)),

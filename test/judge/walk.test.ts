@@ -35,7 +35,7 @@ test(
   180_000,
 );
 
-test.skip(
+test(
   `also while accounts make load, and an idle user feels nothing of it (${LOADED_SEEDS} seeds x ${LOADED_EVENTS} events)`,
   () => walkAll(LOADED_SEEDS, LOADED_EVENTS, { load: true }),
   180_000,

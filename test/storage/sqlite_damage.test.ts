@@ -98,7 +98,7 @@ async function use(storage: OpenStorage): Promise<ErrorCode[]> {
     () => users.unseenSince(1e15, page),
     () => users.orphans(page),
     () => outbox.due(1e15, 1_000),
-    () => outbox.take("user 3"),
+    () => outbox.take(["user 3"]),
     () => outbox.cancel({ userId: "user 4" }, ""),
     () => outbox.ofMessage("message of user 8"),
   ];
