@@ -1,7 +1,7 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Cursor, IdleMs, Recovery } from "../protocol/frames.ts";
-import { DEFAULT_CHANNEL, type Topic, topicOf } from "../protocol/names.ts";
+import type { Topic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
@@ -9,6 +9,7 @@ import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
+import { Claims } from "./claims.ts";
 import type { Counters } from "./counters.ts";
 import { withRoomFor } from "./devices.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
@@ -16,9 +17,9 @@ import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
-import { withProgressHere, withProgressOf } from "./progress.ts";
+import { withProgressOf } from "./progress.ts";
 import type { PushCancellation, PushRequests } from "./push_requests.ts";
-import { newUser, sessionOf, type UserRecords, withSession } from "./records.ts";
+import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
 import { isEnabled } from "./target.ts";
@@ -64,25 +65,21 @@ export interface AttachParts {
  * waited costs nothing.
  */
 const WIDTH = 256;
-/** How often in a row another node's change may come between. */
-const MAX_RACES = 50;
 
 /** Brings sessions to life: when a connection comes, or when the node that held them died. */
 export class Attachments {
   readonly #parts: AttachParts;
-  readonly #places: Places;
+  readonly #claims: Claims;
   readonly #turns: Turns;
   readonly #looks = new Turns(WIDTH);
   readonly #devices = new Exclusive();
   /** Of each session the newest connection that wants it. */
   readonly #newest = new Map<string, Outlet>();
-  /** Users whose record may name this node for a session that it does not hold: a write was not answered. */
-  readonly #unsure = new Set<string>();
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
-    const { history, hub, outbox, records } = parts;
-    this.#places = new Places(hub, history, outbox);
+    const { history, hub, outbox, records, roster } = parts;
+    this.#claims = new Claims({ places: new Places(hub, history, outbox), records, roster });
     this.#turns = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
   }
 
@@ -113,7 +110,7 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, clock, counters, decisions, elsewhere, input, maxDevices, node, pushes, roster } = this.#parts;
+    const { actor, catchUp, clock, counters, decisions, elsewhere, input, maxDevices, node, roster } = this.#parts;
     if (!outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
@@ -121,19 +118,14 @@ export class Attachments {
     }
     // First everything that can fail, then the record, then what can't: a session that the store calls ours is held here.
     let holder: string | null | undefined;
-    let forgotten: readonly SessionRecord[] = [];
-    const { record, places } = await this.#claim(userId, deviceId, cursors, (current, places) => {
+    const { record, places } = await this.#claims.claim(userId, deviceId, cursors, (current, places) => {
       // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
-      const { record, gone } = withRoomFor(current, deviceId, maxDevices, clock.now());
+      const record = withRoomFor(current, deviceId, maxDevices, clock.now());
       const claimed = sessionOf(record, deviceId);
       holder = claimed?.node;
-      forgotten = gone;
       return { ...withSession(record, this.#attached(claimed, deviceId, places, visible)), seenAt: clock.now() };
     });
-    for (const { deviceId, targets } of forgotten) {
-      if (targets.length > 0) await pushes.dropNow({ userId, deviceId }, "the device was forgotten");
-    }
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
     // Not in two places at once: from here on the other node's writes fail, and it need not find out by that.
@@ -163,7 +155,7 @@ export class Attachments {
 
   /** Whom to {@link restore}, because a write was not answered. */
   get unsure(): string[] {
-    return [...this.#unsure];
+    return [...this.#claims.unsure];
   }
 
   /**
@@ -178,13 +170,13 @@ export class Attachments {
     const losers: string[] = [];
     await records.exclusively(userId, async () => {
       // Behind the write that was not answered: by now it was made, or it never will be.
-      if (this.#unsure.has(userId)) await records.updateHeld(userId, (record) => ({ record }));
+      if (this.#claims.unsure.has(userId)) await records.updateHeld(userId, (record) => ({ record }));
       const known = await records.store.get(userId);
       for (const { deviceId, generation, node: former } of known?.sessions ?? []) {
         const isHere = former === node && roster.find(userId, deviceId)?.generation === generation;
         if (former === null || isHere || (former !== node && live.includes(former))) continue;
         let taken = false;
-        const { record, places } = await this.#claim(userId, deviceId, [], (current) => {
+        const { record, places } = await this.#claims.claim(userId, deviceId, [], (current) => {
           const orphan = sessionOf(current, deviceId);
           taken = orphan?.node === former;
           if (orphan === undefined || !taken) return undefined;
@@ -193,7 +185,7 @@ export class Attachments {
         });
         const stored = sessionOf(record, deviceId);
         if (!taken || stored === undefined) {
-          this.#places.release(places);
+          this.#claims.release(places);
           continue;
         }
         if (former !== node) losers.push(former);
@@ -204,7 +196,7 @@ export class Attachments {
         this.#enlist(session, record, stored, places);
         actor.raise(session, SessionEvent.orphaned);
       }
-      this.#unsure.delete(userId);
+      this.#claims.unsure.delete(userId);
     });
     return losers;
   }
@@ -247,11 +239,6 @@ export class Attachments {
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 
-  /** The record with what the devices that are here have acked since the store was last told. */
-  #current(stored: UserRecord): UserRecord {
-    return withOwnDefault(withProgressHere(stored, this.#parts.roster));
-  }
-
   #attached(
     session: SessionRecord | undefined,
     deviceId: string,
@@ -271,44 +258,6 @@ export class Attachments {
       progress[topic] = visible ? { ...now, shown: now.acked } : now;
     }
     return { deviceId, targets: session?.targets ?? [], progress, generation, node, changedAt: clock.now() };
-  }
-
-  /**
-   * Opens a device's feeds and writes the record. Another node may change the subscriptions meanwhile and knows nothing yet of
-   * this attachment: then all of it begins again. When it fails, the feeds are let go.
-   *
-   * @param change undefined: there is nothing to write
-   */
-  async #claim(
-    userId: string,
-    deviceId: string,
-    cursors: readonly Cursor[],
-    change: (current: UserRecord, places: readonly Place[]) => UserRecord | undefined,
-  ): Promise<{ record: UserRecord; places: Place[] }> {
-    const { records } = this.#parts;
-    for (let race = 0; race < MAX_RACES; race++) {
-      const read = await records.store.get(userId) ?? newUser(userId);
-      const known = this.#current(read);
-      const places = await this.#places.open(known, deviceId, cursors);
-      let moved = false;
-      let written = false;
-      try {
-        const record = await records.updateHeld(userId, (stored) => {
-          const current = this.#current(stored);
-          moved = !sameSubscriptions(current, known);
-          const next = moved ? undefined : change(current, places);
-          written ||= next !== undefined;
-          return next && { record: next };
-        }, read);
-        if (!moved) return { record, places };
-      } catch (error) {
-        this.#places.release(places);
-        if (written) this.#unsure.add(userId);
-        throw error;
-      }
-      this.#places.release(places);
-    }
-    throw new PeykError("unavailable", "a user's subscriptions change too fast", { retryable: true });
   }
 
   /** Another user signs in on this device: the former one is not to be reached through it any more. */
@@ -331,17 +280,4 @@ export class Attachments {
     });
     await elsewhere.follow(nodes, former);
   }
-}
-
-function sameSubscriptions({ subscriptions: a }: UserRecord, { subscriptions: b }: UserRecord): boolean {
-  const topics = Object.keys(a);
-  return topics.length === Object.keys(b).length &&
-    topics.every((topic) => a[topic]!.epoch === b[topic]?.epoch && a[topic]!.offset === b[topic].offset);
-}
-
-/** Everybody reads their own `default` channel, from its beginning. */
-function withOwnDefault(record: UserRecord): UserRecord {
-  const topic = topicOf(record.userId, DEFAULT_CHANNEL);
-  if (record.subscriptions[topic] !== undefined) return record;
-  return { ...record, subscriptions: { ...record.subscriptions, [topic]: { epoch: 0, offset: 0 } } };
 }

@@ -1,6 +1,6 @@
 import { DEFAULT_TTL_SECONDS } from "../protocol/message.ts";
 import { PeykError } from "../protocol/errors.ts";
-import type { SessionRecord, UserRecord } from "../ports/users.ts";
+import type { UserRecord } from "../ports/users.ts";
 import { isAway } from "./records.ts";
 import { isEnabled } from "./target.ts";
 
@@ -11,7 +11,7 @@ export const FORGET_AFTER_MS = (DEFAULT_TTL_SECONDS + 60 * 24 * 3600) * 1_000;
  * The record with room for one more device: those that were away for very long are forgotten, and of too many the one that was away
  * the longest, one without a push target first.
  *
- * @returns the record without the devices that had to go, and those
+ * @returns the record without the devices that had to go
  * @throws {PeykError} `too-many` when all of them are here
  */
 export function withRoomFor(
@@ -19,8 +19,8 @@ export function withRoomFor(
   deviceId: string,
   most: number,
   now: number,
-): { record: UserRecord; gone: readonly SessionRecord[] } {
-  if (record.sessions.some((session) => session.deviceId === deviceId)) return { record, gone: [] };
+): UserRecord {
+  if (record.sessions.some((session) => session.deviceId === deviceId)) return record;
   const away = record.sessions.filter((session) => isAway(session) && session.leaving !== true)
     .sort((a, b) => Number(a.targets.some(isEnabled)) - Number(b.targets.some(isEnabled)) || a.changedAt - b.changedAt);
   const gone = new Set(away.filter(({ changedAt }) => changedAt < now - FORGET_AFTER_MS));
@@ -31,8 +31,6 @@ export function withRoomFor(
   if (record.sessions.length - gone.size >= most) {
     throw new PeykError("too-many", "too many devices", { hint: `A user may have ${most} that are connected or were just now.` });
   }
-  if (gone.size === 0) return { record, gone: [] };
-  const sessions = record.sessions.filter((session) => !gone.has(session));
-  // The device that comes has begun at the furthest of all, these included.
-  return { record: { ...record, sessions }, gone: [...gone] };
+  // The device that comes has begun at the furthest of all, these included. What waits for these is dropped by the last look.
+  return gone.size === 0 ? record : { ...record, sessions: record.sessions.filter((session) => !gone.has(session)) };
 }
