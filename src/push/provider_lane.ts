@@ -21,6 +21,8 @@ export interface ProviderLaneParts {
 
 /** Pushes of one provider under way at the same time. */
 const WIDTH = 256;
+/** Of these at most so many of one user. */
+const WIDTH_OF_USER = 32;
 /** Users whose section is waited for at the same time. */
 const MOST_WAITING = 256;
 /** Rows that are looked through at most for some that may leave. */
@@ -41,6 +43,8 @@ export class ProviderLane {
   /** What is in hand: rows, and the queues that they stand first in. */
   readonly #rows = new Set<string>();
   readonly #queues = new Set<string>();
+  /** How many of each user's are under way. */
+  readonly #ofUser = new Map<string, number>();
   /** Rows that are due still though they are in hand. */
   #taking = 0;
   #timer: Timer | undefined;
@@ -85,20 +89,30 @@ export class ProviderLane {
       const { rows, nextDueAt } = await outbox.due(now, limit, this.#provider);
       // Where a page was cut short, what lands or enters its section looks again.
       if (nextDueAt === undefined || nextDueAt > now) this.#sleepUntil(nextDueAt);
-      const found: OutboxRow[] = [];
-      const queues = new Set<string>();
-      const rest = new Map<string, boolean>();
-      for (const row of rows.sort((a, b) => a.position.offset - b.position.offset)) {
-        const queue = queueOf(row);
-        if (this.#rows.has(row.id) || this.#queues.has(queue) || queues.has(queue) || this.#waiting.has(row.userId)) continue;
-        if (!rest.has(row.targetId)) rest.set(row.targetId, await resting.postponed(row.targetId));
-        if (rest.get(row.targetId) && row.expiresAt > now) continue;
-        queues.add(queue);
-        found.push(row);
-      }
+      const found = this.#choose(rows);
+      const awake = found.filter(({ targetId, expiresAt }) => !resting.rests(targetId) || expiresAt <= now);
+      if (awake.length < found.length) await resting.postpone(found.map(({ targetId }) => targetId));
       const isCut = nextDueAt !== undefined && nextDueAt <= now;
-      if (found.length > 0 || !isCut || limit >= MOST_READ) return found.sort((a, b) => a.dueAt - b.dueAt).slice(0, room);
+      if (awake.length > 0 || !isCut || limit >= MOST_READ) return awake.sort((a, b) => a.dueAt - b.dueAt).slice(0, room);
     }
+  }
+
+  /** Of due rows those that stand first in their queues, a bounded number of each user. */
+  #choose(rows: OutboxRow[]): OutboxRow[] {
+    const found: OutboxRow[] = [];
+    const queues = new Set<string>();
+    const ofUser = new Map<string, number>();
+    for (const row of rows.sort((a, b) => a.position.offset - b.position.offset)) {
+      const { id, userId } = row;
+      const queue = queueOf(row);
+      if (this.#rows.has(id) || this.#queues.has(queue) || queues.has(queue) || this.#waiting.has(userId)) continue;
+      const others = ofUser.get(userId) ?? this.#ofUser.get(userId) ?? 0;
+      if (others >= WIDTH_OF_USER) continue;
+      ofUser.set(userId, others + 1);
+      queues.add(queue);
+      found.push(row);
+    }
+    return found;
   }
 
   /** Has the rows taken and looked at in their user's section. */
@@ -123,45 +137,59 @@ export class ProviderLane {
     const mine = this.#closed ? [] : rows.slice(0, this.#pump.room);
     if (mine.length === 0) return;
     const flights = mine.map((row) => this.#reserve(row));
-    let taken: OutboxRow[][] = [];
+    let groups: (readonly OutboxRow[])[] = mine.map((row) => [row]);
+    let isTaken = false;
     try {
-      const ids = await outbox.take(mine.map(({ id }) => id));
-      taken = mine.filter(({ id }) => ids.includes(id)).map((row) => [{ ...row, attempts: row.attempts + 1 }]);
-      for (const group of taken) if (group[0]!.coalesced) await this.#takeAlong(group);
-      const looked = await dispatcher.read(taken);
+      // The other rows of its target leave with a coalesced one.
+      groups = await Promise.all(mine.map(async (row) => row.coalesced ? [row, ...await this.#others(row)] : [row]));
+      const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
+      groups = groups.map((group) =>
+        group.filter(({ id }) => ids.has(id)).map((row) => ({ ...row, attempts: row.attempts + 1 }))
+      );
+      isTaken = true;
+      const looked = await dispatcher.read(groups);
       // From here to the requests nothing is waited for.
-      for (const group of looked) void dispatcher.begin(group).finally(() => flightOf(flights, group.rows[0]!.row).land());
-      for (const flight of flights) if (!ids.includes(flight.row.id)) flight.land();
+      looked.forEach((group, index) => {
+        if (group.rows.length === 0) flights[index]!.land();
+        else void dispatcher.begin(group, flights[index]!.answered).finally(flights[index]!.land);
+      });
     } catch (error) {
       // They may be taken or not.
-      const all = taken.length > 0 ? taken.flat() : mine.map((row) => ({ ...row, attempts: row.attempts + 1 }));
-      void this.#putBack(all, error).finally(() => {
-        for (const flight of flights) flight.land();
-      });
+      const all = groups.flat().map((row) => isTaken ? row : { ...row, attempts: row.attempts + 1 });
+      void this.#putBack(all, error).finally(() => flights.forEach(({ land }) => land()));
     }
   }
 
-  /** The other rows of its target that leave with a coalesced one. */
-  async #takeAlong(group: OutboxRow[]): Promise<void> {
-    const { outbox } = this.#parts;
-    const others = (await outbox.coalescedOf(group[0]!.targetId)).filter(({ id }) => !this.#rows.has(id));
-    if (others.length === 0) return;
-    const ids = new Set(await outbox.take(others.map(({ id }) => id)));
-    for (const row of others) if (ids.has(row.id)) group.push({ ...row, attempts: row.attempts + 1 });
+  async #others({ id, targetId }: OutboxRow): Promise<OutboxRow[]> {
+    const rows = await this.#parts.outbox.coalescedOf(targetId);
+    return rows.filter((row) => row.id !== id && !this.#rows.has(row.id));
   }
 
-  #reserve(row: OutboxRow): Flight {
+  #reserve({ id, userId, ...row }: OutboxRow): Flight {
     const queue = queueOf(row);
-    this.#rows.add(row.id);
+    this.#rows.add(id);
     this.#queues.add(queue);
+    this.#ofUser.set(userId, (this.#ofUser.get(userId) ?? 0) + 1);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#pump.launch(promise);
+    let isFirst = true;
+    const leaveQueue = (): void => {
+      if (isFirst) this.#queues.delete(queue);
+      isFirst = false;
+    };
+    const answered = (): void => {
+      leaveQueue();
+      this.#pump.ring();
+    };
     const land = (): void => {
-      this.#rows.delete(row.id);
-      this.#queues.delete(queue);
+      this.#rows.delete(id);
+      leaveQueue();
+      const left = this.#ofUser.get(userId)! - 1;
+      if (left > 0) this.#ofUser.set(userId, left);
+      else this.#ofUser.delete(userId);
       resolve();
     };
-    return { row, land };
+    return { answered, land };
   }
 
   #sleepUntil(dueAt: number | undefined): void {
@@ -184,19 +212,16 @@ export class ProviderLane {
   }
 }
 
-/** A row on its way. */
+/** A row on its way, and those that leave with it. */
 interface Flight {
-  readonly row: OutboxRow;
+  /** The next one of its queue may leave. */
+  readonly answered: () => void;
   /** It has ended, or is in the outbox again. */
-  land(): void;
-}
-
-function flightOf(flights: readonly Flight[], row: OutboxRow): Flight {
-  return flights.find((flight) => flight.row.id === row.id)!;
+  readonly land: () => void;
 }
 
 /** In which rows leave one after the other. Of a target's coalesced ones one takes all others along. */
-function queueOf({ coalesced, targetId, topic }: OutboxRow): string {
+function queueOf({ coalesced, targetId, topic }: Pick<OutboxRow, "coalesced" | "targetId" | "topic">): string {
   return coalesced ? targetId : `${targetId}\n${topic}`;
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { Outbox } from "../ports/outbox.ts";
 
-/** Targets that are remembered; of more those are forgotten that rest the longest ago. */
+/** Targets that are remembered; of more those are forgotten that began to rest the longest ago. */
 const REMEMBERED = 10_000;
 
 /** Targets that a provider does not want to be asked for before some time: their rows are due then, the new ones too. */
@@ -24,15 +24,17 @@ export class RestingTargets {
     await this.#outbox.postpone(targetId, until);
   }
 
-  /** Whether the target rests; what waits for it is due at the end of that. */
-  async postponed(targetId: string): Promise<boolean> {
+  rests(targetId: string): boolean {
     const until = this.#until.get(targetId);
     if (until === undefined) return false;
-    if (until > this.#clock.now()) {
-      await this.#outbox.postpone(targetId, until);
-      return true;
-    }
+    if (until > this.#clock.now()) return true;
     this.#until.delete(targetId);
     return false;
+  }
+
+  /** Of these targets those that rest: what waits for them is due at the end of that. Rows of another node may have come since. */
+  async postpone(targetIds: readonly string[]): Promise<void> {
+    const resting = [...new Set(targetIds)].filter((targetId) => this.rests(targetId));
+    await Promise.all(resting.map((targetId) => this.#outbox.postpone(targetId, this.#until.get(targetId)!)));
   }
 }

@@ -117,7 +117,9 @@ export class TopicDecider {
         const decision = await outbox.decision(topic);
         if (decision === undefined || decision.goal <= decision.decided) return;
         const entries = await members.open(topic, decision, decision.pass?.to ?? decision.goal);
-        await this.#pass({ ...decision, pass: decision.pass ?? { to: decision.goal } }, entries);
+        const isThrough = await this.#pass({ ...decision, pass: decision.pass ?? { to: decision.goal } }, entries);
+        // Another node is further: it goes on, and when it stands still that is noticed.
+        if (!isThrough) return;
       } catch (error) {
         logger.error("a public topic could not be decided about, it is tried again", { topic, error });
         await this.#nap(RETRY_MS);
@@ -125,20 +127,26 @@ export class TopicDecider {
     }
   }
 
-  /** Goes through the members from where the pass is. Returns early when the node closes, or another one is further. */
-  async #pass(begun: TopicDecision, entries: PassEntries): Promise<void> {
+  /**
+   * Goes through the members from where the pass is.
+   * @returns false: the node closes, or another one is further
+   */
+  async #pass(begun: TopicDecision, entries: PassEntries): Promise<boolean> {
     const { lease, members, users } = this.#parts;
     const { topic } = begun;
-    let at: TopicDecision | undefined = begun;
-    while (at?.pass !== undefined && !this.#closed && lease.isHeld) {
+    let at = begun;
+    while (at.pass !== undefined && !this.#closed && lease.isHeld) {
       const { after, to } = at.pass;
       const { names, next } = await users.awayMembers(topic, { after, limit: MEMBERS });
       const made = await members.rowsFor(names, entries);
       const { pass: _, ...rest } = at;
       const then: TopicDecision = next === undefined ? { ...rest, decided: to } : { ...rest, pass: { to, after: next } };
-      at = await this.#store(at, then, made.rows);
-      if (at !== undefined) made.tell();
+      const stored = await this.#store(at, then, made.rows);
+      if (stored === undefined) return false;
+      made.tell();
+      at = stored;
     }
+    return at.pass === undefined;
   }
 
   /**

@@ -175,7 +175,7 @@ describe("whom the end of something waits for", () => {
     let arrive: (() => void) | undefined;
     vi.spyOn(outbox, "take").mockImplementation(async (ids) => {
       const answer = await take(ids);
-      if (++taken === 2) await new Promise<void>((resolve) => arrive = resolve);
+      if (++taken === 1) await new Promise<void>((resolve) => arrive = resolve);
       return answer;
     });
     for (const other of [a, b]) other.pause();
