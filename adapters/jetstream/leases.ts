@@ -56,7 +56,7 @@ export class Leases {
       if (outcome.kind === "stored") {
         const now = this.#clock.elapsed();
         this.#steadySince = steadySince ?? now;
-        // What took long for this node may have for others: that time is nobody's.
+        // Others may have had to wait as long: that time does not count.
         if (now - begun > ms / 10) this.#pass(begun, now);
         if (ms === 0) this.#own.delete(node);
         else this.#own.set(node, { ms, renewedAt: begun, answeredAt: now });

@@ -57,7 +57,7 @@ export class AwayPushes implements AwayDecisions {
   }
 
   async leaveHeld(userId: string, deviceId: string): Promise<void> {
-    // Up to the head that the log has now, not the one this node was told of: who swept what came since saw nobody away.
+    // Up to the head that the log has now, not the one this node was told of: later entries were swept while the session was not away.
     await this.#decideHeld({
       userId,
       leaving: deviceId,

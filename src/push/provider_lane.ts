@@ -32,7 +32,7 @@ const RETRY_MS = 1_000;
 
 /**
  * The pushes of one provider. A row is taken inside its user's section, and only there it counts as under way: a user whose section
- * is busy holds up nobody else. To one target and topic one push is under way at a time, in the order of the messages.
+ * is busy holds up no other. To one target and topic one push is under way at a time, in the order of the messages.
  */
 export class ProviderLane {
   readonly #provider: string;
@@ -179,7 +179,8 @@ export class ProviderLane {
     };
     const answered = (): void => {
       leaveQueue();
-      this.#pump.ring();
+      // Where many are under way, one that has landed looks again soon.
+      if (this.#pump.room > WIDTH / 2) this.#pump.ring();
     };
     const land = (): void => {
       this.#rows.delete(id);

@@ -45,7 +45,7 @@ const MAX_RACES = 50;
 export class TopicDecider {
   readonly #parts: TopicDeciderParts;
   readonly #running = new Map<Topic, Promise<void>>();
-  /** Topics that nobody was away in: up to there nothing is open. */
+  /** Topics in which no device was away: up to there nothing is open. */
   readonly #idle = new Map<Topic, Position>();
   readonly #naps = new Map<Timer, () => void>();
   #stalled = new Map<Topic, number>();
