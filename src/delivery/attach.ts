@@ -80,7 +80,7 @@ export class Attachments {
     this.#parts = parts;
     const { history, hub, outbox, records, roster } = parts;
     this.#claims = new Claims({ places: new Places(hub, history, outbox), records, roster });
-    this.#turns = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
+    this.#turns = new Turns(WIDTH, records.sections);
   }
 
   /** Gives the session a connection. Of several that want it the newest wins; the others are told that they were replaced. */

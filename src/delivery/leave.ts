@@ -9,6 +9,7 @@ import type { Outlet } from "./outlet.ts";
 import { type ProgressKeeper, withProgressOf } from "./progress.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Session } from "./session.ts";
+import { Turns } from "./turns.ts";
 import { Unseen } from "./unseen.ts";
 
 /** Who decides about pushes for a session that is away. */
@@ -33,17 +34,22 @@ export interface LeaveParts {
   logger: Logger;
 }
 
-/** Between two tries to write that somebody is away. */
+/** Users whose sessions go away at the same time: all of a node's may be lost in one turn of the loop. */
+const WIDTH = 128;
+/** Between two tries to write that a session is away. */
 const RETRY_MS = 1_000;
 
 /** Takes sessions from connected to recent to away. */
 export class Departures {
   readonly #parts: LeaveParts;
+  readonly #turns: Turns;
   readonly #pending = new Set<Promise<void>>();
   readonly #retries = new Set<Timer>();
 
   constructor(parts: LeaveParts) {
     this.#parts = parts;
+    const { records } = parts;
+    this.#turns = new Turns(WIDTH, records.sections);
   }
 
   /** The session's connection is gone. Nothing happens when it is no longer the session's. */
@@ -78,7 +84,7 @@ export class Departures {
     const { attachments, away, clock, logger, records } = this.#parts;
     const { userId, deviceId } = session;
     try {
-      await records.exclusively(userId, async () => {
+      await this.#turns.run(userId, async () => {
         await records.updateHeld(userId, (stored) => {
           if (!session.isStill(sessionOf(stored, deviceId))) return undefined;
           const record = withProgressOf(stored, session);

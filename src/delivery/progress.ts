@@ -17,6 +17,7 @@ import type { Roster } from "./roster.ts";
 import { isEnabled } from "./target.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Reader, Session } from "./session.ts";
+import { Turns } from "./turns.ts";
 import type { Sending } from "./unseen.ts";
 
 /** Drops pushes that acks make needless. */
@@ -53,17 +54,23 @@ export interface ProgressParts {
 /** The longest that the store may lag behind what was acked. */
 const WRITE_BEHIND_MS = 1_000;
 
+/** Users whose progress is written at the same time. */
+const WIDTH = 256;
+
 /** Entries of one ack that are named from the log. */
 const MOST_NAMED = 1_000;
 
 /** Takes in what clients confirm, and writes it behind. */
 export class ProgressKeeper {
   readonly #parts: ProgressParts;
+  readonly #turns: Turns;
   #dirty = new Set<Session>();
   #timer: Timer | undefined;
 
   constructor(parts: ProgressParts) {
     this.#parts = parts;
+    const { records } = parts;
+    this.#turns = new Turns(WIDTH, records.sections);
   }
 
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */
@@ -242,11 +249,12 @@ export class ProgressKeeper {
     const { userId } = sessions[0]!;
     let still = true;
     try {
-      await records.updateRecent(userId, (record) => {
-        still = sessions.every((session) => session.isStill(sessionOf(record, session.deviceId)));
-        const next = sessions.reduce(withProgressOf, record);
-        return next === record ? undefined : { record: next };
-      });
+      await this.#turns.run(userId, () =>
+        records.updateRecentHeld(userId, (record) => {
+          still = sessions.every((session) => session.isStill(sessionOf(record, session.deviceId)));
+          const next = sessions.reduce(withProgressOf, record);
+          return next === record ? undefined : { record: next };
+        }));
     } catch (error) {
       logger.warn("progress could not be saved, it is tried again", { error });
       for (const session of sessions) this.#later(session);

@@ -2,6 +2,7 @@ import { PeykError } from "../protocol/errors.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { SessionRecord, UserRecord, Users } from "../ports/users.ts";
 import { Exclusive } from "./exclusive.ts";
+import type { Sections } from "./turns.ts";
 
 /** What an update makes of a record. Undefined: nothing is to change. */
 export type Change = { record: UserRecord; rows?: readonly NewOutboxRow[] } | undefined;
@@ -21,6 +22,11 @@ export class UserRecords {
     this.store = store;
   }
 
+  /** One section per user: for those who take turns by user. */
+  get sections(): Sections {
+    return this.#exclusive;
+  }
+
   /** Runs `task` while no other task or update of this user runs on this node. Don't nest. */
   exclusively<T>(userId: string, task: () => Promise<T>): Promise<T> {
     return this.#exclusive.run(userId, task);
@@ -29,14 +35,6 @@ export class UserRecords {
   /** Changes a record. */
   update(userId: string, change: (record: UserRecord) => Change | Promise<Change>): Promise<UserRecord> {
     return this.exclusively(userId, () => this.updateHeld(userId, change));
-  }
-
-  /**
-   * The same, beginning with the record as this node wrote it last: for what follows from the record, and shows nothing to be
-   * changed only when another node has it.
-   */
-  updateRecent(userId: string, change: (record: UserRecord) => Change): Promise<UserRecord> {
-    return this.exclusively(userId, () => this.updateHeld(userId, change, this.store.recent?.(userId)));
   }
 
   /**
@@ -56,6 +54,14 @@ export class UserRecords {
       if (version !== undefined) return { ...changed.record, version };
     }
     throw new PeykError("unavailable", "a user's record changes too fast", { retryable: true });
+  }
+
+  /**
+   * The same, beginning with the record as this node wrote it last: for what follows from the record, and shows nothing to be
+   * changed only when another node has it.
+   */
+  updateRecentHeld(userId: string, change: (record: UserRecord) => Change): Promise<UserRecord> {
+    return this.updateHeld(userId, change, this.store.recent?.(userId));
   }
 
   /** Resolves when no update is under way. */

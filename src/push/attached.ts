@@ -45,7 +45,7 @@ export class AttachedPushes implements PushRequests {
   constructor(parts: AttachedPushesParts) {
     this.#parts = parts;
     const { records } = parts;
-    this.#writes = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
+    this.#writes = new Turns(WIDTH, records.sections);
   }
 
   /** Sessions that are connected, though a push must tell their person. */

@@ -52,7 +52,7 @@ export class AwayPushes implements AwayDecisions {
   constructor(parts: AwayPushesParts) {
     this.#parts = parts;
     const { records, stepper } = parts;
-    this.#turns = new Turns(WIDTH, { run: (userId, task) => records.exclusively(userId, task) });
+    this.#turns = new Turns(WIDTH, records.sections);
     this.#away = { without: stepper.start, with: stepper.step(stepper.start, SessionEvent["target.some"]).next };
   }
 

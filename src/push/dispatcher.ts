@@ -90,10 +90,10 @@ export class Dispatcher {
 
   /**
    * Looks for the last time and asks the provider, in one turn: what was looked at has no time to change.
-   * @param answered called when the provider has answered: what follows it may leave, though the answer is not written down yet
+   * @param sent called when the provider has taken it: what follows it may leave, though that is not written down yet
    * @returns resolves when it is written down what became of all rows
    */
-  begin({ rows: read, term }: Looked, answered: () => void): Promise<void> {
+  begin({ rows: read, term }: Looked, sent: () => void): Promise<void> {
     const { lastLook, lease, pending } = this.#parts;
     const rows = read.map(({ row, found }) => ({ row, look: lastLook.at(row, found) }));
     const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
@@ -103,7 +103,7 @@ export class Dispatcher {
     const result = mayAsk && leaving.length > 0
       ? this.#send(leaving[0]!, leaving.reduce((sum, { count }) => sum + count, 0))
       : undefined;
-    void result?.then(answered);
+    void result?.then(({ verdict }) => verdict === "sent" && sent());
     return this.#finish(rows, leaving, result);
   }
 

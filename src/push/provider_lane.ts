@@ -20,7 +20,7 @@ export interface ProviderLaneParts {
 }
 
 /** Pushes of one provider under way at the same time. */
-const WIDTH = 256;
+const WIDTH = 384;
 /** Of these at most so many of one user. */
 const WIDTH_OF_USER = 32;
 /** Users whose section is waited for at the same time. */
@@ -43,6 +43,8 @@ export class ProviderLane {
   /** What is in hand: rows, and the queues that they stand first in. */
   readonly #rows = new Set<string>();
   readonly #queues = new Set<string>();
+  /** Due rows that were read and stand behind those in hand, by queue: they follow without another look. */
+  readonly #behind = new Map<string, OutboxRow[]>();
   /** How many of each user's are under way. */
   readonly #ofUser = new Map<string, number>();
   /** Rows that are due still though they are in hand. */
@@ -89,30 +91,49 @@ export class ProviderLane {
       const { rows, nextDueAt } = await outbox.due(now, limit, this.#provider);
       // Where a page was cut short, what lands or enters its section looks again.
       if (nextDueAt === undefined || nextDueAt > now) this.#sleepUntil(nextDueAt);
-      const found = this.#choose(rows);
+      const { found, behind } = this.#choose(rows);
       const awake = found.filter(({ targetId, expiresAt }) => !resting.rests(targetId) || expiresAt <= now);
       if (awake.length < found.length) await resting.postpone(found.map(({ targetId }) => targetId));
       const isCut = nextDueAt !== undefined && nextDueAt <= now;
-      if (awake.length > 0 || !isCut || limit >= MOST_READ) return awake.sort((a, b) => a.dueAt - b.dueAt).slice(0, room);
+      if (awake.length === 0 && isCut && limit < MOST_READ) continue;
+      const chosen = awake.sort((a, b) => a.dueAt - b.dueAt).slice(0, room);
+      for (const queue of chosen.map(queueOf)) if (behind.has(queue)) this.#behind.set(queue, behind.get(queue)!);
+      return chosen;
     }
   }
 
-  /** Of due rows those that stand first in their queues, a bounded number of each user. */
-  #choose(rows: OutboxRow[]): OutboxRow[] {
+  /** Of due rows those that stand first in their queues, a bounded number of each user, and those that stand behind them. */
+  #choose(rows: OutboxRow[]): { found: OutboxRow[]; behind: Map<string, OutboxRow[]> } {
     const found: OutboxRow[] = [];
-    const queues = new Set<string>();
+    const behind = new Map<string, OutboxRow[]>();
     const ofUser = new Map<string, number>();
     for (const row of rows.sort((a, b) => a.position.offset - b.position.offset)) {
       const { id, userId } = row;
       const queue = queueOf(row);
-      if (this.#rows.has(id) || this.#queues.has(queue) || queues.has(queue) || this.#waiting.has(userId)) continue;
+      if (this.#rows.has(id) || this.#queues.has(queue) || this.#waiting.has(userId)) continue;
+      const first = behind.get(queue);
+      if (first !== undefined) {
+        // A coalesced one takes the others along.
+        if (!row.coalesced) first.push(row);
+        continue;
+      }
       const others = ofUser.get(userId) ?? this.#ofUser.get(userId) ?? 0;
       if (others >= WIDTH_OF_USER) continue;
       ofUser.set(userId, others + 1);
-      queues.add(queue);
+      behind.set(queue, []);
       found.push(row);
     }
-    return found;
+    return { found, behind };
+  }
+
+  /** The next row of a queue whose first one is through. What can't follow now is found by the next look. */
+  #follow(queue: string): void {
+    if (this.#queues.has(queue)) return;
+    const next = this.#behind.get(queue)?.shift();
+    const mayFollow = next !== undefined && this.#pump.room > 0 && !this.#waiting.has(next.userId) &&
+      (this.#ofUser.get(next.userId) ?? 0) < WIDTH_OF_USER && !this.#parts.resting.rests(next.targetId);
+    if (mayFollow) this.#enter(next.userId, [next]);
+    else this.#behind.delete(queue);
   }
 
   /** Has the rows taken and looked at in their user's section. */
@@ -151,7 +172,7 @@ export class ProviderLane {
       // From here to the requests nothing is waited for.
       looked.forEach((group, index) => {
         if (group.rows.length === 0) flights[index]!.land();
-        else void dispatcher.begin(group, flights[index]!.answered).finally(flights[index]!.land);
+        else void dispatcher.begin(group, flights[index]!.sent).finally(flights[index]!.land);
       });
     } catch (error) {
       // They may be taken or not.
@@ -177,9 +198,11 @@ export class ProviderLane {
       if (isFirst) this.#queues.delete(queue);
       isFirst = false;
     };
-    const answered = (): void => {
+    void promise.then(() => this.#follow(queue));
+    const sent = (): void => {
       leaveQueue();
-      // Where many are under way, one that has landed looks again soon.
+      if (this.#pump.room > 0) this.#follow(queue);
+      // What came since the last look may follow too. Where many are under way, one that lands looks again soon.
       if (this.#pump.room > WIDTH / 2) this.#pump.ring();
     };
     const land = (): void => {
@@ -190,7 +213,7 @@ export class ProviderLane {
       else this.#ofUser.delete(userId);
       resolve();
     };
-    return { answered, land };
+    return { sent, land };
   }
 
   #sleepUntil(dueAt: number | undefined): void {
@@ -215,8 +238,8 @@ export class ProviderLane {
 
 /** A row on its way, and those that leave with it. */
 interface Flight {
-  /** The next one of its queue may leave. */
-  readonly answered: () => void;
+  /** The provider has taken it: the next one of its queue may leave. */
+  readonly sent: () => void;
   /** It has ended, or is in the outbox again. */
   readonly land: () => void;
 }
