@@ -3,6 +3,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { AddedRow, Outbox, TopicDecision } from "../ports/outbox.ts";
 import type { Users } from "../ports/users.ts";
+import { PeykError } from "../protocol/errors.ts";
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { MemberRows, PassEntries } from "./member_rows.ts";
@@ -45,6 +46,8 @@ const MAX_RACES = 50;
 export class TopicDecider {
   readonly #parts: TopicDeciderParts;
   readonly #running = new Map<Topic, Promise<void>>();
+  /** Topics in which something came to be open since their run began to look. */
+  readonly #wanted = new Set<Topic>();
   /** Topics in which no device was away: up to there nothing is open. */
   readonly #idle = new Map<Topic, Position>();
   readonly #naps = new Map<Timer, () => void>();
@@ -104,10 +107,15 @@ export class TopicDecider {
     await Promise.all(this.#running.values());
   }
 
+  /** Something may be open in the topic. A run under way looks again before it ends: what was wanted meanwhile can't be lost. */
   #run(topic: Topic): void {
-    if (this.#closed || this.#running.has(topic)) return;
-    const run = this.#passes(topic).finally(() => this.#running.delete(topic));
-    this.#running.set(topic, run);
+    this.#wanted.add(topic);
+    if (!this.#closed && !this.#running.has(topic)) this.#running.set(topic, this.#work(topic));
+  }
+
+  async #work(topic: Topic): Promise<void> {
+    while (!this.#closed && this.#wanted.delete(topic)) await this.#passes(topic);
+    this.#running.delete(topic);
   }
 
   async #passes(topic: Topic): Promise<void> {
@@ -199,7 +207,7 @@ export class TopicDecider {
       const version = await outbox.decide(next, rows);
       if (version !== undefined) return { ...next, version };
     }
-    throw new Error("a topic's decision changes too fast");
+    throw new PeykError("unavailable", "a topic's decision changes too fast", { retryable: true });
   }
 
   /** Waits until so many rows more may wait. @returns false when the node closes first, or may not act any more */

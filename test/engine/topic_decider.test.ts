@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { memory, type OpenStorage, PeykError, type Storage } from "../../mod.ts";
+import { memory, type OpenStorage, PeykError, type Storage, type TopicDecision } from "../../mod.ts";
 import { createLives, type Lives } from "./lives.ts";
 import { surviving } from "./stage.ts";
 
@@ -11,7 +11,12 @@ type Outbox = OpenStorage["outbox"];
 /** An outbox that a test looks into, and whose `decide` it may replace. */
 function watched(inner: Storage = surviving()) {
   const steps: { after: string | undefined; to: number | undefined; rows: number }[] = [];
-  const held: { outbox?: Outbox; decide?: (go: () => Promise<number | undefined>) => Promise<number | undefined> } = {};
+  const held: {
+    outbox?: Outbox;
+    decide?: (go: () => Promise<number | undefined>) => Promise<number | undefined>;
+    /** Called with each answer to how far a topic is decided, before that arrives. */
+    decision?: (answer: TopicDecision | undefined) => Promise<void>;
+  } = {};
   const storage: Storage = {
     async open(context) {
       const opened = await inner.open(context);
@@ -23,10 +28,16 @@ function watched(inner: Storage = surviving()) {
         if (version !== undefined) steps.push({ after: decision.pass?.after, to: decision.pass?.to, rows: rows.length });
         return version;
       };
+      const decision: Outbox["decision"] = async (topic) => {
+        const answer = await outbox.decision(topic);
+        await held.decision?.(answer);
+        return answer;
+      };
       return {
         ...opened,
         outbox: new Proxy(outbox, {
           get(target, name) {
+            if (name === "decision") return decision;
             const value = Reflect.get(target, name, target) as unknown;
             return name === "decide" ? decide : typeof value === "function" ? value.bind(target) : value;
           },
@@ -77,6 +88,25 @@ test("entries that come during a pass are decided about in the next one, all tog
   );
   const passes = steps.filter(({ rows }) => rows > 0);
   expect(passes.length).toBeLessThanOrEqual(2 + 3);
+});
+
+test("a message that comes while a run finds nothing more to do is decided about", async () => {
+  const { storage, held } = watched();
+  const lives = await createLives({ storage });
+  await members(1, lives);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let isHeld = false;
+  held.decision = async (answer) => {
+    if (isHeld || answer === undefined || answer.decided < answer.goal) return;
+    isHeld = true;
+    await promise;
+  };
+  await lives.say("1", NEWS);
+  expect(isHeld).toBe(true);
+  await lives.say("2", NEWS);
+  resolve();
+  await lives.clock.settle();
+  expect(lives.pushed()).toEqual(["user 000 1", "user 000 2"]);
 });
 
 test("waits while 2,000 of the topic's rows do, and another topic does not wait for it", async () => {
