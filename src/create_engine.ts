@@ -165,7 +165,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const pending = new PendingPushes(outbox, journal, counters, clock, logger, peers !== undefined);
   const acked = new AckedPushes(pending);
   const queue = new PushQueue({ acked, pending, roster, journal, clock });
-  const rows = new RowMaker({ arbiter, outbox, shared: peers !== undefined, pending, policy, clock });
+  const rows = new RowMaker({ arbiter, outbox, pending, policy, clock });
   const read = readPageOf(history);
   const decisions = new AttachedPushes({ records, roster, rows, queue, stepper, clock, logger, read });
   const away = new AwayPushes({ records, roster, rows, queue, stepper, journal, clock, read });

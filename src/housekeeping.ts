@@ -64,7 +64,8 @@ export class Housekeeping {
   async start(): Promise<void> {
     const { follower, outbox, pending, shared, wake } = this.#parts;
     await this.#renew();
-    pending.restored((await outbox.due(Number.MAX_SAFE_INTEGER, PUSHES_FOUND)).rows);
+    const { rows, nextDueAt } = await outbox.due(Number.MAX_SAFE_INTEGER, PUSHES_FOUND);
+    pending.restored(rows, nextDueAt === undefined);
     await this.#adopt();
     this.#every("lease", RENEW_MS, () => this.#renew());
     // On its own timer: a lease must not wait until everybody is looked after.

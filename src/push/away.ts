@@ -154,19 +154,22 @@ export class AwayPushes implements AwayDecisions {
     for (const topic of task.topic === undefined ? Object.keys(record.subscriptions) : [task.topic]) {
       const open = await this.#open(session, record, topic, task);
       if (open === undefined) continue;
-      const made = await rows.make(session, record, open.decisions);
+      // As many entries as have room for their rows; the others are decided about by the next put.
+      let { decisions, through } = open;
+      let made = await rows.make(session, record, decisions);
       const room = most - all.made.rows.length;
-      const tooMany = made.rows[room];
-      const through = tooMany === undefined ? open.through : previousOf(open.decisions, tooMany.position.offset);
-      if (through <= open.decided && tooMany !== undefined) return { ...all, more: true };
-      const fits = ({ offset }: { offset: number }): boolean => offset <= through;
-      all.made.rows.push(...made.rows.filter(({ position }) => fits(position)));
+      while (made.rows.length > room && decisions.length > 1) {
+        decisions = decisions.slice(0, decisions.length >> 1);
+        through = decisions.at(-1)!.entry.position.offset;
+        made = await rows.make(session, record, decisions);
+      }
+      if (made.rows.length > room) return { ...all, more: true };
+      all.made.rows.push(...made.rows);
       all.made.superseded.push(...made.superseded);
-      all.made.spared.push(...made.spared.filter(({ entry }) => fits(entry.position)));
-      all.decisions.push(...open.decisions.filter(({ entry }) => fits(entry.position)));
+      all.made.spared.push(...made.spared);
+      all.decisions.push(...decisions);
       all.progress = { ...all.progress, [topic]: { ...open.progress, decided: through } };
-      all.more ||= tooMany !== undefined || open.more;
-      if (tooMany !== undefined) break;
+      all.more ||= open.more || through < open.through;
     }
     return all;
   }
@@ -242,10 +245,4 @@ interface Open {
 
 function isPushedTo(session: SessionRecord): boolean {
   return isAway(session) && session.targets.some(isEnabled);
-}
-
-/** Up to where the entries before this one reach. */
-function previousOf(decisions: readonly Decision[], offset: number): number {
-  const index = decisions.findIndex(({ entry }) => entry.position.offset === offset);
-  return index <= 0 ? 0 : decisions[index - 1]!.entry.position.offset;
 }

@@ -23,6 +23,8 @@ export class PendingPushes {
   readonly #byUser = new Map<string, Map<string, NewOutboxRow>>();
   /** Rows of which a provider was asked: whether it took them may be unknown. */
   readonly #asked = new Set<string>();
+  /** All that waits is known, if no other node queues pushes. */
+  #isWhole = true;
   /** Rows that are not needed any more though they were taken already, and why. */
   readonly #spared = new Map<string, string>();
   /** Ids of the last rows, in two halves: when the newer one is full it becomes the older one. */
@@ -80,8 +82,17 @@ export class PendingPushes {
     this.#wake();
   }
 
-  /** These rows were in the outbox before this node began. */
-  restored(rows: readonly OutboxRow[]): void {
+  /** Whether rows of this user may wait, as far as this node can know. */
+  mayHave(userId: string): boolean {
+    return this.#shared || !this.#isWhole || this.#byUser.has(userId);
+  }
+
+  /**
+   * These rows were in the outbox before this node began.
+   * @param isWhole there are no others
+   */
+  restored(rows: readonly OutboxRow[], isWhole: boolean): void {
+    this.#isWhole = isWhole;
     this.#found(rows);
     for (const row of rows) if (row.attempts > 0 && row.note?.startsWith(NOT_ASKED) !== true) this.asked(row);
   }

@@ -18,8 +18,6 @@ import { rowId } from "./row_id.ts";
 export interface RowMakerParts {
   arbiter: Arbiter;
   outbox: Pick<Outbox, "waiting">;
-  /** Whether other nodes make rows too, of which this one does not know. */
-  shared: boolean;
   pending: PendingPushes;
   policy: Policy;
   clock: Clock;
@@ -54,12 +52,12 @@ export class RowMaker {
    * @param decisions by topic, those of one topic by offset
    */
   async make(session: SessionRecord, record: UserRecord, decisions: readonly Decision[]): Promise<MadeRows> {
-    const { outbox, pending, shared } = this.#parts;
+    const { outbox, pending } = this.#parts;
     const targets = session.targets.filter(isEnabled).map(({ provider }) => {
       return { provider, targetId: placeOf(record.userId, session.deviceId, provider) };
     });
     const work = new Work(this.#parts, session, record);
-    const mayWait = shared || pending.has(record.userId);
+    const mayWait = pending.mayHave(record.userId);
     for (const plan of this.#plans.of(decisions)) {
       const { topic } = plan;
       if (record.subscriptions[topic] === undefined) continue;

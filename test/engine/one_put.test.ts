@@ -86,3 +86,17 @@ test("pushes of a session that come while its user is written go into one put", 
   // A read and a write of 20 ms each, for a second.
   expect(store.puts.filter(({ rows }) => rows.length > 0).length).toBeLessThanOrEqual(26);
 });
+
+test("what does not fit into a put is decided about by the next one, also where one row stands for many entries", async () => {
+  const lives = await createLives();
+  const channels = Array.from({ length: 10 }, (_, index) => ({ to: "sara", channel: `c${index}` }));
+  for (const channel of channels) await lives.engine.subscribe("sara", channel);
+  (await lives.sara("phone", { token: "phone" })).drop();
+  await lives.clock.settle();
+  // Nine topics of 20 rows each, and one of 20 rows and one for the rest.
+  for (const [index, channel] of channels.entries()) {
+    for (let number = 0; number < (index === 9 ? 40 : 20); number++) await lives.say(`${index}.${number}`, channel);
+  }
+  await lives.clock.advance(120_000);
+  expect(lives.provider.sent.reduce((sum, { notification: { waiting } }) => sum + waiting, 0)).toBe(9 * 20 + 40);
+});
