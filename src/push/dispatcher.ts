@@ -9,6 +9,8 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushResult } from "../ports/push_provider.ts";
+import { envelopeHead } from "../protocol/codec.ts";
+import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
 import { SessionEvent } from "../session/step.ts";
@@ -100,9 +102,7 @@ export class Dispatcher {
     // No node waits for one whose lease has lapsed: what it looked at before that may have ended.
     const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
     if (mayAsk) { for (const { row } of leaving) pending.asked(row); }
-    const result = mayAsk && leaving.length > 0
-      ? this.#send(leaving[0]!, leaving.reduce((sum, { count }) => sum + count, 0))
-      : undefined;
+    const result = mayAsk && leaving.length > 0 ? this.#send(leaving[0]!, countOf(leaving)) : undefined;
     void result?.then(({ verdict }) => verdict === "sent" && sent());
     return this.#finish(rows, leaving, result);
   }
@@ -121,17 +121,20 @@ export class Dispatcher {
         await this.insist(() => outbox.retry([row], look.until, NOT_ASKED + look.note));
       }
     }
-    const sent = leaving.map(({ row }) => row);
-    if (result !== undefined) await this.#land(leaving[0]!, sent, await result);
-    else await this.#again(sent, clock.now(), NOT_ASKED + (this.#closed ? CLOSED : LAPSED));
+    if (result !== undefined) await this.#land(leaving, await result);
+    else await this.#again(leaving.map(({ row }) => row), clock.now(), NOT_ASKED + (this.#closed ? CLOSED : LAPSED));
   }
 
-  /** @param rows what the push stands for; the one it is named after comes first */
-  async #land(parcel: Parcel, rows: readonly OutboxRow[], result: PushResult): Promise<void> {
+  /** @param leaving what the push stands for; the one it is named after comes first */
+  async #land(leaving: readonly Parcel[], result: PushResult): Promise<void> {
     const { clock, counters } = this.#parts;
+    const parcel = leaving[0]!;
+    const rows = leaving.map(({ row }) => row);
     switch (result.verdict) {
       case "sent":
-        return await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, rows));
+        await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, leaving));
+        for (const one of leaving) this.#tellOthers(one, sentNote(result.info ?? parcel.provider.name, leaving));
+        return;
       case "rejected":
         return await this.#settle(rows, "rejected", result.reason);
       case "gone":
@@ -263,6 +266,16 @@ export class Dispatcher {
     return minutes === 1 ? "no input for a minute" : `no input for ${minutes} minutes`;
   }
 
+  /** Messages of a private topic that a row stood for have no row of their own to tell of. */
+  #tellOthers({ row, others }: Parcel, note: string): void {
+    const { topic, userId, deviceId } = row;
+    if (isPublic(topic)) return;
+    for (const { bytes, epoch, offset } of others) {
+      const entry = { id: envelopeHead(bytes).id, topic, position: { epoch, offset } };
+      this.#parts.journal.note(entry, { userId, device: deviceName(deviceId) }, "push-sent", note);
+    }
+  }
+
   #note(row: OutboxRow, kind: NoteKind, detail: string): void {
     const entry = { id: row.messageId, topic: row.topic, position: row.position };
     this.#parts.journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, kind, detail);
@@ -283,9 +296,16 @@ function inWords(result: PushResult): PushResult {
 const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "gone", "rejected", "retry"]);
 
 /** Of a push that stands for several the note names the message that it is known by. */
-function sentNote(info: string, rows: readonly OutboxRow[]): string {
-  const others = rows.length === 2 ? "another one" : `${rows.length - 1} others`;
-  return rows.length === 1 ? info : `${info}, in one push with ${others}, under the name of ${rows[0]!.messageId}`;
+function sentNote(info: string, leaving: readonly Parcel[]): string {
+  const count = countOf(leaving);
+  const others = count === 2 ? "another one" : `${count - 1} others`;
+  const named = leaving[0]!;
+  return count === 1 ? info : `${info}, in one push with ${others}, under the name of ${envelopeHead(named.entry.bytes).id}`;
+}
+
+/** How many messages a push stands for. */
+function countOf(leaving: readonly Parcel[]): number {
+  return leaving.reduce((sum, { others }) => sum + 1 + others.length, 0);
 }
 
 const NOTES = { sent: "push-sent", gone: "push-gone", rejected: "push-rejected", expired: "expired" } as const;

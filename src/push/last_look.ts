@@ -37,8 +37,8 @@ export interface Parcel {
   readonly provider: PushProvider;
   /** The newest of the messages that it stands for. */
   readonly entry: Entry;
-  /** How many those are; one more than is counted: more than that. */
-  readonly count: number;
+  /** The others of them, the newest first: as many as are counted, and one more where there are more. */
+  readonly others: readonly Entry[];
   /** It waited for input at another device, and there was none. */
   readonly isReleased: boolean;
 }
@@ -95,9 +95,9 @@ export class LastLook {
     if (history === undefined) return;
     // One alone is often that of many other users.
     if (rows.length === 1) {
-      const { offset } = rows[0]!.position;
+      const { epoch, offset } = rows[0]!.position;
       const read = async (): Promise<Entry[]> => (await history.read(topic, offset - 1, 1)).entries;
-      const [entry] = await this.#recent.get(nameOf(topic, offset), read);
+      const [entry] = await this.#recent.get(`${epoch} ${nameOf(topic, offset)}`, read);
       if (entry?.offset === offset) into.set(nameOf(topic, offset), entry);
       return;
     }
@@ -115,7 +115,7 @@ export class LastLook {
   /** The entries that a row stands for beside its last one, the newest first. As many as are counted, and some that may be dealt with by now. */
   #others({ topic, position }: OutboxRow, after: number): Promise<readonly Entry[]> {
     const { history } = this.#parts;
-    return this.#recent.get(`${after} ${nameOf(topic, position.offset)}`, async () => {
+    return this.#recent.get(`${position.epoch} ${after} ${nameOf(topic, position.offset)}`, async () => {
       const entries: Entry[] = [];
       for (let at = after; history !== undefined && at < position.offset - 1 && entries.length < MOST_READ;) {
         const page = await history.read(topic, at, MOST_READ);
@@ -159,7 +159,7 @@ export class LastLook {
     if (unsure !== undefined && unsure.until > clock.now()) {
       return { until: unsure.until, note: "shown on another device that was not touched for a while: waits for input there" };
     }
-    const parcel = { row, target, provider, entry: newest, count: left.length, isReleased: unsure !== undefined };
+    const parcel = { row, target, provider, entry: newest, others: left.slice(1), isReleased: unsure !== undefined };
     return this.#backInFront(row) ?? parcel;
   }
 

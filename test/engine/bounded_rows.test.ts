@@ -82,6 +82,14 @@ describe("what waits for a target in one topic", () => {
   });
 });
 
+test("explain() finds a private message inside a push that stands for several", async () => {
+  const { lives, heal } = await unreachable();
+  for (const id of names(23)) await lives.say(id);
+  await heal();
+  const note = "push-sent fake, in one push with 2 others, under the name of 23";
+  for (const id of ["21", "22", "23"]) expect((await lives.told(id)).at(-1)).toBe(note);
+});
+
 test("of those of one decision too only the newest of a collapse key leaves, and silent ones each alone", async () => {
   const { lives, heal } = await unreachable();
   const key = { notification: { collapseKey: "key" } };
