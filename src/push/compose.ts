@@ -1,8 +1,8 @@
+import type { OpenedEntry } from "../delivery/opened_entry.ts";
 import { decodeEnvelope, decodePayload } from "../protocol/codec.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Notification } from "../protocol/message.ts";
 import type { OutboxRow } from "../ports/outbox.ts";
-import type { Entry } from "../ports/transport.ts";
 import type { PushNotification } from "../ports/push_provider.ts";
 
 /**
@@ -11,8 +11,8 @@ import type { PushNotification } from "../ports/push_provider.ts";
  * @param entry the message, of several the newest
  * @param waiting how many messages the push stands for
  */
-export function compose(row: OutboxRow, entry: Entry, waiting: number, now: number): PushNotification {
-  const { id, options, payload } = decodeEnvelope(entry.bytes);
+export function compose(row: OutboxRow, { bytes, position }: OpenedEntry, waiting: number, now: number): PushNotification {
+  const { id, options, payload } = decodeEnvelope(bytes);
   const silent = options?.silent === true;
   const alert: Notification = { ...options?.notification };
   if (options?.useAsAlert === true) {
@@ -23,7 +23,7 @@ export function compose(row: OutboxRow, entry: Entry, waiting: number, now: numb
     userId: row.userId,
     id,
     topic: row.topic,
-    position: { epoch: entry.epoch, offset: entry.offset },
+    position,
     // The same on every try and for every target: providers collapse per target.
     collapseId: fingerprint(`${row.topic}\n${row.position.epoch}.${row.position.offset}`),
     alert: silent ? undefined : alert,

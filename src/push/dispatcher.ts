@@ -9,7 +9,6 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushResult } from "../ports/push_provider.ts";
-import { envelopeHead } from "../protocol/codec.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
@@ -270,8 +269,7 @@ export class Dispatcher {
   #tellOthers({ row, others }: Parcel, note: string): void {
     const { topic, userId, deviceId } = row;
     if (isPublic(topic)) return;
-    for (const { bytes, epoch, offset } of others) {
-      const entry = { id: envelopeHead(bytes).id, topic, position: { epoch, offset } };
+    for (const entry of others) {
       this.#parts.journal.note(entry, { userId, device: deviceName(deviceId) }, "push-sent", note);
     }
   }
@@ -300,7 +298,7 @@ function sentNote(info: string, leaving: readonly Parcel[]): string {
   const count = countOf(leaving);
   const others = count === 2 ? "another one" : `${count - 1} others`;
   const named = leaving[0]!;
-  return count === 1 ? info : `${info}, in one push with ${others}, under the name of ${envelopeHead(named.entry.bytes).id}`;
+  return count === 1 ? info : `${info}, in one push with ${others}, under the name of ${named.entry.id}`;
 }
 
 /** How many messages a push stands for. */

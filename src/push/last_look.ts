@@ -10,7 +10,7 @@ import type { Entry, History } from "../ports/transport.ts";
 import type { PushTarget, UserRecord } from "../ports/users.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Policy } from "../session/policy.ts";
-import { openEntry } from "../delivery/opened_entry.ts";
+import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import { SessionEvent } from "../session/step.ts";
 import { dropWords, unsureOf, whyDone } from "./need.ts";
 import { RecentEntries } from "./recent_entries.ts";
@@ -36,9 +36,9 @@ export interface Parcel {
   readonly target: PushTarget;
   readonly provider: PushProvider;
   /** The newest of the messages that it stands for. */
-  readonly entry: Entry;
+  readonly entry: OpenedEntry;
   /** The others of them, the newest first: as many as are counted, and one more where there are more. */
-  readonly others: readonly Entry[];
+  readonly others: readonly OpenedEntry[];
   /** It waited for input at another device, and there was none. */
   readonly isReleased: boolean;
 }
@@ -47,7 +47,7 @@ export interface Parcel {
 export interface Found {
   readonly entry: Entry | undefined;
   /** Of a row that stands for several: those before the last one, the newest first. */
-  readonly others: readonly Entry[];
+  readonly others: readonly OpenedEntry[];
   readonly stored: UserRecord | undefined;
 }
 
@@ -59,7 +59,7 @@ const MOST_COUNTED = 100;
 /** Entries that are read for that: some may be dealt with. */
 const MOST_READ = 500;
 
-const NONE: readonly Entry[] = Object.freeze([]);
+const NONE: readonly OpenedEntry[] = Object.freeze([]);
 
 /** Entries that are read at a time for rows that leave together. */
 const PAGE = 100;
@@ -67,7 +67,9 @@ const PAGE = 100;
 /** The last look before a push leaves. */
 export class LastLook {
   readonly #parts: LastLookParts;
-  readonly #recent = new RecentEntries();
+  readonly #recent = new RecentEntries<Entry>();
+  /** Opened: many pushes count the same ones. */
+  readonly #counted = new RecentEntries<OpenedEntry>();
 
   constructor(parts: LastLookParts) {
     this.#parts = parts;
@@ -82,7 +84,7 @@ export class LastLook {
     const { records } = this.#parts;
     const entries = new Map<string, Entry>();
     for (const [topic, ofTopic] of Map.groupBy(rows, ({ topic }) => topic)) await this.#readEntries(topic, ofTopic, entries);
-    const others = new Map<string, readonly Entry[]>();
+    const others = new Map<string, readonly OpenedEntry[]>();
     for (const row of rows) if (row.after !== undefined) others.set(row.id, await this.#others(row, row.after));
     const stored = rows.length === 0 ? undefined : await records.store.get(rows[0]!.userId);
     return new Map(rows.map((row) => {
@@ -113,13 +115,14 @@ export class LastLook {
   }
 
   /** The entries that a row stands for beside its last one, the newest first. As many as are counted, and some that may be dealt with by now. */
-  #others({ topic, position }: OutboxRow, after: number): Promise<readonly Entry[]> {
+  #others({ topic, position }: OutboxRow, after: number): Promise<readonly OpenedEntry[]> {
     const { history } = this.#parts;
-    return this.#recent.get(`${position.epoch} ${after} ${nameOf(topic, position.offset)}`, async () => {
-      const entries: Entry[] = [];
+    return this.#counted.get(`${position.epoch} ${after} ${nameOf(topic, position.offset)}`, async () => {
+      const entries: OpenedEntry[] = [];
       for (let at = after; history !== undefined && at < position.offset - 1 && entries.length < MOST_READ;) {
         const page = await history.read(topic, at, MOST_READ);
-        entries.push(...page.entries.filter(({ epoch, offset }) => epoch === position.epoch && offset < position.offset));
+        const counted = page.entries.filter(({ epoch, offset }) => epoch === position.epoch && offset < position.offset);
+        entries.push(...counted.map(openEntry));
         if (page.through <= at) break;
         at = page.through;
       }
@@ -142,7 +145,7 @@ export class LastLook {
     const provider = providers.find(({ name }) => name === target.provider);
     if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
     const isThere = entry?.offset === position.offset && entry.epoch === position.epoch;
-    const all = isThere ? [entry, ...others] : others;
+    const all = isThere ? [openEntry(entry), ...others] : others;
     if (all.length === 0) {
       return { end: "expired", note: "the log does not have it any more" };
     }
@@ -155,7 +158,7 @@ export class LastLook {
     }
     const spared = pending.whySpared(row);
     if (spared !== undefined) return { end: "dropped", note: spared };
-    const unsure = unsureOf(record, topic, newest);
+    const unsure = unsureOf(record, topic, newest.position);
     if (unsure !== undefined && unsure.until > clock.now()) {
       return { until: unsure.until, note: "shown on another device that was not touched for a while: waits for input there" };
     }
@@ -164,20 +167,19 @@ export class LastLook {
   }
 
   /** Of the entries that a row stands for those that are to be told of still, the newest first. */
-  #left({ coalesced, deviceId }: OutboxRow, record: UserRecord, entries: readonly Entry[]): Entry[] {
+  #left({ coalesced, deviceId }: OutboxRow, record: UserRecord, entries: readonly OpenedEntry[]): OpenedEntry[] {
     const { clock } = this.#parts;
     const device = sessionOf(record, deviceId)!;
-    const left: Entry[] = [];
-    for (const raw of entries) {
+    const left: OpenedEntry[] = [];
+    for (const entry of entries) {
       if (left.length > MOST_COUNTED) break;
       // Remembered ones may have expired since they were read.
-      if (raw.expiresAt <= clock.now()) continue;
-      const entry = openEntry(raw);
+      if (entry.expiresAt <= clock.now()) continue;
       // Others have rows of their own, or none.
       const isPart = entry.event === (coalesced ? SessionEvent["message.quiet"] : SessionEvent["message.alert"]);
       if (!isPart || entry.silent || entry.collapseKey !== undefined) continue;
       if (whySpared(record, device, entry) !== undefined) continue;
-      left.push(raw);
+      left.push(entry);
     }
     return left;
   }

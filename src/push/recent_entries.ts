@@ -1,12 +1,10 @@
-import type { Entry } from "../ports/transport.ts";
-
 /** What all of them together may weigh, bytes. */
 const MOST_BYTES = 1024 * 1024;
 /** What an entry weighs beside its bytes, about. */
 const OVERHEAD = 200;
 
 /** Entries that were read for pushes: those of a public message are many, and each asks for the same ones. */
-export class RecentEntries {
+export class RecentEntries<Entry extends { readonly bytes: Uint8Array }> {
   readonly #lists = new Map<string, readonly Entry[]>();
   #bytes = 0;
 
@@ -29,6 +27,6 @@ export class RecentEntries {
   }
 }
 
-function weightOf(entries: readonly Entry[]): number {
+function weightOf(entries: readonly { readonly bytes: Uint8Array }[]): number {
   return entries.reduce((sum, { bytes }) => sum + bytes.length + OVERHEAD, 0);
 }
