@@ -202,7 +202,7 @@ export class ProviderLane {
     const sent = (): void => {
       leaveQueue();
       if (this.#pump.room > 0) this.#follow(queue);
-      // What came since the last look may follow too. Where many are under way, one that lands looks again soon.
+      // Rows that are newer than the last look may follow too. Where many are under way, one that lands looks again soon.
       if (this.#pump.room > WIDTH / 2) this.#pump.ring();
     };
     const land = (): void => {
