@@ -51,6 +51,7 @@ import { RestingTargets } from "./push/resting.ts";
 import { RowMaker } from "./push/row_maker.ts";
 import { MemberRows } from "./push/member_rows.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
+import { Pace } from "./push/pace.ts";
 import { PendingPushes } from "./push/pending.ts";
 import { createSweep } from "./push/sweep.ts";
 import { TopicDecider } from "./push/topic_decider.ts";
@@ -176,7 +177,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const dispatcher = new Dispatcher({
     ...{ lastLook, lease, outbox, records, roster, actor, pending, resting, policy, journal, counters, clock, random, logger },
   });
-  const worker = new OutboxWorker({ providers, dispatcher, resting, lease, outbox, records, clock, logger });
+  const pace = new Pace(policy.coalesceMs, clock);
+  const worker = new OutboxWorker({ providers, dispatcher, resting, pace, lease, outbox, records, clock, logger });
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.

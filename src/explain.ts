@@ -227,9 +227,9 @@ function withRows(device: DeviceName & Partial<DeviceExplanation>, rows: readonl
 
 /** The last thing that happened to a push, as the engine told it. */
 function eventOf(row: OutboxRow): DeviceExplanation["events"][number] {
-  const { attempts, changedAt: at, note, status } = row;
+  const { changedAt: at, note, status } = row;
   if (status !== "pending" && status !== "sending") return { at, kind: NOTE_OF[status], detail: note };
-  if (status === "sending" || attempts === 0 || note === undefined) return { at, ...queuedNote(row, at) };
+  if (status === "sending" || note === undefined) return { at, ...queuedNote(row, at) };
   if (note.startsWith(NOT_ASKED)) return { at, kind: "push-held", detail: note.slice(NOT_ASKED.length) };
   return { at, kind: "push-retry", detail: note };
 }

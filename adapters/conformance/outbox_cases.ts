@@ -303,22 +303,24 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
-    name: "lists the pending coalesced rows of a target, whenever they are due",
+    name: "lists the pending rows of targets in all topics, whenever they are due",
     async run({ storage }) {
       const { outbox } = storage;
       await add(
         storage,
-        newRow("now", { coalesced: true }),
-        newRow("later", { coalesced: true, dueAt: 1e15 }),
-        newRow("alone"),
-        newRow("sending", { coalesced: true }),
-        newRow("settled", { coalesced: true }),
-        newRow("elsewhere", { coalesced: true, targetId: "target 2" }),
+        newRow("now", { topic: "*/news" }),
+        newRow("later", { dueAt: 1e15, silent: true }),
+        newRow("second", { targetId: "target 2" }),
+        newRow("sending"),
+        newRow("settled"),
+        newRow("elsewhere", { targetId: "target 3" }),
       );
       await outbox.take(["sending"]);
       await outbox.settle(["settled"], "dropped", "");
-      deepStrictEqual(ids(await outbox.coalescedOf("target")).sort(), ["later", "now"]);
-      deepStrictEqual(await outbox.coalescedOf("unknown"), []);
+      const waiting = await outbox.waiting(["target", "target 2"]);
+      deepStrictEqual(ids(waiting).sort(), ["later", "now", "second"]);
+      deepStrictEqual(waiting.map(({ id, silent }) => silent === true ? id : "").join(""), "later");
+      deepStrictEqual(await outbox.waiting(["unknown"]), []);
     },
   },
   {
@@ -395,7 +397,7 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
-    name: "puts off the pending rows of a target that are due sooner, none beyond its expiry",
+    name: "puts off those of some rows that are pending and due sooner, none beyond its expiry, and says why",
     async run({ storage }) {
       const { outbox } = storage;
       await add(
@@ -403,14 +405,17 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
         newRow("soon", { dueAt: 10 }),
         newRow("later", { dueAt: 900 }),
         newRow("brief", { dueAt: 10, expiresAt: 300 }),
-        newRow("other", { dueAt: 10, targetId: "target 2" }),
+        newRow("other", { dueAt: 10 }),
         newRow("sending", { dueAt: 10 }),
+        newRow("asked", { dueAt: 10 }),
       );
-      await outbox.take(["sending"]);
-      await outbox.postpone("target", 500);
-      await outbox.postpone("unknown", 500);
-      const dueAt = (await outbox.due(Infinity, 10)).rows.map((row) => `${row.id} ${row.dueAt}`).sort();
-      deepStrictEqual(dueAt, ["brief 300", "later 900", "other 10", "soon 500"]);
+      await outbox.take(["sending", "asked"]);
+      await outbox.retry([{ id: "asked", attempts: 1 }], 20, "busy");
+      await outbox.postpone(["soon", "later", "brief", "sending", "asked", "unknown"], 500, "rests");
+      await outbox.postpone([], 600, "nothing");
+      const dueAt = (await outbox.due(Infinity, 10)).rows.map(({ id, dueAt, note }) => `${id} ${dueAt} ${note}`).sort();
+      const expected = ["asked 500 busy", "brief 300 rests", "later 900 undefined", "other 10 undefined", "soon 500 rests"];
+      deepStrictEqual(dueAt, expected);
       strictEqual((await outbox.ofMessage("message of sending"))[0]?.dueAt, 10);
     },
   },

@@ -50,13 +50,9 @@ export class JetStreamOutbox implements Outbox {
     return Promise.resolve(this.#index.due(now, this.#context.clock.now(), limit, provider));
   }
 
-  coalescedOf(targetId: string): Promise<OutboxRow[]> {
-    return Promise.resolve(this.#pendingOf(targetId).filter(({ coalesced }) => coalesced));
-  }
-
-  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]> {
+  waiting(targetIds: readonly string[], topic?: Topic): Promise<OutboxRow[]> {
     const rows = [...new Set(targetIds)].flatMap((targetId) => this.#pendingOf(targetId));
-    return Promise.resolve(rows.filter((row) => row.topic === topic));
+    return Promise.resolve(rows.filter((row) => row.topic === (topic ?? row.topic)));
   }
 
   waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number> {
@@ -92,13 +88,13 @@ export class JetStreamOutbox implements Outbox {
     );
   }
 
-  async postpone(targetId: string, dueAt: number): Promise<void> {
+  async postpone(ids: readonly string[], dueAt: number, note: string): Promise<void> {
     const change: Change = (row) => {
       const then = Math.min(dueAt, row.expiresAt);
-      return row.status === "pending" && row.dueAt < then ? { row: { ...row, dueAt: then } } : undefined;
+      if (row.status !== "pending" || row.dueAt >= then) return undefined;
+      return { row: { ...row, dueAt: then, note: row.attempts === 0 ? note : row.note } };
     };
-    const sooner = this.#index.ofTarget(targetId).filter(({ row, by }) => change(this.#asOfNow(row), by) !== undefined);
-    await this.#changes.all(sooner, change, TOGETHER);
+    await this.#changes.all(ids, change, TOGETHER);
   }
 
   async settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {

@@ -21,11 +21,12 @@ export interface OpenRow {
 /** A row as it is stored first. Nothing of it that the port doesn't know comes along. */
 export function newRow(fields: NewOutboxRow, now: number): OutboxRow {
   const { id, userId, deviceId, targetId, provider, topic, position, after, messageId } = fields;
-  const { urgency, dueAt, expiresAt, coalesced, collapseKey, rule } = fields;
+  const { urgency, dueAt, expiresAt, coalesced, silent, collapseKey, rule } = fields;
   return {
     ...{ id, userId, deviceId, targetId, provider, topic, position, messageId },
     ...(after === undefined ? {} : { after }),
     ...{ urgency, dueAt, expiresAt, coalesced },
+    ...(silent === undefined ? {} : { silent }),
     ...(collapseKey === undefined ? {} : { collapseKey }),
     ...{ rule, status: "pending", attempts: 0, note: undefined, covers: [], changedAt: now },
   };

@@ -21,7 +21,6 @@ export class SqliteOutbox implements Outbox {
   readonly #waitingIn: StatementSync;
   readonly #decision: StatementSync;
   readonly #undecided: StatementSync;
-  readonly #coalesced: StatementSync;
   readonly #underWay: StatementSync;
   readonly #ofMessage: StatementSync;
 
@@ -38,14 +37,13 @@ export class SqliteOutbox implements Outbox {
       "SELECT due FROM push WHERE status = 'pending' AND provider = ? AND due > ? ORDER BY due LIMIT 1",
     );
     this.#waiting = reader.prepare(
-      "SELECT * FROM push WHERE status = 'pending' AND topic = ? AND target IN (SELECT value FROM json_each(?))",
+      `SELECT * FROM push WHERE status = 'pending' AND target IN (SELECT value FROM json_each(?)) AND topic = ifnull(?, topic)`,
     );
     this.#waitingIn = reader.prepare(
       "SELECT count(*) AS count FROM (SELECT 1 FROM push WHERE status = 'pending' AND topic = ? AND due <= ? LIMIT ?)",
     );
     this.#decision = reader.prepare("SELECT * FROM decision WHERE topic = ?");
     this.#undecided = reader.prepare("SELECT topic FROM decision WHERE goal > decided AND topic > ? ORDER BY topic LIMIT ?");
-    this.#coalesced = reader.prepare("SELECT * FROM push WHERE status = 'pending' AND coalesced = 1 AND target = ?");
     this.#underWay = reader.prepare(`SELECT 1 FROM push WHERE status = 'sending' AND ${MATCHES} LIMIT 1`);
     this.#ofMessage = reader.prepare("SELECT * FROM push WHERE message = ?");
   }
@@ -60,16 +58,12 @@ export class SqliteOutbox implements Outbox {
     });
   }
 
-  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]> {
-    return this.#reader.run(() => this.#waiting.all(topic, JSON.stringify(targetIds)).map(readRow));
+  waiting(targetIds: readonly string[], topic?: Topic): Promise<OutboxRow[]> {
+    return this.#reader.run(() => this.#waiting.all(JSON.stringify(targetIds), topic ?? null).map(readRow));
   }
 
   waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number> {
     return this.#reader.run(() => Number(this.#waitingIn.get(topic, dueBy, limit)!.count));
-  }
-
-  coalescedOf(targetId: string): Promise<OutboxRow[]> {
-    return this.#reader.run(() => this.#coalesced.all(targetId).map(readRow));
   }
 
   take(ids: readonly string[]): Promise<string[]> {
@@ -80,8 +74,8 @@ export class SqliteOutbox implements Outbox {
     return this.#writer.send({ kind: "retry", takes, dueAt, note, now: this.#context.clock.now() });
   }
 
-  postpone(targetId: string, dueAt: number): Promise<void> {
-    return this.#writer.send({ kind: "postpone", targetId, dueAt, now: this.#context.clock.now() });
+  postpone(ids: readonly string[], dueAt: number, note: string): Promise<void> {
+    return this.#writer.send({ kind: "postpone", ids, dueAt, note, now: this.#context.clock.now() });
   }
 
   settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {

@@ -30,8 +30,8 @@ export class OutboxWriter {
   constructor(db: DatabaseSync) {
     this.#insert = db.prepare(
       `INSERT INTO push (id, user, device, target, provider, topic, epoch, after, position, message, urgency, due, expires, coalesced,
-         collapse, rule, status, attempts, note, covers, changed)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, NULL, NULL, ?)
+         silent, collapse, rule, status, attempts, note, covers, changed)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, NULL, NULL, ?)
        ON CONFLICT (id) DO NOTHING`,
     );
     this.#known = db.prepare("SELECT 1 FROM push WHERE id = ?");
@@ -39,7 +39,8 @@ export class OutboxWriter {
       "DELETE FROM push WHERE id = ? AND status = 'pending' AND attempts = 0 RETURNING ifnull(after, position - 1) AS after",
     );
     this.#postpone = db.prepare(
-      "UPDATE push SET due = min(?, expires) WHERE target = ? AND status = 'pending' AND due < min(?, expires)",
+      `UPDATE push SET due = min(?, expires), note = iif(attempts = 0, ?, note)
+         WHERE id = ? AND status = 'pending' AND due < min(?, expires)`,
     );
     this.#newDecision = db.prepare(
       `INSERT INTO decision (topic, version, epoch, decided, goal, pass_to, pass_after) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -75,7 +76,8 @@ export class OutboxWriter {
       const after = row.replaces === undefined ? row.after : this.#replace(row, row.replaces);
       this.#insert.run(
         ...[id, userId, deviceId, targetId, provider, topic, position.epoch, after ?? null, position.offset, messageId, urgency],
-        ...[whole(dueAt), whole(expiresAt), Number(row.coalesced), row.collapseKey ?? null, rule, whole(now)],
+        ...[whole(dueAt), whole(expiresAt), Number(row.coalesced), Number(row.silent === true), row.collapseKey ?? null],
+        ...[rule, whole(now)],
       );
     }
   }
@@ -95,8 +97,8 @@ export class OutboxWriter {
     for (const { id, attempts } of takes) this.#retry.run(whole(dueAt), note, whole(now), id, attempts);
   }
 
-  postpone({ targetId, dueAt }: Extract<Command, { kind: "postpone" }>): void {
-    this.#postpone.run(whole(dueAt), targetId, whole(dueAt));
+  postpone({ ids, dueAt, note }: Extract<Command, { kind: "postpone" }>): void {
+    for (const id of ids) this.#postpone.run(whole(dueAt), note, id, whole(dueAt));
   }
 
   decide({ decision, next, rows, now }: Extract<Command, { kind: "decide" }>): boolean {

@@ -17,6 +17,7 @@ export function readRow(row: Record<string, unknown>): OutboxRow {
     dueAt: Number(row.due),
     expiresAt: Number(row.expires),
     coalesced: row.coalesced === 1,
+    ...row.silent === 1 ? { silent: true } : {},
     ...row.collapse === null ? {} : { collapseKey: String(row.collapse) },
     rule: String(row.rule),
     status: String(row.status) as OutboxRow["status"],

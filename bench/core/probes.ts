@@ -94,7 +94,8 @@ export class Neighbours {
   async #publish(to: string, done: (id: string) => Promise<number>): Promise<number> {
     const id = crypto.randomUUID();
     const arrival = done(id);
-    await this.#engine.publish({ to, content: "hi", id });
+    // Of a normal urgency only a few a minute would leave.
+    await this.#engine.publish({ to, content: "hi", id, urgency: "high" });
     return await arrival;
   }
 }

@@ -65,13 +65,9 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve({ rows, nextDueAt: undefined });
   }
 
-  coalescedOf(targetId: string): Promise<OutboxRow[]> {
-    return Promise.resolve(this.#get(this.#pendingOfTarget.get(targetId)).filter((row) => row.coalesced));
-  }
-
-  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]> {
+  waiting(targetIds: readonly string[], topic?: Topic): Promise<OutboxRow[]> {
     const ids = targetIds.flatMap((targetId) => this.#pendingOfTarget.get(targetId));
-    return Promise.resolve(this.#get(ids).filter((row) => row.topic === topic));
+    return Promise.resolve(this.#get(ids).filter((row) => row.topic === (topic ?? row.topic)));
   }
 
   waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number> {
@@ -101,10 +97,12 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve();
   }
 
-  postpone(targetId: string, dueAt: number): Promise<void> {
-    for (const row of this.#get(this.#pendingOfTarget.get(targetId))) {
+  postpone(ids: readonly string[], dueAt: number, note: string): Promise<void> {
+    for (const id of ids) {
+      const row = this.#rows.get(id);
+      if (row?.status !== "pending") continue;
       const then = Math.min(dueAt, row.expiresAt);
-      if (row.dueAt < then) this.#set({ ...row, dueAt: then });
+      if (row.dueAt < then) this.#set({ ...row, dueAt: then, note: row.attempts === 0 ? note : row.note });
     }
     return Promise.resolve();
   }

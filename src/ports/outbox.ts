@@ -24,8 +24,10 @@ export interface NewOutboxRow {
   /** Milliseconds since 1970. */
   readonly dueAt: number;
   readonly expiresAt: number;
-  /** May leave together with others of its target, as one push. */
+  /** Waits for a while, to leave together with others of its target as one push. */
   readonly coalesced: boolean;
+  /** Shows nothing, and is never part of a push that stands for several. Absent: no. */
+  readonly silent?: true;
   /** Of pending rows of one target and topic with the same key the newest is enough. Absent: none. */
   readonly collapseKey?: string;
   /** The rule that decided it, for `explain()`. */
@@ -100,10 +102,8 @@ export interface Outbox {
    * @returns `nextDueAt`: of the first pending row that is not among `rows`; not after `now` when `limit` cut the page short
    */
   due(now: number, limit: number, provider?: string): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }>;
-  /** Pending coalesced rows of a target, whatever their due time. */
-  coalescedOf(targetId: string): Promise<OutboxRow[]>;
-  /** Pending rows of targets in a topic, whatever their due time. */
-  waiting(targetIds: readonly string[], topic: Topic): Promise<OutboxRow[]>;
+  /** Pending rows of targets, whatever their due time. @param topic only those of this one. Absent: of all */
+  waiting(targetIds: readonly string[], topic?: Topic): Promise<OutboxRow[]>;
   /** How many rows of a topic are pending and due by then, counted up to `limit`. */
   waitingIn(topic: Topic, dueBy: number, limit: number): Promise<number>;
   /**
@@ -116,8 +116,11 @@ export interface Outbox {
    * given back: a call that is repeated because its answer was lost can't give back a later one.
    */
   retry(takes: readonly Take[], dueAt: number, note: string): Promise<void>;
-  /** Pending rows of a target that are due sooner are due then, or when they expire if that is sooner. */
-  postpone(targetId: string, dueAt: number): Promise<void>;
+  /**
+   * Those of the rows that are pending and due sooner are due then, or when they expire if that is sooner. The note of one that was
+   * never taken is `note` then; of others it stays what was said of the last request.
+   */
+  postpone(ids: readonly string[], dueAt: number, note: string): Promise<void>;
   /**
    * Ends rows that are pending or sending; those that have ended, or that the outbox doesn't know, stay as they are.
    *

@@ -258,6 +258,11 @@ export class Dispatcher {
     }
   }
 
+  /** A row does not leave yet: tells why. */
+  held(row: OutboxRow, why: string): void {
+    this.#note(row, "push-held", why);
+  }
+
   get #noInput(): string {
     const { leftMs } = this.#parts.policy;
     const minutes = leftMs / 60_000;

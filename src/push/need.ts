@@ -31,10 +31,11 @@ export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Po
 
 /** What is told of a push that is made: that it leaves, and by which rule, or what it waits for. */
 export function queuedNote(
-  { coalesced, dueAt, rule }: Pick<NewOutboxRow, "coalesced" | "dueAt" | "rule">,
+  { dueAt, rule, urgency }: Pick<NewOutboxRow, "dueAt" | "rule" | "urgency">,
   now: number,
 ): { kind: "push-queued" | "push-held"; detail: string } {
-  const isHeld = !coalesced && dueAt > now;
+  const isLow = urgency === "low" || urgency === "very-low";
+  const isHeld = !isLow && dueAt > now;
   return isHeld ? { kind: "push-held", detail: "the person is at another device" } : { kind: "push-queued", detail: rule };
 }
 

@@ -5,6 +5,7 @@ import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxRow } from "../ports/outbox.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { NOT_ASKED } from "./pending.ts";
+import type { Departure, Pace } from "./pace.ts";
 import { type Begun, Pump } from "./pump.ts";
 import type { RestingTargets } from "./resting.ts";
 
@@ -12,6 +13,7 @@ import type { RestingTargets } from "./resting.ts";
 export interface ProviderLaneParts {
   dispatcher: Dispatcher;
   resting: RestingTargets;
+  pace: Pace;
   lease: Lease;
   outbox: Outbox;
   records: UserRecords;
@@ -96,7 +98,8 @@ export class ProviderLane {
       if (awake.length < found.length) await resting.postpone(found.map(({ targetId }) => targetId));
       const isCut = nextDueAt !== undefined && nextDueAt <= now;
       if (awake.length === 0 && isCut && limit < MOST_READ) continue;
-      const chosen = awake.sort((a, b) => a.dueAt - b.dueAt).slice(0, room);
+      // Of what waited for one target together, the coalesced ones come last.
+      const chosen = awake.sort((a, b) => a.dueAt - b.dueAt || Number(a.coalesced) - Number(b.coalesced)).slice(0, room);
       for (const queue of chosen.map(queueOf)) if (behind.has(queue)) this.#behind.set(queue, behind.get(queue)!);
       return chosen;
     }
@@ -154,15 +157,25 @@ export class ProviderLane {
    * share one look, and leave in their order.
    */
   async #launchHeld(rows: readonly OutboxRow[]): Promise<void> {
+    const flights: Flight[] = [];
+    const held = new Set<string>();
+    for (const row of this.#closed ? [] : rows.slice(0, this.#pump.room)) {
+      const departure = this.#parts.pace.begin(row);
+      if (departure !== undefined) flights.push(this.#reserve(row, departure));
+      else held.add(row.targetId);
+    }
+    if (flights.length > 0) await this.#fly(flights);
+    for (const targetId of held) await this.#hold(targetId);
+  }
+
+  /** Takes the rows, looks for the last time, and has the requests made. */
+  async #fly(flights: readonly Flight[]): Promise<void> {
     const { dispatcher, outbox } = this.#parts;
-    const mine = this.#closed ? [] : rows.slice(0, this.#pump.room);
-    if (mine.length === 0) return;
-    const flights = mine.map((row) => this.#reserve(row));
-    let groups: (readonly OutboxRow[])[] = mine.map((row) => [row]);
+    let groups: (readonly OutboxRow[])[] = flights.map(({ row }) => [row]);
     let isTaken = false;
     try {
-      // The other rows of its target leave with a coalesced one.
-      groups = await Promise.all(mine.map(async (row) => row.coalesced ? [row, ...await this.#others(row)] : [row]));
+      groups = await Promise.all(flights.map(async (flight) => [flight.row, ...await this.#others(flight)]));
+      for (const row of groups.flatMap(([, ...others]) => others)) this.#behind.delete(queueOf(row));
       const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
       groups = groups.map((group) =>
         group.filter(({ id }) => ids.has(id)).map((row) => ({ ...row, attempts: row.attempts + 1 }))
@@ -181,13 +194,40 @@ export class ProviderLane {
     }
   }
 
-  async #others({ id, targetId }: OutboxRow): Promise<OutboxRow[]> {
-    const rows = await this.#parts.outbox.coalescedOf(targetId);
-    return rows.filter((row) => row.id !== id && !this.#rows.has(row.id));
+  /** What leaves in the same push: the other coalesced rows of the target, or all that is due for one that is paced. */
+  async #others({ departure: { isPaced }, row }: Flight): Promise<OutboxRow[]> {
+    const { clock, outbox } = this.#parts;
+    const { coalesced, id, targetId } = row;
+    if (!coalesced && !(isPaced && mayMerge(row))) return [];
+    const rows = await outbox.waiting([targetId]);
+    const now = clock.now();
+    return rows.filter((other) =>
+      other.id !== id && !this.#rows.has(other.id) && other.coalesced === coalesced && (coalesced || other.dueAt <= now) &&
+      mayMerge(other)
+    );
   }
 
-  #reserve({ id, userId, ...row }: OutboxRow): Flight {
+  /** What is due for a target that is paced waits for the next push that may leave for it. */
+  async #hold(targetId: string): Promise<void> {
+    const { clock, dispatcher, logger, outbox, pace } = this.#parts;
+    try {
+      const now = clock.now();
+      const rows = (await outbox.waiting([targetId])).filter(({ dueAt, silent, urgency }) =>
+        dueAt <= now && silent !== true && urgency !== "high"
+      );
+      for (const row of rows) this.#behind.delete(queueOf(row));
+      if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), pace.nextAt(targetId), NOT_ASKED + PACED);
+      for (const row of rows) dispatcher.held(row, PACED);
+    } catch (error) {
+      logger.error("pushes could not be put off, it is tried again", { error });
+      this.#sleepUntil(clock.now() + RETRY_MS);
+    }
+  }
+
+  #reserve(row: OutboxRow, departure: Departure): Flight {
+    const { id, userId } = row;
     const queue = queueOf(row);
+    let isSent = false;
     this.#rows.add(id);
     this.#queues.add(queue);
     this.#ofUser.set(userId, (this.#ofUser.get(userId) ?? 0) + 1);
@@ -200,12 +240,14 @@ export class ProviderLane {
     };
     void promise.then(() => this.#follow(queue));
     const sent = (): void => {
+      isSent = true;
       leaveQueue();
       if (this.#pump.room > 0) this.#follow(queue);
       // Rows that are newer than the last look may follow too. Where many are under way, one that lands looks again soon.
       if (this.#pump.room > WIDTH / 2) this.#pump.ring();
     };
     const land = (): void => {
+      departure.end(isSent);
       this.#rows.delete(id);
       leaveQueue();
       const left = this.#ofUser.get(userId)! - 1;
@@ -213,7 +255,7 @@ export class ProviderLane {
       else this.#ofUser.delete(userId);
       resolve();
     };
-    return { sent, land };
+    return { row, departure, sent, land };
   }
 
   #sleepUntil(dueAt: number | undefined): void {
@@ -238,6 +280,8 @@ export class ProviderLane {
 
 /** A row on its way, and those that leave with it. */
 interface Flight {
+  readonly row: OutboxRow;
+  readonly departure: Departure;
   /** The provider has taken it: the next one of its queue may leave. */
   readonly sent: () => void;
   /** It has ended, or is in the outbox again. */
@@ -248,5 +292,12 @@ interface Flight {
 function queueOf({ coalesced, targetId, topic }: Pick<OutboxRow, "coalesced" | "targetId" | "topic">): string {
   return coalesced ? targetId : `${targetId}\n${topic}`;
 }
+
+/** Whether a row may be part of a push that stands for several. */
+function mayMerge({ collapseKey, silent, urgency }: OutboxRow): boolean {
+  return silent !== true && collapseKey === undefined && urgency !== "high";
+}
+
+const PACED = "many came within a minute: waits for the next push that may leave";
 
 const NOTHING: Begun = Object.freeze({ flights: Object.freeze([]), more: false });

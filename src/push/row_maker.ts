@@ -161,8 +161,8 @@ class Work {
     const { arbiter, policy } = this.#parts;
     const { userId } = this.#record;
     const { deviceId } = this.#session;
-    const { topic, position } = entry;
-    const coalesced = route.push === "coalesced";
+    const { collapseKey, position, silent, topic } = entry;
+    const isLate = route.push === "coalesced";
     const until = arbiter.holdsUntil(entry.sentAt);
     const isHeld = until > this.#now &&
       await (this.#attended ??= arbiter.attendedElsewhere(this.#record, deviceName(deviceId)));
@@ -177,10 +177,11 @@ class Work {
       position,
       messageId: entry.id,
       urgency: entry.urgency,
-      dueAt: coalesced ? Math.max(dueAt, this.#now + policy.coalesceMs) : dueAt,
+      dueAt: isLate ? Math.max(dueAt, this.#now + policy.coalesceMs) : dueAt,
       expiresAt: entry.expiresAt,
-      coalesced,
-      ...entry.collapseKey === undefined ? {} : { collapseKey: entry.collapseKey },
+      coalesced: isLate && !silent && collapseKey === undefined,
+      ...silent ? { silent } : {},
+      ...collapseKey === undefined ? {} : { collapseKey },
       rule: route.rule,
     };
   }

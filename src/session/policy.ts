@@ -12,7 +12,10 @@ export interface Policy {
   readonly inputMs: number;
   /** Without input for this long the person has left the device: an ack says nothing any more. At least `inputMs`. Default 120,000. */
   readonly leftMs: number;
-  /** Pushes of low urgency that come within this time become one. Default 60,000. */
+  /**
+   * Pushes of low urgency that come within this time become one. Of others, after 5 to a target within a minute one leaves per this
+   * time, for all that waits; a high urgency never waits for that. 0: neither. Default 60,000.
+   */
   readonly coalesceMs: number;
   /** Over how long a draining node spreads its clients' return. Default 5,000. */
   readonly drainWindowMs: number;

@@ -187,7 +187,6 @@ export class SharedMemory {
         decision: (topic) => call(() => outbox.decision(topic)),
         decide: (...args) => call(() => outbox.decide(...args)),
         undecided: (page) => call(() => outbox.undecided(page)),
-        coalescedOf: (targetId) => call(() => outbox.coalescedOf(targetId)),
         take: (ids) =>
           call(async () => {
             const taken = await outbox.take(ids);

@@ -96,9 +96,17 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     }),
   },
   {
-    defect: "puts off the rows of a target as long as is said",
-    caughtBy: ["outbox puts off the pending rows of a target that are due sooner, none beyond its expiry"],
+    defect: "puts off no row",
+    caughtBy: ["outbox puts off those of some rows that are pending and due sooner, none beyond its expiry, and says why"],
     spoil: (storage) => ({ ...storage, outbox: over(storage.outbox, { postpone: () => Promise.resolve() }) }),
+  },
+  {
+    defect: "puts off rows and does not say why",
+    caughtBy: ["outbox puts off those of some rows that are pending and due sooner, none beyond its expiry, and says why"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { postpone: (ids, dueAt) => storage.outbox.postpone(ids, dueAt, "") }),
+    }),
   },
   {
     defect: "keeps a row that another one takes the place of",
@@ -363,15 +371,22 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     }),
   },
   {
-    defect: "takes every row of a target for coalesced",
-    caughtBy: ["outbox lists the pending coalesced rows of a target, whenever they are due"],
+    defect: "lists of all that waits for a target what is due only",
+    caughtBy: ["outbox lists the pending rows of targets in all topics, whenever they are due"],
     spoil: (storage) => ({
       ...storage,
       outbox: over(storage.outbox, {
-        coalescedOf: async (targetId) =>
-          (await storage.outbox.due(Infinity, 1_000)).rows.filter((row: OutboxRow) => row.targetId === targetId),
+        waiting: async (targetIds, topic) => {
+          if (topic !== undefined) return await storage.outbox.waiting(targetIds, topic);
+          return (await storage.outbox.due(1e12, 1_000)).rows.filter(({ targetId }: OutboxRow) => targetIds.includes(targetId));
+        },
       }),
     }),
+  },
+  {
+    defect: "forgets that a row is silent",
+    caughtBy: ["outbox lists the pending rows of targets in all topics, whenever they are due"],
+    spoil: (storage) => withRows(storage, (rows) => rows.map(({ silent: _, ...row }) => row)),
   },
   {
     defect: "knows only the pending rows of a message",

@@ -121,7 +121,7 @@ describe("a provider", () => {
 });
 
 test("a device whose push hangs, throws or makes no sense holds up nobody else's", async () => {
-  const lives = await createLives();
+  const lives = await createLives({ policy: { coalesceMs: 0 } });
   const verdicts: Record<string, () => PushResult | Promise<PushResult>> = {
     hangs: () => new Promise(() => {}),
     throws: () => Promise.reject(new Error("no")),

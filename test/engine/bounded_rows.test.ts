@@ -9,9 +9,9 @@ function asked({ provider }: Lives): string[] {
   return provider.sent.map(({ notification: { id, waiting } }) => waiting === 1 ? id : `${id} for ${waiting}`);
 }
 
-/** Sara's phone, away, behind a provider that takes nothing until it is well. */
+/** Sara's phone, away, behind a provider that takes nothing until it is well. Nothing is paced. */
 async function unreachable(): Promise<{ lives: Lives; heal(): Promise<void> }> {
-  const lives = await createLives();
+  const lives = await createLives({ policy: { coalesceMs: 0 } });
   await lives.engine.subscribe("sara", NEWS);
   (await lives.sara("phone", { token: "phone" })).leave();
   await lives.clock.settle();

@@ -208,7 +208,7 @@ test("the minute without progress begins with a burst when there was nothing to 
 });
 
 test("what waits in the log for a connection that turns out dead is pushed as well", async () => {
-  const { engine, clock, device, provider } = await createStage();
+  const { engine, clock, device, provider } = await createStage({ policy: { coalesceMs: 0 } });
   await device("sara", { habit: "mute", token: "t" });
   for (let i = 0; i < 1_100; i++) await engine.publish({ to: "sara", content: `${i}` });
   await clock.advance(3_000);

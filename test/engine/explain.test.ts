@@ -116,9 +116,14 @@ const linesOf = (rows: OutboxRow[]) =>
 
 test.each<[string, Partial<OutboxRow>, string]>([
   ["is about to leave", {}, "push-queued: disconnected.away/alert"],
-  ["waits for others", { coalesced: true, dueAt: 61_000 }, "push-queued: disconnected.away/alert"],
+  ["waits for others", { coalesced: true, urgency: "low", dueAt: 61_000 }, "push-queued: disconnected.away/alert"],
   ["is on its way", { status: "sending", attempts: 1 }, "push-queued: disconnected.away/alert"],
   ["waits for another device", { dueAt: 6_000 }, "push-held: the person is at another device"],
+  [
+    "waits for its turn",
+    { dueAt: 61_000, note: "not asked: many came within a minute" },
+    "push-held: many came within a minute",
+  ],
   [
     "was not asked for",
     { attempts: 1, note: "not asked: the node closed before it left" },

@@ -125,7 +125,6 @@ test("the script has enough for a storage to fail in", () => {
     "put",
     "awayMembers",
     "due",
-    "coalescedOf",
     "take",
     "retry",
     "settle",

@@ -122,7 +122,7 @@ async function walk(seed: number): Promise<void> {
   const random = seededRandom(seed);
   const below = (limit: number): number => Math.floor(random.fraction() * limit);
   const pick = <T>(values: readonly T[]): T => values[below(values.length)]!;
-  const stage = await createStage({ policy: { ackTimeoutMs: 3_000, graceMs: 15_000 } });
+  const stage = await createStage({ policy: { ackTimeoutMs: 3_000, graceMs: 15_000, coalesceMs: 0 } });
   const { engine, clock, provider } = stage;
   const users = Array.from({ length: 9 }, (_, i) => `user${i}`);
   const lives = [...users, "user7", "user8"].map((user, i) => new Life(user, `token ${i}`, i < 2));

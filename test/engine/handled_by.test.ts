@@ -107,7 +107,7 @@ describe("what a handler fails on at an attended laptop", () => {
   });
 
   test("more than are remembered: nothing before the lowest counts as handled any more", async () => {
-    const { lives, laptop } = await away();
+    const { lives, laptop } = await away({ policy: { coalesceMs: 0 } });
     const contents = Array.from({ length: 11 }, (_, index) => `${index}`);
     for (const content of contents) await lives.say(content);
     for (const content of contents.slice(1, 10)) fail(laptop, content);
@@ -133,7 +133,7 @@ describe("ranges of what was handled", () => {
   });
 
   test("nine, while the phone is awaited: when it is decided about, the lowest is pushed too", async () => {
-    const lives = await createLives();
+    const lives = await createLives({ policy: { coalesceMs: 0 } });
     const phone = await lives.sara("phone", { token: "phone" });
     const laptop = await lives.sara("laptop", { habit: "sees" });
     phone.drop();

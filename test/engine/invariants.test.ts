@@ -26,7 +26,7 @@ test(
 async function walk(seed: number): Promise<void> {
   const random = seededRandom(seed);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random.fraction() * values.length)]!;
-  const stage = await createStage({ policy: { ackTimeoutMs: 3_000, graceMs: 15_000 } });
+  const stage = await createStage({ policy: { ackTimeoutMs: 3_000, graceMs: 15_000, coalesceMs: 0 } });
   const { engine, clock, provider } = stage;
   const lives: Life[] = ["sara", "sara", "reza", "mina"].map((user, index) => ({
     ...{ user, token: `token ${index}`, device: undefined, got: [], collected: 0 },

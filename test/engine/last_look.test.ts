@@ -44,7 +44,7 @@ test("a message that is acked while its push is looked at for the last time is n
 });
 
 test("pushes of one user in several topics leave together, those in one topic one after the other", async () => {
-  const { engine, clock, provider, device } = await createStage();
+  const { engine, clock, provider, device } = await createStage({ policy: { coalesceMs: 0 } });
   const channels = ["a", "b", "c", "d", "e"].map((channel) => ({ to: "*", channel }));
   for (const channel of channels) await engine.subscribe("sara", channel);
   (await device("sara", { token: "t" })).leave();

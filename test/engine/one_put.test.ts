@@ -46,7 +46,7 @@ test("explain() says once of a device without a target that there is nowhere to 
 });
 
 test("a put takes 200 rows at most, and what does not fit goes into the next ones", async () => {
-  const { lives, puts } = await away(45, 0);
+  const { lives, puts } = await away(45, 0, { policy: { coalesceMs: 0 } });
   // All of these are decided about at once: the first session that is there again holds nobody up.
   await Promise.all(Array.from({ length: 20 }, (_, index) => lives.engine.publish({ to: "sara", content: "x", id: `${index}` })));
   await lives.clock.settle();

@@ -264,7 +264,6 @@ test("a push that could not be taken from the outbox holds up no other, and leav
 function bound(outbox: OpenStorage["outbox"]): Omit<OpenStorage["outbox"], "settle"> {
   return {
     due: (...given) => outbox.due(...given),
-    coalescedOf: (...given) => outbox.coalescedOf(...given),
     take: (...given) => outbox.take(...given),
     retry: (...given) => outbox.retry(...given),
     cancel: (...given) => outbox.cancel(...given),

@@ -4,7 +4,7 @@ import { createStage } from "./stage.ts";
 const COUNT = 1_200;
 
 test("a burst that is longer than a page of the log: the first ones with their own words, all others as part of few", async () => {
-  const { engine, clock, provider, device } = await createStage();
+  const { engine, clock, provider, device } = await createStage({ policy: { coalesceMs: 0 } });
   (await device("sara", { token: "t" })).leave();
   await clock.settle();
   const contents = Array.from({ length: COUNT }, (_, index) => `${index}`);

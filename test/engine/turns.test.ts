@@ -47,7 +47,7 @@ test("of two users who sign in on one device at once the last one has it", async
 
 test("a user whose record is busy holds up nobody's pushes", async () => {
   const store = slowStore();
-  const lives = await createLives({ storage: store.storage });
+  const lives = await createLives({ storage: store.storage, policy: { coalesceMs: 0 } });
   for (const userId of ["sara", "reza"]) (await lives.device(userId, { token: userId })).leave();
   await lives.clock.settle();
   store.delays.set("sara", 300);

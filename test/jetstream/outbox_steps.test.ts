@@ -71,7 +71,7 @@ test("of many rows those are taken that another node has not changed, however la
   between = async () => {
     expect(await a!.outbox.take(["row 5"])).toEqual(["row 5"]);
     await a!.outbox.settle(["row 7"], "dropped", "acked");
-    await a!.outbox.postpone("target", -1); // Changes nothing.
+    await a!.outbox.postpone(ids, -1, ""); // Changes nothing.
   };
   const left = ids.filter((id) => id !== "row 5" && id !== "row 7");
   expect(await b!.outbox.take([...ids, "unknown"])).toEqual(left);
@@ -227,7 +227,7 @@ test("only the take that is named is given back, and only by the node that took 
   await b!.close();
 });
 
-test("pending rows of a target are postponed, but for those that are due later or that another node has just taken", async () => {
+test("pending rows are postponed, but for those that are due later or that another node has just taken", async () => {
   const name = freshName();
   const [a] = await openNodes(1, connections, { name });
   let between: (() => Promise<unknown>) | undefined;
@@ -242,7 +242,7 @@ test("pending rows of a target are postponed, but for those that are due later o
     a!,
     ...["soon", "taken", "sending"].map((id) => newRow(id, { messageId: "m" })),
     newRow("later", { messageId: "m", dueAt: 90 }),
-    newRow("elsewhere", { messageId: "m", targetId: "another" }),
+    newRow("another", { messageId: "m" }),
     newRow("expires", { messageId: "m", expiresAt: 40 }),
   );
   const addedAt = b!.clock.now();
@@ -250,12 +250,12 @@ test("pending rows of a target are postponed, but for those that are due later o
   await a!.outbox.take(["sending"]);
   await until(async () => (await b!.outbox.due(0, 10)).rows.length === 4, "the other node knows of them");
   between = () => a!.outbox.take(["taken"]);
-  await b!.outbox.postpone("target", 50);
+  await b!.outbox.postpone(["soon", "taken", "sending", "later", "expires"], 50, "rests");
   expect(between).toBeUndefined();
   const state = ({ id, status, dueAt }: { id: string; status: string; dueAt: number }) => `${id} ${status} ${dueAt}`;
   const want = [
     ...[
-      "elsewhere pending 0",
+      "another pending 0",
       "expires pending 40",
       "later pending 90",
       "sending sending 0",
@@ -265,7 +265,7 @@ test("pending rows of a target are postponed, but for those that are due later o
   ];
   expect(await told(b!, "m", state)).toEqual(want);
   await until(async () => JSON.stringify(await told(a!, "m", state)) === JSON.stringify(want), "the first node hears of it");
-  expect((await b!.outbox.due(49, 10)).rows.map(({ id }) => id)).toEqual(["elsewhere", "expires"]);
+  expect((await b!.outbox.due(49, 10)).rows.map(({ id }) => id)).toEqual(["another", "expires"]);
   expect((await b!.outbox.due(50, 10)).rows.at(-1)).toMatchObject({ id: "soon", status: "pending", changedAt: addedAt });
   await a!.close();
   await b!.close();

@@ -277,6 +277,36 @@ describe("ONCE, MERGE, ORDER", () => {
   });
 });
 
+describe("PACE", () => {
+  const FIVE = ["1", "2", "3", "4", "5"];
+  /** A phone that is away, and five pushes at 1,000 to 5,000. */
+  const burst = (): Script =>
+    FIVE.reduce((script, id) => script.at(1_000 * Number(id)).message(id).push("phone", id), alone().at(10).closes("phone"));
+
+  test("five leave within a minute, the sixth waits until a minute after the fifth", () => {
+    expect(burst().at(6_000).message("6").push("phone", "6").findings()).toEqual(["PACE phone 6"]);
+    expect(burst().at(6_000).message("6").at(65_000).push("phone", "6").findings()).toEqual([]);
+    expect(burst().at(6_000).message("6").at(70_000).push("phone", "6").findings()).toEqual(["MUST phone 6"]);
+  });
+
+  test("one that waited begins the next minute, for all that come", () => {
+    const script = burst().at(6_000).message("6").at(65_000).push("phone", "6").at(66_000).message("7").message("8");
+    expect(script.findings()).toEqual(["MUST phone 7", "MUST phone 8"]);
+    expect(script.at(125_000).push("phone", "7", "sent", { waiting: 2 }).findings()).toEqual([]);
+  });
+
+  test("a high urgency leaves at once", () => {
+    const script = burst().at(6_000).message("6", [], { urgency: "high" });
+    expect(script.findings()).toEqual(["MUST phone 6"]);
+    expect(script.push("phone", "6").findings()).toEqual([]);
+  });
+
+  test("another node knows nothing of what left before", () => {
+    const script = burst().at(5_500).engine("killed").at(5_600).engine("started").at(6_000).message("6").push("phone", "6");
+    expect(script.findings()).toEqual([]);
+  });
+});
+
 test("a finding tells its story, and nothing that is no part of it", () => {
   const script = away().subscribed().at(51_000).message("other", ["laptop"], { topic: "*/news" }).acks(
     "laptop",

@@ -3,6 +3,7 @@ import { Case, SLACK_MS } from "./case.ts";
 import { effectsOf } from "./effects.ts";
 import type { Device, Token } from "./known.ts";
 import { isOutOfOrder } from "./order.ts";
+import { hurried, pacedTimes } from "./pace.ts";
 import { Ranges } from "./ranges.ts";
 import { HANG_MS, isLow, isOwn, type Request, restEnd } from "./requests.ts";
 import { storyOf } from "./story.ts";
@@ -13,7 +14,7 @@ import { World } from "./world.ts";
 /** What was answered is written down within this. */
 const SETTLED_MS = 1_500;
 
-export type Rule = "MUST" | "NOT" | "ONCE" | "MERGE" | "ORDER" | "END" | "FAIR";
+export type Rule = "MUST" | "NOT" | "ONCE" | "MERGE" | "ORDER" | "PACE" | "END" | "FAIR";
 
 /** Where an engine did not do what DECISIONS.md says. */
 export interface Finding {
@@ -56,12 +57,15 @@ class Judge {
   readonly #ranges = new Map<string, Ranges>();
   readonly #found = new Set<string>();
   /** By device, when all requests are known. */
-  readonly #rests = new Map<Device, readonly { begin: number; end: number }[]>();
+  readonly #rests = new Map<Device, Rests>();
+  /** When nodes ended. The next one knows nothing of what left before. */
+  readonly #ends: readonly number[];
 
   constructor(lines: readonly Line[], endAt: number) {
     this.#lines = lines;
     this.#endAt = endAt;
     this.#trouble = new Trouble(lines);
+    this.#ends = lines.flatMap((line) => line.what === "engine" && line.event !== "started" ? [line.at] : []);
     this.#world = new World(this.#trouble);
   }
 
@@ -81,6 +85,7 @@ class Judge {
       ofDevice.push(one);
       byDevice.set(one.device, ofDevice);
     }
+    for (const device of byDevice.keys()) this.#judgePace(device);
     for (const cases of byDevice.values()) {
       for (const [late, early] of isOutOfOrder(cases, this.#trouble)) {
         const text = `left after ${early.entry.id} of offset ${early.entry.offset}, both had been due`;
@@ -268,7 +273,9 @@ class Judge {
     one.done(lineage.endedMaybe, true, "the device has no such target any more");
     if (one.want !== "yes" || one.coveredMaybe < Infinity) return "may";
     if (one.late === Infinity) return one.early === Infinity ? "not" : "may";
-    const resting = [...this.#restsOf(device), ...this.#trouble.ofUser(device.user)];
+    const { asked, paced } = this.#restsOf(device);
+    // Who sends a high urgency is heard at once.
+    const resting = [...asked, ...entry.urgency === "high" ? [] : paced, ...this.#trouble.ofUser(device.user)];
     const due = this.#trouble.free(one.late, resting);
     if (one.doneSurely <= one.late - SLACK_MS) return "not";
     if (one.doneMaybe <= due + SLACK_MS || due + 2 * SLACK_MS > this.#endAt) return "may";
@@ -286,18 +293,31 @@ class Judge {
     return "must";
   }
 
-  /** When a device's target was being asked, or had said "not now". */
-  #restsOf(device: Device): readonly { begin: number; end: number }[] {
-    const known = this.#rests.get(device);
-    if (known !== undefined) return known;
-    const rests: { begin: number; end: number }[] = [];
-    for (const { token, covers } of this.#requests.values()) {
-      if (token?.device !== device || covers.length === 0) continue;
-      const { request } = covers[0]!;
-      rests.push({ begin: request.at, end: restEnd(request) });
+  /** When nothing had to leave for a device's target. */
+  #restsOf(device: Device): Rests {
+    let rests = this.#rests.get(device);
+    if (rests === undefined) {
+      const named = this.#namedOf(device).map(({ request }) => request);
+      const asked = named.map((request) => ({ begin: request.at, end: restEnd(request) }));
+      const others = [...asked, ...this.#trouble.ofUser(device.user)];
+      rests = { asked, paced: pacedTimes(named.filter(mayCount), (at) => this.#trouble.free(at, others)) };
+      this.#rests.set(device, rests);
     }
-    this.#rests.set(device, rests);
     return rests;
+  }
+
+  /** The requests of a device's target, in order, each with the message that it was named after. */
+  #namedOf(device: Device): { one: Case; request: Request }[] {
+    return [...this.#requests.values()].flatMap(({ covers, token }) => token?.device === device ? covers.slice(0, 1) : []);
+  }
+
+  #judgePace(device: Device): void {
+    const sent = this.#namedOf(device).filter(({ one, request }) =>
+      one.entry.urgency !== "high" && request.answer?.verdict === "sent"
+    );
+    const early = hurried(sent.map(({ request }) => request), (begin, end) => !this.#ends.some((at) => at >= begin && at <= end));
+    const found = sent.find(({ request }) => request === early);
+    if (found !== undefined) this.#find("PACE", device, found.one.entry, early!.at, "five others had left within a minute");
   }
 
   #find(rule: Rule, device: { user: string; id: string }, entry: Appended | Asked, at: number, text: string): void {
@@ -308,6 +328,17 @@ class Judge {
     const story = storyOf(this.#lines, device.user, entry, at);
     this.#findings.push({ rule, user: device.user, device: device.id, message: entry.id, at, text, story });
   }
+}
+
+interface Rests {
+  /** When the target was being asked, or had said "not now". */
+  readonly asked: readonly { begin: number; end: number }[];
+  readonly paced: readonly { begin: number; end: number }[];
+}
+
+/** What did not arrive does not count, once that is known. */
+function mayCount({ answer, at }: Request): boolean {
+  return answer === undefined || answer.verdict === "sent" || answer.at > at + SLACK_MS;
 }
 
 function usersOf(line: Line, world: World): string[] {

@@ -151,7 +151,6 @@ export class SlowStore {
       },
       outbox: {
         due: (...args) => quick("due", () => outbox.due(...args)),
-        coalescedOf: (targetId) => quick("read", () => outbox.coalescedOf(targetId)),
         waiting: (...args) => quick("read", () => outbox.waiting(...args)),
         waitingIn: (...args) => quick("read", () => outbox.waitingIn(...args)),
         take: (ids) =>
