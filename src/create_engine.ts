@@ -174,10 +174,26 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const topics = new TopicDecider({ users, outbox, members, queue, lease, shared: peers !== undefined, clock, logger });
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
   const resting = new RestingTargets(outbox, clock);
-  const dispatcher = new Dispatcher({
-    ...{ lastLook, lease, outbox, records, roster, actor, pending, resting, policy, journal, counters, clock, random, logger },
-  });
   const pace = new Pace(policy.coalesceMs, clock);
+  const dispatcher = new Dispatcher({
+    ...{
+      lastLook,
+      lease,
+      outbox,
+      records,
+      roster,
+      actor,
+      pending,
+      resting,
+      pace,
+      policy,
+      journal,
+      counters,
+      clock,
+      random,
+      logger,
+    },
+  });
   const worker = new OutboxWorker({ providers, dispatcher, resting, pace, lease, outbox, records, clock, logger });
   pending.connect(() => worker.wake());
 

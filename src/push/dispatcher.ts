@@ -16,6 +16,7 @@ import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "../delivery/actor.ts";
 import { compose } from "./compose.ts";
 import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
+import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
 import { NOT_ASKED, type PendingPushes } from "./pending.ts";
 import type { RestingTargets } from "./resting.ts";
 
@@ -29,6 +30,7 @@ export interface DispatcherParts {
   actor: SessionActor;
   pending: PendingPushes;
   resting: RestingTargets;
+  pace: Pace;
   policy: Pick<Policy, "leftMs">;
   journal: Journal;
   counters: Counters;
@@ -54,6 +56,11 @@ export interface Looked {
   readonly rows: readonly { readonly row: OutboxRow; readonly found: Found }[];
   /** The lease's term at the look. */
   readonly term: number;
+}
+
+interface LookedAt {
+  readonly row: OutboxRow;
+  readonly look: Look;
 }
 
 /** Sends what was taken out of the outbox: one more look whether it is needed, the request, and what became of it. */
@@ -95,33 +102,52 @@ export class Dispatcher {
    * @returns resolves when it is written down what became of all rows
    */
   begin({ rows: read, term }: Looked, sent: () => void): Promise<void> {
-    const { lastLook, lease, pending } = this.#parts;
+    const { lastLook, lease, pace, pending } = this.#parts;
     const rows = read.map(({ row, found }) => ({ row, look: lastLook.at(row, found) }));
     const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
     // No node waits for one whose lease has lapsed: what it looked at before that may have ended.
     const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
-    if (mayAsk) { for (const { row } of leaving) pending.asked(row); }
-    const result = mayAsk && leaving.length > 0 ? this.#send(leaving[0]!, countOf(leaving)) : undefined;
-    void result?.then(({ verdict }) => verdict === "sent" && sent());
+    if (!mayAsk || leaving.length === 0) return this.#finish(rows, leaving, undefined);
+    const end = pace.leave(leaving[0]!.row);
+    if (end === undefined) return this.#wait(rows, leaving);
+    for (const { row } of leaving) pending.asked(row);
+    const result = this.#send(leaving[0]!, countOf(leaving)).then((result) => {
+      end(result.verdict === "sent");
+      if (result.verdict === "sent") sent();
+      return result;
+    });
     return this.#finish(rows, leaving, result);
   }
 
   async #finish(
-    rows: readonly { readonly row: OutboxRow; readonly look: Look }[],
+    rows: readonly LookedAt[],
     leaving: readonly Parcel[],
     result: Promise<PushResult> | undefined,
   ): Promise<void> {
-    const { clock, outbox } = this.#parts;
+    const { clock } = this.#parts;
     for (const { row, isReleased } of leaving) if (isReleased) this.#note(row, "push-released", this.#noInput);
+    await this.#stay(rows);
+    if (result !== undefined) await this.#land(leaving, await result);
+    else await this.#again(leaving.map(({ row }) => row), clock.now(), NOT_ASKED + (this.#closed ? CLOSED : LAPSED));
+  }
+
+  /** Others left meanwhile: these wait for the next push that may leave for their target. */
+  async #wait(rows: readonly LookedAt[], leaving: readonly Parcel[]): Promise<void> {
+    const dueAt = this.#parts.pace.nextAt(leaving[0]!.row.targetId);
+    for (const { row } of leaving) this.held(row, WAITS_FOR_TURN);
+    await this.#stay(rows);
+    await this.#again(leaving.map(({ row }) => row), dueAt, NOT_ASKED + WAITS_FOR_TURN);
+  }
+
+  /** Those of which no provider is asked end here, or wait. */
+  async #stay(rows: readonly LookedAt[]): Promise<void> {
     for (const { row, look } of rows) {
       if ("end" in look) await this.#settle([row], look.end, look.note);
       else if ("until" in look) {
         this.#note(row, "push-held", look.note);
-        await this.insist(() => outbox.retry([row], look.until, NOT_ASKED + look.note));
+        await this.insist(() => this.#parts.outbox.retry([row], look.until, NOT_ASKED + look.note));
       }
     }
-    if (result !== undefined) await this.#land(leaving, await result);
-    else await this.#again(leaving.map(({ row }) => row), clock.now(), NOT_ASKED + (this.#closed ? CLOSED : LAPSED));
   }
 
   /** @param leaving what the push stands for; the one it is named after comes first */

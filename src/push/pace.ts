@@ -8,13 +8,10 @@ const WITHIN_MS = 60_000;
 /** Targets that are remembered. Of more those are forgotten that nothing left for the longest: they may get a burst again. */
 const REMEMBERED = 20_000;
 
-/** A push that may leave now. */
-export interface Departure {
-  /** The target is paced: whatever else waits for it leaves in the same push. */
-  readonly isPaced: boolean;
-  /** It has ended. What did not arrive does not count. */
-  end(isSent: boolean): void;
-}
+/** Why a push waits, as it is told. */
+export const WAITS_FOR_TURN = "many came within a minute: waits for the next push that may leave";
+
+type Paced = Pick<OutboxRow, "silent" | "targetId" | "urgency">;
 
 interface Target {
   /** When the last ones left, monotonic, {@link BURST} at most. */
@@ -42,28 +39,40 @@ export class Pace {
     this.#clock = clock;
   }
 
-  /** @returns undefined: the push is to wait, until `nextAt` at least */
-  begin({ silent, targetId, urgency }: Pick<OutboxRow, "silent" | "targetId" | "urgency">): Departure | undefined {
-    if (silent === true || this.#coalesceMs === 0) return UNCOUNTED;
+  /** Whether a push may leave now; it is remembered that it waits where not. */
+  mayLeave(row: Paced): boolean {
+    if (this.#isFree(row)) return true;
     const now = this.#clock.elapsed();
-    const target = this.#find(targetId, now);
-    this.#look(target, now);
-    if (target.isPaced) {
-      if (urgency === "high") return UNCOUNTED;
-      if (now < this.#nextOf(target)) {
-        target.isWaitedFor = true;
-        return undefined;
-      }
-    }
-    const { isPaced, times } = target;
+    const target = this.#find(row.targetId, now);
+    const mayLeave = row.urgency === "high" || !target.isPaced || now >= this.#nextOf(target);
+    if (!mayLeave) target.isWaitedFor = true;
+    return mayLeave;
+  }
+
+  /** Whether what waits for a target leaves as one push. */
+  isPaced(targetId: string): boolean {
+    return this.#targets.get(targetId)?.isPaced === true;
+  }
+
+  /**
+   * A push leaves now, if it may.
+   * @returns what is to be called when it has ended, for what did not arrive does not count; undefined: it is to wait
+   */
+  leave(row: Paced): ((isSent: boolean) => void) | undefined {
+    if (this.#isFree(row)) return nothing;
+    if (!this.mayLeave(row)) return undefined;
+    const now = this.#clock.elapsed();
+    const target = this.#find(row.targetId, now);
+    // A turn is not used up by what needs none.
+    if (target.isPaced && now < this.#nextOf(target)) return nothing;
+    const { times } = target;
     times.push(now);
     if (times.length > BURST) times.shift();
     target.isWaitedFor = false;
-    const end = (isSent: boolean): void => {
+    return (isSent) => {
       const index = isSent ? -1 : times.lastIndexOf(now);
       if (index >= 0) times.splice(index, 1);
     };
-    return { isPaced, end };
   }
 
   /** When the next push may leave for a target. Milliseconds since 1970, whole. */
@@ -73,29 +82,34 @@ export class Pace {
     return Math.ceil(this.#clock.now() + waitMs);
   }
 
-  /** Whether a target is paced from now on, or no longer. */
-  #look(target: Target, now: number): void {
-    const { isPaced, isWaitedFor, times } = target;
-    const isBurst = times.length === BURST && times[0]! > now - WITHIN_MS;
-    target.isPaced = isBurst || (isPaced && (isWaitedFor || now < this.#nextOf(target)));
+  #isFree({ silent }: Paced): boolean {
+    return silent === true || this.#coalesceMs === 0;
   }
 
   #nextOf({ times }: Target): number {
     return (times.at(-1) ?? -Infinity) + this.#coalesceMs;
   }
 
+  /** A target, with whether it is paced from now on, or no longer. */
   #find(targetId: string, now: number): Target {
     const target = this.#targets.get(targetId) ?? { times: [], isPaced: false, isWaitedFor: false };
     this.#targets.delete(targetId);
     this.#targets.set(targetId, target);
+    const { isPaced, isWaitedFor, times } = target;
+    const isBurst = times.length === BURST && times[0]! > now - WITHIN_MS;
+    target.isPaced = isBurst || (isPaced && (isWaitedFor || now < this.#nextOf(target)));
+    this.#forget(targetId, now);
+    return target;
+  }
+
+  #forget(known: string, now: number): void {
     const past = now - Math.max(WITHIN_MS, this.#coalesceMs);
     for (const [id, { isWaitedFor, times }] of this.#targets) {
       const isOver = !isWaitedFor && (times.at(-1) ?? -Infinity) < past;
-      if (id === targetId || (!isOver && this.#targets.size <= REMEMBERED)) break;
+      if (id === known || (!isOver && this.#targets.size <= REMEMBERED)) break;
       this.#targets.delete(id);
     }
-    return target;
   }
 }
 
-const UNCOUNTED: Departure = Object.freeze({ isPaced: false, end: () => {} });
+function nothing(): void {}

@@ -5,7 +5,7 @@ import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxRow } from "../ports/outbox.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { NOT_ASKED } from "./pending.ts";
-import type { Departure, Pace } from "./pace.ts";
+import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
 import { type Begun, Pump } from "./pump.ts";
 import type { RestingTargets } from "./resting.ts";
 
@@ -157,12 +157,16 @@ export class ProviderLane {
    * share one look, and leave in their order.
    */
   async #launchHeld(rows: readonly OutboxRow[]): Promise<void> {
+    const { pace } = this.#parts;
     const flights: Flight[] = [];
     const held = new Set<string>();
+    // Targets whose turn it is: one push stands for all that waits.
+    const turns = new Set<string>();
     for (const row of this.#closed ? [] : rows.slice(0, this.#pump.room)) {
-      const departure = this.#parts.pace.begin(row);
-      if (departure !== undefined) flights.push(this.#reserve(row, departure));
-      else held.add(row.targetId);
+      const { targetId } = row;
+      if (!pace.mayLeave(row)) held.add(targetId);
+      else if (!turns.has(targetId)) flights.push(this.#reserve(row));
+      if (pace.isPaced(targetId) && mayMerge(row)) turns.add(targetId);
     }
     if (flights.length > 0) await this.#fly(flights);
     for (const targetId of held) await this.#hold(targetId);
@@ -174,7 +178,7 @@ export class ProviderLane {
     let groups: (readonly OutboxRow[])[] = flights.map(({ row }) => [row]);
     let isTaken = false;
     try {
-      groups = await Promise.all(flights.map(async (flight) => [flight.row, ...await this.#others(flight)]));
+      groups = await Promise.all(flights.map(async ({ row }) => [row, ...await this.#others(row)]));
       for (const row of groups.flatMap(([, ...others]) => others)) this.#behind.delete(queueOf(row));
       const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
       groups = groups.map((group) =>
@@ -195,15 +199,16 @@ export class ProviderLane {
   }
 
   /** What leaves in the same push: the other coalesced rows of the target, or all that is due for one that is paced. */
-  async #others({ departure: { isPaced }, row }: Flight): Promise<OutboxRow[]> {
-    const { clock, outbox } = this.#parts;
+  async #others(row: OutboxRow): Promise<OutboxRow[]> {
+    const { clock, outbox, pace } = this.#parts;
     const { coalesced, id, targetId } = row;
+    const isPaced = pace.isPaced(targetId);
     if (!coalesced && !(isPaced && mayMerge(row))) return [];
-    const rows = await outbox.waiting([targetId]);
     const now = clock.now();
+    const rows = await outbox.waiting([targetId]);
     return rows.filter((other) =>
-      other.id !== id && !this.#rows.has(other.id) && other.coalesced === coalesced && (coalesced || other.dueAt <= now) &&
-      mayMerge(other)
+      other.id !== id && !this.#rows.has(other.id) && mayMerge(other) &&
+      ((coalesced && other.coalesced) || (isPaced && other.dueAt <= now))
     );
   }
 
@@ -216,18 +221,17 @@ export class ProviderLane {
         dueAt <= now && silent !== true && urgency !== "high"
       );
       for (const row of rows) this.#behind.delete(queueOf(row));
-      if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), pace.nextAt(targetId), NOT_ASKED + PACED);
-      for (const row of rows) dispatcher.held(row, PACED);
+      if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), pace.nextAt(targetId), NOT_ASKED + WAITS_FOR_TURN);
+      for (const row of rows) dispatcher.held(row, WAITS_FOR_TURN);
     } catch (error) {
       logger.error("pushes could not be put off, it is tried again", { error });
       this.#sleepUntil(clock.now() + RETRY_MS);
     }
   }
 
-  #reserve(row: OutboxRow, departure: Departure): Flight {
+  #reserve(row: OutboxRow): Flight {
     const { id, userId } = row;
     const queue = queueOf(row);
-    let isSent = false;
     this.#rows.add(id);
     this.#queues.add(queue);
     this.#ofUser.set(userId, (this.#ofUser.get(userId) ?? 0) + 1);
@@ -240,14 +244,12 @@ export class ProviderLane {
     };
     void promise.then(() => this.#follow(queue));
     const sent = (): void => {
-      isSent = true;
       leaveQueue();
       if (this.#pump.room > 0) this.#follow(queue);
       // Rows that are newer than the last look may follow too. Where many are under way, one that lands looks again soon.
       if (this.#pump.room > WIDTH / 2) this.#pump.ring();
     };
     const land = (): void => {
-      departure.end(isSent);
       this.#rows.delete(id);
       leaveQueue();
       const left = this.#ofUser.get(userId)! - 1;
@@ -255,7 +257,7 @@ export class ProviderLane {
       else this.#ofUser.delete(userId);
       resolve();
     };
-    return { row, departure, sent, land };
+    return { row, sent, land };
   }
 
   #sleepUntil(dueAt: number | undefined): void {
@@ -281,7 +283,6 @@ export class ProviderLane {
 /** A row on its way, and those that leave with it. */
 interface Flight {
   readonly row: OutboxRow;
-  readonly departure: Departure;
   /** The provider has taken it: the next one of its queue may leave. */
   readonly sent: () => void;
   /** It has ended, or is in the outbox again. */
@@ -297,7 +298,5 @@ function queueOf({ coalesced, targetId, topic }: Pick<OutboxRow, "coalesced" | "
 function mayMerge({ collapseKey, silent, urgency }: OutboxRow): boolean {
   return silent !== true && collapseKey === undefined && urgency !== "high";
 }
-
-const PACED = "many came within a minute: waits for the next push that may leave";
 
 const NOTHING: Begun = Object.freeze({ flights: Object.freeze([]), more: false });

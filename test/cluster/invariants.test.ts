@@ -43,7 +43,7 @@ test("the same seed, the same story", async () => {
 async function walk(seed: number): Promise<string[]> {
   const random = seededRandom(seed);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random.fraction() * values.length)]!;
-  const cluster = new Cluster({}, seed);
+  const cluster = new Cluster({ policy: { coalesceMs: 0 } }, seed);
   const { clock } = cluster;
   const story: string[] = [];
   await cluster.start(3);

@@ -3,7 +3,7 @@ import { Case, SLACK_MS } from "./case.ts";
 import { effectsOf } from "./effects.ts";
 import type { Device, Token } from "./known.ts";
 import { isOutOfOrder } from "./order.ts";
-import { hurried, pacedTimes } from "./pace.ts";
+import { BURST, hurried, pacedTimes } from "./pace.ts";
 import { Ranges } from "./ranges.ts";
 import { HANG_MS, isLow, isOwn, type Request, restEnd } from "./requests.ts";
 import { storyOf } from "./story.ts";
@@ -239,8 +239,10 @@ class Judge {
   /** Which others left with it can't be seen, only how many. */
   #cover(device: Device, named: Appended, ask: Asked, at: number, covers: { one: Case; request: Request }[]): void {
     for (const one of this.#open.get(device.user) ?? []) one.elapse(this.#world, at);
+    // Once as many left as come one by one, a push may stand for all that waits.
+    const isTurn = this.#namedOf(device).length >= BURST;
     const others = [...this.#open.get(device.user) ?? []].filter((one) =>
-      one.key !== entryKey(named) && one.device === device && one.isLow === isLow(named) && !this.#isSettled(one) &&
+      one.key !== entryKey(named) && one.device === device && (one.isLow === isLow(named) || isTurn) && !this.#isSettled(one) &&
       one.earlyFor(at) <= at + SLACK_MS && one.doneSurely > at - SLACK_MS
     );
     const count = ask.waiting - 1;

@@ -2,7 +2,7 @@ import { SLACK_MS } from "./case.ts";
 import type { Request } from "./requests.ts";
 
 /** So many pushes to a target within this time leave as they come, then one at a time. */
-const BURST = 5;
+export const BURST = 5;
 const WITHIN_MS = 60_000;
 const PACE_MS = 60_000;
 
