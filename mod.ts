@@ -52,4 +52,15 @@ export type {
   WorkItem,
 } from "./src/ports/transport.ts";
 export type { NamesPage, Page } from "./src/ports/page.ts";
-export type { Handled, Progress, PushTarget, SessionRecord, Unsure, UserRecord, Users } from "./src/ports/users.ts";
+export type {
+  Handled,
+  Positions,
+  Progress,
+  PushTarget,
+  SessionRecord,
+  Unsure,
+  UserParts,
+  UserRecord,
+  Users,
+  UserVersions,
+} from "./src/ports/users.ts";

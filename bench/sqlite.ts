@@ -72,20 +72,22 @@ async function publishing(storage: OpenStorage): Promise<{ perSecond: number; p5
 function away(index: number): UserRecord {
   const userId = `user ${String(index).padStart(7, "0")}`;
   const own = `${userId}/default`;
+  const deviceId = `device of ${userId}`;
   const target = { id: `target of ${userId}`, provider: "webhook", token: `https://example.org/${index}`, registeredAt: 1 };
   return {
-    ...{ userId, version: 0, seenAt: index, subscriptions: { [own]: { epoch: 1, offset: 0 } }, handled: {} },
-    sessions: [{
-      ...{ deviceId: `device of ${userId}`, generation: 1, node: null, changedAt: 1, targets: [target] },
-      progress: { [own]: { epoch: 1, from: 0, acked: 0, shown: 0, decided: 0 } },
-    }],
+    ...{ userId, version: 0, seenAt: index, subscriptions: { [own]: { epoch: 1, offset: 0 } } },
+    sessions: [{ deviceId, generation: 1, node: null, changedAt: 1, targets: [target] }],
+    positions: {
+      ...{ version: 0, handled: {} },
+      progress: { [deviceId]: { [own]: { epoch: 1, from: 0, acked: 0, shown: 0, decided: 0 } } },
+    },
   };
 }
 
 async function fill(storage: OpenStorage, count: number): Promise<void> {
   let made = 0;
   await Promise.all(Array.from({ length: Math.min(count, 2_000) }, async () => {
-    while (made < count) await storage.users.put(away(made++));
+    while (made < count) await storage.users.put(away(made++), "both");
   }));
 }
 
@@ -97,7 +99,7 @@ async function userPuts(storages: readonly [OpenStorage, number][], rounds: numb
       const { userId } = away(Math.floor(Math.random() * count));
       const started = performance.now();
       const record = (await users.get(userId))!;
-      await users.put({ ...record, seenAt: record.seenAt + 1 });
+      await users.put({ ...record, seenAt: record.seenAt + 1 }, "both");
       took[index]!.push(performance.now() - started);
     }
   }

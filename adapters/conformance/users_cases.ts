@@ -1,7 +1,7 @@
 import { deepStrictEqual, notStrictEqual, strictEqual } from "node:assert/strict";
-import type { Handled, Progress, SessionRecord, UserRecord, Users } from "../../src/ports/users.ts";
+import type { Handled, Progress, SessionRecord, UserParts, UserRecord, Users } from "../../src/ports/users.ts";
 import type { NamesPage, Page } from "../../src/ports/page.ts";
-import { newRow, session, user } from "./records.ts";
+import { asStored, newRow, positions, session, user } from "./records.ts";
 import type { StorageCase } from "./stage.ts";
 
 const topic = "*/news";
@@ -42,10 +42,20 @@ const progress: Readonly<Record<string, Progress>> = {
   "*/😀 e\u0301": { epoch: 2, from: 0, acked: 0, shown: 0, decided: 0 },
 };
 
-async function put(users: Users, record: UserRecord): Promise<UserRecord> {
-  const version = await users.put(record);
-  notStrictEqual(version, undefined, "the put was refused");
-  return { ...record, version: version! };
+async function put(users: Users, record: UserRecord, parts: UserParts = "both"): Promise<UserRecord> {
+  const versions = await users.put(record, parts);
+  notStrictEqual(versions, undefined, "the put was refused");
+  return asStored(record, versions!);
+}
+
+/** The record with other positions of the same version. */
+function moved(record: UserRecord, fields: Partial<UserRecord["positions"]>): UserRecord {
+  return { ...record, positions: { ...record.positions, ...fields } };
+}
+
+/** How far a phone is that acked up to there. */
+function ackedAt(offset: number): UserRecord["positions"]["progress"] {
+  return { phone: { [topic]: { epoch: 5, from: 0, acked: offset, shown: 0, decided: 0 } } };
 }
 
 /** All pages of a look-up. */
@@ -80,23 +90,30 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
               { id: "t1", provider: "webhook", token: "tok\u0000en", registeredAt: 3 },
               { id: "t2", provider: "fcm", token: "x", registeredAt: 4, disabled: { reason: "gone", at: 5 } },
             ],
-            progress: { "sara/default": { epoch: 7, from: 1, acked: 3, shown: 2, decided: 4 } },
           }),
           here,
         ],
+        positions: positions({
+          progress: { phone: { "sara/default": { epoch: 7, from: 1, acked: 3, shown: 2, decided: 4 } } },
+          handled: { "sara/default": { epoch: 7, read: 2, ranges: [] } },
+        }),
       });
       const stored = await put(users, record);
-      strictEqual(stored.version > 0, true);
+      strictEqual(stored.version > 0 && stored.positions.version > 0, true);
       deepStrictEqual(await users.get("sara"), stored);
     },
   },
   {
     name: "gives back what is handled and how far each device is, whole",
     async run({ storage: { users } }) {
-      const tablet = session("tablet", { progress: { "sara/default": { epoch: 7, from: 0, acked: 9, shown: 0, decided: 9 } } });
-      const first = await put(users, user("sara", { handled, sessions: [session("phone", { progress }), tablet] }));
+      const tablet = { "sara/default": { epoch: 7, from: 0, acked: 9, shown: 0, decided: 9 } };
+      const sessions = [session("phone"), session("tablet")];
+      const first = await put(
+        users,
+        user("sara", { sessions, positions: positions({ progress: { phone: progress, tablet }, handled }) }),
+      );
       deepStrictEqual(await users.get("sara"), first);
-      const second = await put(users, { ...first, handled: {}, sessions: [session("phone"), tablet] });
+      const second = await put(users, moved(first, { progress: { tablet }, handled: {} }), "positions");
       deepStrictEqual(await users.get("sara"), second);
     },
   },
@@ -105,28 +122,35 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
     async run({ storage: { users } }) {
       const subscriptions = { ...subscribed, "sara/default": { epoch: 4_294_967_295, offset: 0 } };
       const first = await put(users, user("sara", { subscriptions, sessions: [away, session("phone", { node: "node-1" })] }));
-      const second = await put(users, { ...first, handled });
-      notStrictEqual(second.version, first.version);
+      const second = await put(users, moved(first, { handled }), "positions");
+      notStrictEqual(second.positions.version, first.positions.version);
+      strictEqual(second.version, first.version);
       deepStrictEqual(await users.get("sara"), second);
-      strictEqual(await users.put({ ...first, handled: {} }), undefined);
+      strictEqual(await users.put(moved(first, { handled: {} }), "positions"), undefined);
       deepStrictEqual(await users.get("sara"), second, "a put of the version before changes nothing that is handled");
       deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
       deepStrictEqual(await users.holders({ deviceId: "phone" }), ["sara"]);
-      const third = await put(users, { ...second, handled: { ...handled, [topic]: { epoch: 5, read: 1, ranges: [] } } });
+      const third = await put(
+        users,
+        moved(second, { handled: { ...handled, [topic]: { epoch: 5, read: 1, ranges: [] } } }),
+        "positions",
+      );
       deepStrictEqual(await users.get("sara"), third);
     },
   },
   {
     name: "refuses a put of a version that is not the stored one, and changes nothing",
     async run({ storage: { users, outbox } }) {
-      strictEqual(await users.put(user("sara", { version: 3 })), undefined);
+      for (const [devices, positions] of [[3, 3], [3, 0], [0, 3]] as const) {
+        strictEqual(await users.put(asStored(user("sara"), { devices, positions }), "both"), undefined);
+      }
       strictEqual(await users.get("sara"), undefined);
       const first = await put(users, user("sara", { subscriptions: subscribed, sessions: [here] }));
       const second = await put(users, { ...first, seenAt: 2 });
       notStrictEqual(second.version, first.version);
       const stale = { ...first, seenAt: 3, sessions: [session("stolen", { node: null })] };
-      strictEqual(await users.put(stale, [newRow("row", { userId: "sara" })]), undefined);
-      strictEqual(await users.put({ ...stale, version: 0 }), undefined);
+      strictEqual(await users.put(stale, "both", [newRow("row", { userId: "sara" })]), undefined);
+      strictEqual(await users.put({ ...stale, version: 0 }, "both"), undefined);
       deepStrictEqual(await users.get("sara"), second);
       deepStrictEqual((await users.awayMembers(topic, start)).names, []);
       deepStrictEqual(await users.holders({ deviceId: "stolen" }), []);
@@ -138,11 +162,11 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
     async run({ storage: { users } }) {
       const first = await put(users, user("sara"));
       const versions = await Promise.all(
-        Array.from({ length: 10 }, (_, index) => users.put({ ...first, seenAt: index + 1 })),
+        Array.from({ length: 10 }, (_, index) => users.put({ ...first, seenAt: index + 1 }, "both")),
       );
       const winner = versions.findIndex((version) => version !== undefined);
       strictEqual(versions.filter((version) => version !== undefined).length, 1);
-      deepStrictEqual(await users.get("sara"), { ...first, seenAt: winner + 1, version: versions[winner] });
+      deepStrictEqual(await users.get("sara"), asStored({ ...first, seenAt: winner + 1 }, versions[winner]!));
     },
   },
   {
@@ -188,7 +212,180 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       const first = await put(users, user("sara"));
       await users.remove("sara", first.version);
       const second = await put(users, user("sara", { seenAt: 2 }));
-      strictEqual(await users.put({ ...first, seenAt: 3 }), undefined);
+      strictEqual(await users.put({ ...first, seenAt: 3 }, "both"), undefined);
+      deepStrictEqual(await users.get("sara"), second);
+    },
+  },
+  {
+    name: "writes the part that is named, and leaves the other as it is",
+    async run({ storage: { users } }) {
+      const first = await put(users, user("sara", { subscriptions: subscribed, sessions: [here] }));
+      const changed = { ...moved(first, { progress: ackedAt(1), handled }), seenAt: 9, sessions: [away] };
+      const second = await put(users, changed, "positions");
+      deepStrictEqual(await users.get("sara"), { ...first, positions: second.positions });
+      strictEqual(second.version, first.version);
+      notStrictEqual(second.positions.version, first.positions.version);
+      deepStrictEqual((await users.awayMembers(topic, start)).names, [], "the look-ups are of what is stored");
+      const third = await put(users, moved({ ...second, sessions: [away] }, { progress: ackedAt(2), handled: {} }), "devices");
+      deepStrictEqual(await users.get("sara"), { ...third, positions: second.positions });
+      strictEqual(third.positions.version, second.positions.version);
+      notStrictEqual(third.version, second.version);
+      deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
+    },
+  },
+  {
+    name: "takes one part whatever became of the other since it was read",
+    async run({ storage: { users } }) {
+      const read = await put(users, user("sara", { sessions: [here] }));
+      const devices = await put(users, { ...read, sessions: [here, session("tablet")] }, "devices");
+      const acked = await put(users, moved(read, { progress: ackedAt(1) }), "positions");
+      strictEqual(acked.version, read.version, "of the part that is not written the version that was given");
+      const renamed = await put(users, { ...devices, seenAt: 8 }, "devices");
+      deepStrictEqual(await users.get("sara"), { ...renamed, positions: acked.positions });
+      strictEqual(await users.put({ ...read, seenAt: 9 }, "devices"), undefined);
+      strictEqual(await users.put(moved(read, { progress: ackedAt(9) }), "positions"), undefined);
+      deepStrictEqual(await users.get("sara"), { ...renamed, positions: acked.positions });
+    },
+  },
+  {
+    name: "lets puts of both parts at once through",
+    async run({ storage: { users } }) {
+      let record = await put(users, user("sara", { sessions: [here] }));
+      for (let turn = 1; turn <= 10; turn++) {
+        const [devices, acked] = await Promise.all([
+          users.put({ ...record, seenAt: turn }, "devices"),
+          users.put(moved(record, { progress: ackedAt(turn) }), "positions"),
+        ]);
+        notStrictEqual(devices, undefined);
+        notStrictEqual(acked, undefined);
+        const versions = { devices: devices!.devices, positions: acked!.positions };
+        record = asStored(moved({ ...record, seenAt: turn }, { progress: ackedAt(turn) }), versions);
+        deepStrictEqual(await users.get("sara"), record);
+      }
+    },
+  },
+  {
+    name: "adds rows only where neither part has changed",
+    async run({ storage: { users, outbox } }) {
+      const rows = [newRow("row", { userId: "sara" })];
+      const read = await put(users, user("sara", { sessions: [here] }));
+      const devices = await put(users, { ...read, sessions: [away] }, "devices");
+      const stale = moved(read, { progress: ackedAt(1) });
+      strictEqual(await users.put(stale, "positions", rows), undefined);
+      deepStrictEqual(await users.get("sara"), devices);
+      const acked = await put(users, moved(devices, { progress: ackedAt(2) }), "positions");
+      strictEqual(await users.put({ ...devices, seenAt: 9 }, "devices", rows), undefined);
+      deepStrictEqual(await users.get("sara"), acked);
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows, []);
+      const decided = moved(acked, { progress: ackedAt(3) });
+      const versions = await users.put(decided, "positions", rows);
+      deepStrictEqual(await users.get("sara"), asStored(decided, versions!));
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows.map(({ id }) => id), ["row"]);
+      const left = { ...asStored(decided, versions!), seenAt: 10 };
+      const last = await users.put(left, "devices", [newRow("other", { userId: "sara" })]);
+      deepStrictEqual(await users.get("sara"), asStored(left, last!));
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows.map(({ id }) => id).sort(), ["other", "row"]);
+    },
+  },
+  {
+    name: "writes both parts or none of them",
+    async run({ storage: { users, outbox } }) {
+      const read = await put(users, user("sara", { subscriptions: subscribed, sessions: [here] }));
+      const acked = await put(users, moved(read, { progress: ackedAt(1) }), "positions");
+      const change = { seenAt: 9, sessions: [away, session("stolen")] };
+      const rows = [newRow("row", { userId: "sara" })];
+      for (const some of [[], rows]) {
+        strictEqual(await users.put(moved({ ...read, ...change }, { progress: ackedAt(9) }), "both", some), undefined);
+        deepStrictEqual(await users.get("sara"), acked);
+      }
+      const devices = await put(users, { ...acked, seenAt: 8 }, "devices");
+      for (const some of [[], rows]) {
+        strictEqual(await users.put(moved({ ...acked, ...change }, { progress: ackedAt(9) }), "both", some), undefined);
+        deepStrictEqual(await users.get("sara"), devices);
+      }
+      deepStrictEqual((await users.awayMembers(topic, start)).names, []);
+      deepStrictEqual(await users.holders({ deviceId: "stolen" }), []);
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows, []);
+      const whole = moved({ ...devices, ...change }, { progress: ackedAt(9) });
+      const versions = await users.put(whole, "both", rows);
+      deepStrictEqual(await users.get("sara"), asStored(whole, versions!));
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows.map(({ id }) => id), ["row"]);
+    },
+  },
+  {
+    name: "reads nothing of devices without the positions that were put with them",
+    async run({ storage: { users } }) {
+      const record = (turn: number): UserRecord =>
+        user("sara", { seenAt: turn, positions: positions({ progress: ackedAt(turn) }) });
+      let last = await put(users, record(1));
+      let isDone = false;
+      const reading = Array.from({ length: 4 }, async () => {
+        while (!isDone) {
+          const { seenAt, positions } = (await users.get("sara"))!;
+          strictEqual(positions.progress.phone![topic]!.acked >= seenAt, true, "the positions are as new as the devices");
+          // What is read at once must not keep what is written from being answered.
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+      });
+      try {
+        for (let turn = 2; turn <= 100; turn++) {
+          const versions = { devices: last.version, positions: last.positions.version };
+          last = await put(users, asStored(record(turn), versions));
+          last = await put(users, { ...last, sessions: turn % 2 === 0 ? [here] : [] }, "devices");
+        }
+      } finally {
+        isDone = true;
+        await Promise.all(reading);
+      }
+    },
+  },
+  {
+    name: "puts who is not stored as a whole",
+    async run({ storage: { users, outbox } }) {
+      const sara = user("sara", { subscriptions: subscribed, sessions: [away], positions: positions({ progress: ackedAt(1) }) });
+      for (const parts of ["devices", "positions"] as const) {
+        strictEqual(await users.put(sara, parts), undefined);
+        strictEqual(await users.put(sara, parts, [newRow("row", { userId: "sara" })]), undefined);
+      }
+      strictEqual(await users.get("sara"), undefined);
+      deepStrictEqual((await users.awayMembers(topic, start)).names, []);
+      deepStrictEqual((await outbox.due(Infinity, 10)).rows, []);
+      const stored = await put(users, sara);
+      deepStrictEqual(await users.get("sara"), stored);
+    },
+  },
+  {
+    name: "forgets both parts of a user, however far the positions have moved",
+    async run({ storage: { users } }) {
+      const first = await put(users, user("sara", { positions: positions({ progress: ackedAt(1), handled }) }));
+      const second = await put(users, moved(first, { progress: ackedAt(2) }), "positions");
+      strictEqual(await users.remove("sara", second.version), true);
+      strictEqual(await users.get("sara"), undefined);
+      for (const former of [first, second]) {
+        for (const parts of ["devices", "positions", "both"] as const) strictEqual(await users.put(former, parts), undefined);
+      }
+      const again = await put(users, user("sara", { seenAt: 3 }));
+      deepStrictEqual(await users.get("sara"), again, "nothing of the former positions");
+      for (const former of [first, second]) {
+        for (const parts of ["devices", "positions", "both"] as const) strictEqual(await users.put(former, parts), undefined);
+      }
+      strictEqual(await users.remove("sara", second.version), false);
+      deepStrictEqual(await users.get("sara"), again);
+    },
+  },
+  {
+    name: "keeps how far devices are, whatever they are called",
+    async run({ storage: { users } }) {
+      const at = ackedAt(3).phone!;
+      const names = ["__proto__", "constructor", "toString", "a.b", "é", "e\u0301", "1"];
+      const progress = Object.fromEntries(names.map((name) => [name, at]));
+      const record = await put(users, user("sara", { positions: positions({ progress }) }));
+      deepStrictEqual(Object.keys((await users.get("sara"))!.positions.progress).sort(), [...names].sort());
+      const second = await put(
+        users,
+        moved(record, { progress: { ...progress, ["__proto__"]: ackedAt(4).phone! } }),
+        "positions",
+      );
       deepStrictEqual(await users.get("sara"), second);
     },
   },
@@ -339,18 +536,28 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
       deepStrictEqual(await users.holders({ deviceId: "phone" }), ["sara"]);
       deepStrictEqual(await users.holders({ targetId: "t" }), ["sara"]);
-      strictEqual(await users.put({ ...record, version: record.version - 1 }), undefined);
+      for (const parts of ["devices", "positions", "both"] as const) {
+        strictEqual(
+          await users.put(asStored(record, { devices: record.version - 1, positions: record.positions.version - 1 }), parts),
+          undefined,
+        );
+      }
     },
   },
   {
     name: "keeps what is handled and how far each device is over a restart",
     durable: true,
     async run(stage) {
-      const first = await put(stage.storage.users, user("sara", { sessions: [session("phone", { progress })] }));
-      const second = await put(stage.storage.users, { ...first, handled });
+      const first = await put(
+        stage.storage.users,
+        user("sara", { sessions: [session("phone")], positions: positions({ progress: { phone: progress } }) }),
+      );
+      const second = await put(stage.storage.users, moved(first, { handled }), "positions");
       const { users } = await stage.reopen();
       deepStrictEqual(await users.get("sara"), second);
-      strictEqual(await users.put({ ...first, handled: {} }), undefined);
+      strictEqual(await users.put(moved(first, { handled: {} }), "positions"), undefined);
+      const third = await put(users, moved(second, { handled: {} }), "positions");
+      deepStrictEqual(await users.get("sara"), third);
     },
   },
 ];

@@ -49,15 +49,16 @@ export class Batches {
     }
   }
 
-  /** The next ones, as many as may leave together: no document may be in a batch twice. */
+  /** The next ones, as many as may leave together: no document may be in a batch twice, nor be expected where it is written. */
   #take(): Write[] {
     const subjects = new Set<string>();
+    let together = 0;
     let count = 0;
     for (const { drafts } of this.#waiting) {
-      if (count > 0 && (subjects.size + drafts.length > MOST_TOGETHER || drafts.some(({ subject }) => subjects.has(subject)))) {
-        break;
-      }
-      for (const { subject } of drafts) subjects.add(subject);
+      const touched = drafts.flatMap(({ subject, expectedOf }) => expectedOf === undefined ? [subject] : [subject, expectedOf]);
+      if (count > 0 && (together + drafts.length > MOST_TOGETHER || touched.some((subject) => subjects.has(subject)))) break;
+      for (const subject of touched) subjects.add(subject);
+      together += drafts.length;
       count++;
     }
     return this.#waiting.splice(0, count);

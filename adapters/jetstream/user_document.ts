@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import type { UserRecord } from "../../src/ports/users.ts";
+import type { Positions, UserRecord } from "../../src/ports/users.ts";
 import { isPublic } from "../../src/protocol/names.ts";
 import { tokenOf } from "../nats/subjects.ts";
 import { digest, type Draft, fromBytes, type Stored, toBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
-import { type Versioned, writesAfter } from "./versions.ts";
+import type { Versioned } from "./versions.ts";
 
 /** How long a removed user's last document stays: longer than a write may be under way that still expects it. */
 const GONE_SECONDS = 3_600;
@@ -14,38 +14,101 @@ const TOMBSTONE_SECONDS = 1;
 const WEEK_MS = 7 * 24 * 3600_000;
 const LAST_WEEK = 5_199;
 
-/** A user as stored: what is needed to write the next version. */
-export interface UserDocument extends Versioned {
-  /** Undefined: was removed. */
-  readonly record: UserRecord | undefined;
+type Devices = Omit<UserRecord, "version" | "positions">;
+type Moved = Omit<Positions, "version">;
+
+/** The devices of a user, as stored. */
+export interface DevicesDocument extends Versioned {
+  /** Undefined: the user was removed. */
+  readonly devices: Devices | undefined;
+  /** The positions that belong to them are not older than this sequence. */
+  readonly since: number;
 }
 
-const NONE: UserDocument = { record: undefined, writes: [], seq: 0 };
-
-export function readDocument(stored: Stored | undefined): UserDocument {
-  if (stored === undefined) return NONE;
-  const { record, writes } = fromBytes(stored.bytes) as { record?: UserRecord; writes: string[] };
-  return { record: record && { ...record, version: stored.seq }, writes, seq: stored.seq };
+/** A user's positions, as stored. */
+export interface PositionsDocument extends Versioned {
+  /** Undefined: the user was removed. */
+  readonly positions: Moved | undefined;
 }
 
-/** The document that follows `before`. */
-export function draftDocument(
+/** A user as stored: what is needed to write the next version of either part. */
+export interface UserDocuments {
+  readonly devices: DevicesDocument;
+  readonly positions: PositionsDocument;
+}
+
+/** Reads both documents at once. What was written together is not read in part. */
+export async function readUser(stream: StateStream, userId: string): Promise<UserDocuments> {
+  const read = async (): Promise<PositionsDocument> => readPositions(await stream.read(positionsSubject(stream, userId)));
+  const [stored, positions] = await Promise.all([stream.read(devicesSubject(stream, userId)), read()]);
+  const devices = readDevices(stored);
+  return { devices, positions: positions.seq < devices.since ? await read() : positions };
+}
+
+export function recordOf(
+  { devices: { devices, seq }, positions: { positions, seq: moved } }: UserDocuments,
+): UserRecord | undefined {
+  return devices && positions && { ...devices, version: seq, positions: { ...positions, version: moved } };
+}
+
+function readDevices(stored: Stored | undefined): DevicesDocument {
+  if (stored === undefined) return { devices: undefined, writes: [], seq: 0, since: 0 };
+  const { seq } = stored;
+  // Positions that are written in the same step stand right before.
+  const { devices, writes, since = seq - 1 } = fromBytes(stored.bytes) as { devices?: Devices; writes: string[]; since?: number };
+  return { devices, writes, seq, since };
+}
+
+function readPositions(stored: Stored | undefined): PositionsDocument {
+  if (stored === undefined) return { positions: undefined, writes: [], seq: 0 };
+  const { positions, writes } = fromBytes(stored.bytes) as { positions?: Moved; writes: string[] };
+  return { positions, writes, seq: stored.seq };
+}
+
+/** What of a record stands in which document. */
+export function partsOf({ version: _, positions: { version: __, ...positions }, ...devices }: UserRecord): [Devices, Moved] {
+  return [devices, positions];
+}
+
+/** @param since undefined: the positions are written right before it */
+export function draftDevices(
   stream: StateStream,
-  before: Versioned,
-  write: string,
   userId: string,
-  record: UserRecord | undefined,
+  { devices, writes }: DevicesDocument,
+  { seq }: Versioned,
+  since: number | undefined,
 ): Draft {
-  const bytes = toBytes({ record: record && { ...record, version: undefined }, writes: writesAfter(before, write) });
-  const draft = { subject: documentSubject(stream, userId), bytes, expected: before.seq };
-  return record === undefined ? { ...draft, ttl: GONE_SECONDS } : draft;
+  const draft = { subject: devicesSubject(stream, userId), bytes: toBytes({ devices, writes, since }), expected: seq };
+  return devices === undefined ? { ...draft, ttl: GONE_SECONDS } : draft;
 }
 
-export function documentSubject({ prefix }: StateStream, userId: string): string {
+export function draftPositions(
+  stream: StateStream,
+  userId: string,
+  { positions, writes }: PositionsDocument,
+  { seq }: Versioned,
+): Draft {
+  const draft = { subject: positionsSubject(stream, userId), bytes: toBytes({ positions, writes }) };
+  // A user is removed wherever the devices are by then.
+  return positions === undefined ? { ...draft, ttl: GONE_SECONDS } : { ...draft, expected: seq };
+}
+
+/** Makes sure in the same step that the other part, which is not written, is as it was. */
+export function draftCondition(stream: StateStream, userId: string, part: keyof UserDocuments, { seq }: Versioned): Draft {
+  const expectedOf = part === "devices" ? devicesSubject(stream, userId) : positionsSubject(stream, userId);
+  const subject = `${stream.prefix}.c.${tokenOf(userId)}`;
+  return { subject, bytes: GONE, expected: seq, expectedOf, ttl: TOMBSTONE_SECONDS };
+}
+
+function devicesSubject({ prefix }: StateStream, userId: string): string {
   return `${prefix}.u.${tokenOf(userId)}`;
 }
 
-// Look-ups are subjects of their own with the user at the end, written in one step with the document. They say who may be meant,
+function positionsSubject({ prefix }: StateStream, userId: string): string {
+  return `${prefix}.w.${tokenOf(userId)}`;
+}
+
+// Look-ups are subjects of their own with the user at the end, written in one step with the devices. They say who may be meant,
 // the record decides: one that was taken off a look-up leaves an empty document there for a moment.
 
 /** Who is away in a topic. */
@@ -75,10 +138,10 @@ export function weekOf(time: number): number {
 }
 
 /** Which look-ups a user stands in. */
-export function lookUps(stream: StateStream, record: UserRecord | undefined): ReadonlySet<string> {
+export function lookUps(stream: StateStream, devices: Devices | undefined): ReadonlySet<string> {
   const subjects = new Set<string>();
-  if (record === undefined) return subjects;
-  const { userId, sessions, seenAt, subscriptions } = record;
+  if (devices === undefined) return subjects;
+  const { userId, sessions, seenAt, subscriptions } = devices;
   const user = placeOf(userId);
   subjects.add(`${seenPrefix(stream, weekOf(seenAt))}.${user}`);
   if (sessions.some(({ leaving, node }) => node === null || leaving)) {

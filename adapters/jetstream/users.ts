@@ -1,43 +1,47 @@
 import type { AddedRow } from "../../src/ports/outbox.ts";
-import type { UserRecord, Users } from "../../src/ports/users.ts";
+import type { SessionRecord, UserParts, UserRecord, Users, UserVersions } from "../../src/ports/users.ts";
 import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Leases } from "./leases.ts";
 import { LookUps } from "./look_up.ts";
+import type { Draft } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 import {
   awayPrefix,
   devicePrefix,
-  documentSubject,
-  draftDocument,
+  draftCondition,
+  draftDevices,
   draftLookUps,
+  draftPositions,
   lookUps,
   nodePrefix,
-  readDocument,
+  partsOf,
+  readUser,
+  recordOf,
   seenPrefix,
   targetPrefix,
-  type UserDocument,
+  type UserDocuments,
   weekOf,
 } from "./user_document.ts";
-import type { VersionWriter } from "./versions.ts";
+import { type Versioned, type VersionWriter, writesAfter } from "./versions.ts";
 
 /** Users whose last version is remembered, so that it need not be read again to write the next one. */
 const REMEMBERED = 10_000;
 /** Weeks that are looked into at a time. */
 const WEEKS_AT_ONCE = 64;
 
-/** What is to be known of a version to write the next one. */
-interface Version extends UserDocument {
-  readonly lookUps: ReadonlySet<string>;
+/** What is to be known of a user to write the next version. By itself it is the document that tells what became of a write. */
+interface Version extends Versioned {
+  readonly user: UserDocuments;
 }
 
-/** Users as documents of the state stream: a version is a sequence of the stream, so none comes twice. */
+/** Users as two documents of the state stream each: a version is a sequence of the stream, so none comes twice. */
 export class JetStreamUsers implements Users {
   readonly #stream: StateStream;
   readonly #writer: VersionWriter;
   readonly #leases: Leases;
   readonly #lookUps: LookUps;
-  readonly #versions = new Map<string, Version>();
+  readonly #versions = new Map<string, UserDocuments>();
 
   constructor(stream: StateStream, writer: VersionWriter, leases: Leases) {
     this.#stream = stream;
@@ -47,19 +51,33 @@ export class JetStreamUsers implements Users {
   }
 
   async get(userId: string): Promise<UserRecord | undefined> {
-    return (await this.#read(userId)).record;
+    return recordOf(await readUser(this.#stream, userId));
   }
 
   recent(userId: string): UserRecord | undefined {
-    return this.#versions.get(userId)?.record;
+    const known = this.#versions.get(userId);
+    return known && recordOf(known);
   }
 
-  async put(record: UserRecord, rows: readonly AddedRow[] = []): Promise<number | undefined> {
-    return await this.#replace(record.userId, record.version, record, rows);
+  async put(record: UserRecord, parts: UserParts, rows: readonly AddedRow[] = []): Promise<UserVersions | undefined> {
+    const { userId, version, positions } = record;
+    if (version === 0 && parts !== "both") return undefined;
+    const isDecision = rows.length > 0;
+    return await this.#replace({
+      userId,
+      parts,
+      record,
+      rows,
+      expected: {
+        devices: parts !== "positions" || isDecision ? version : undefined,
+        positions: parts !== "devices" || isDecision ? positions.version : undefined,
+      },
+    });
   }
 
   async remove(userId: string, version: number): Promise<boolean> {
-    return version > 0 && await this.#replace(userId, version, undefined, []) !== undefined;
+    const expected = { devices: version, positions: undefined };
+    return version > 0 && await this.#replace({ userId, parts: "both", record: undefined, rows: [], expected }) !== undefined;
   }
 
   awayMembers(topic: Topic, page: Page): Promise<NamesPage> {
@@ -153,61 +171,107 @@ export class JetStreamUsers implements Users {
     return weeks;
   }
 
-  /**
-   * Puts `record`, or nobody, in the place of a version.
-   * @returns the new version, or undefined when it was not that version any more
-   */
-  async #replace(
-    userId: string,
-    version: number,
-    record: UserRecord | undefined,
-    rows: readonly AddedRow[],
-  ): Promise<number | undefined> {
-    let before = this.#versions.get(userId);
-    if (before?.seq !== version || version === 0) {
-      before = await this.#version(userId);
-      if ((before.record?.version ?? 0) !== version) return undefined;
-    }
-    const after = lookUps(this.#stream, record);
+  /** @returns the versions that are stored then, or undefined when what was expected was not there any more */
+  async #replace(change: Replacement): Promise<UserVersions | undefined> {
+    const { userId, parts, record, rows, expected } = change;
+    const known = this.#versions.get(userId);
+    const isKnown = record !== undefined && known?.devices.seq === record.version &&
+      known.positions.seq === record.positions.version;
+    const user = isKnown ? known : await readUser(this.#stream, userId);
+    // Whatever comes of the write, that is not the last version any more, or was not.
+    this.#versions.delete(userId);
+    if (!isExpected(user, expected)) return undefined;
+    const carrier = parts === "positions" ? "positions" : "devices";
+    const asVersion = (user: UserDocuments): Version => ({ seq: user[carrier].seq, writes: user[carrier].writes, user });
+    let next = user;
     const written = await this.#writer.write({
-      before,
+      before: asVersion(user),
       rows,
-      draft: async (before: Version, write) => [
-        ...draftLookUps(before.lookUps, after),
-        ...await this.#leases.drafts(this.#newNodes(before, record)),
-        draftDocument(this.#stream, before, write, userId, record),
-      ],
-      read: () => this.#version(userId),
-      // A removed user's last document has left, or stands there now.
-      mayReplace: (now) => version === 0 && now.record === undefined,
+      draft: ({ user }: Version, write) => {
+        next = follow(user, write, change);
+        return this.#drafts(user, next, change);
+      },
+      read: async () => asVersion(await readUser(this.#stream, userId)),
+      holds: ({ user: before }, { user: now }) =>
+        (expected.devices === undefined || now.devices.seq === before.devices.seq) &&
+        (expected.positions === undefined || now.positions.seq === before.positions.seq),
+      // A removed user's last documents have left, or stand there now.
+      mayReplace: (now) => expected.devices === 0 && now.user.devices.devices === undefined,
     });
-    if (written?.writes !== undefined) {
-      const { seq, writes } = written;
-      this.#remember(userId, { seq, writes, lookUps: after, record: record && { ...record, version: seq } });
+    if (written === undefined) return undefined;
+    // Of both, the devices come last.
+    const seqs = {
+      devices: parts === "positions" ? user.devices.seq : written.seq,
+      positions: parts === "devices" ? user.positions.seq : parts === "both" ? written.seq - 1 : written.seq,
+    };
+    if (written.writes !== undefined) {
+      const devices = { ...next.devices, seq: seqs.devices };
+      this.#remember(userId, { devices, positions: { ...next.positions, seq: seqs.positions } });
     }
-    return written?.seq;
+    return {
+      devices: parts === "positions" ? record!.version : seqs.devices,
+      positions: parts === "devices" ? record!.positions.version : seqs.positions,
+    };
+  }
+
+  /** The documents to write. Those that rely on others stand behind them, and the one that tells what became of the write is the last. */
+  async #drafts(before: UserDocuments, next: UserDocuments, { userId, parts, rows }: Replacement): Promise<Draft[]> {
+    const drafts: Draft[] = [];
+    if (parts !== "positions") {
+      const known = lookUps(this.#stream, before.devices.devices);
+      drafts.push(...draftLookUps(known, lookUps(this.#stream, next.devices.devices)));
+      drafts.push(...await this.#leases.drafts(this.#newNodes(known, next.devices.devices?.sessions ?? [])));
+    }
+    if (rows.length > 0 && parts !== "both") {
+      const other = parts === "devices" ? "positions" : "devices";
+      drafts.push(draftCondition(this.#stream, userId, other, before[other]));
+    }
+    if (parts !== "devices") drafts.push(draftPositions(this.#stream, userId, next.positions, before.positions));
+    if (parts !== "positions") {
+      const since = parts === "both" ? undefined : before.positions.seq;
+      drafts.push(draftDevices(this.#stream, userId, next.devices, before.devices, since));
+    }
+    return drafts;
   }
 
   /** Nodes that hold the user now, and did not before. */
-  #newNodes({ lookUps }: Version, record: UserRecord | undefined): string[] {
+  #newNodes(lookUps: ReadonlySet<string>, sessions: readonly SessionRecord[]): string[] {
     const known = (node: string): boolean => [...lookUps].some((subject) => subject.startsWith(nodePrefix(this.#stream, node)));
-    return record?.sessions.flatMap(({ node }) => node === null || known(node) ? [] : [node]) ?? [];
+    return sessions.flatMap(({ node }) => node === null || known(node) ? [] : [node]);
   }
 
-  async #read(userId: string): Promise<UserDocument> {
-    return readDocument(await this.#stream.read(documentSubject(this.#stream, userId)));
-  }
-
-  async #version(userId: string): Promise<Version> {
-    const document = await this.#read(userId);
-    return { ...document, lookUps: lookUps(this.#stream, document.record) };
-  }
-
-  #remember(userId: string, version: Version): void {
-    this.#versions.delete(userId);
-    this.#versions.set(userId, version);
+  #remember(userId: string, user: UserDocuments): void {
+    this.#versions.set(userId, user);
     if (this.#versions.size > REMEMBERED) this.#versions.delete(this.#versions.keys().next().value!);
   }
+}
+
+/** What takes the place of a user's parts. */
+interface Replacement {
+  readonly userId: string;
+  readonly parts: UserParts;
+  /** Undefined: nobody. */
+  readonly record: UserRecord | undefined;
+  readonly rows: readonly AddedRow[];
+  /** The versions that must be stored; 0: none, undefined: any. */
+  readonly expected: { readonly devices: number | undefined; readonly positions: number | undefined };
+}
+
+function isExpected(user: UserDocuments, { devices, positions }: Replacement["expected"]): boolean {
+  const stored = recordOf(user);
+  return (devices === undefined || devices === (stored?.version ?? 0)) &&
+    (positions === undefined || positions === (stored?.positions.version ?? 0));
+}
+
+/** A user's documents behind a write. Their sequences are those before it. */
+function follow({ devices, positions }: UserDocuments, write: string, { parts, record }: Replacement): UserDocuments {
+  const [nextDevices, nextPositions] = record === undefined ? [] : partsOf(record);
+  return {
+    devices: parts === "positions" ? devices : { ...devices, devices: nextDevices, writes: writesAfter(devices, write) },
+    positions: parts === "devices"
+      ? positions
+      : { ...positions, positions: nextPositions, writes: writesAfter(positions, write) },
+  };
 }
 
 /** Where a page of several look-ups begins: in which, and where in that. */

@@ -29,6 +29,8 @@ export interface NextVersion<Version extends Versioned> {
   draft(before: Version, write: string): Draft[] | Promise<Draft[]>;
   /** The version that is stored now. */
   read(): Promise<Version>;
+  /** Whether what is expected of other documents is still as in `before`. Absent: of others nothing is. */
+  holds?(before: Version, now: Version): boolean;
   /** Whether another version may be replaced as well as `before`. Absent: none may. */
   mayReplace?(now: Version): boolean;
 }
@@ -77,12 +79,13 @@ export class VersionWriter {
         cause = outcome.cause;
       }
       const now = await next.read();
-      if (now.seq === before.seq) {
+      const isThere = now.seq === before.seq;
+      if (isThere && next.holds?.(before, now) !== false) {
         // Something else stood in the way: a row that is known or was taken, a node that is, or a write that is just going on.
         if (outcome.kind === "conflict") fresh = await this.#additions.draft(rows, true);
         continue;
       }
-      const landed = unsure ? hasLanded(write, before, now) : false;
+      const landed = unsure && !isThere ? hasLanded(write, before, now) : false;
       if (landed === undefined) break;
       if (landed) {
         await this.#additions.refresh(rows);

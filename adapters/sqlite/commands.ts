@@ -9,13 +9,11 @@ export type Command =
   | {
     kind: "put";
     userId: string;
-    /** The version that must be stored, 0 for none. */
-    version: number;
-    next: number;
-    seenAt: number;
-    /** What the user is looked up by, as JSON: `[kind, key][]`. */
-    keys: string;
-    record: string;
+    /** The versions that must be stored, 0 for none; undefined: any. */
+    expected: { devices: number | undefined; positions: number | undefined };
+    /** The parts that are written, as JSON. `keys`: what the user is looked up by, `[kind, key][]`. */
+    devices: { version: number; seenAt: number; keys: string; record: string } | undefined;
+    positions: { version: number; record: string } | undefined;
     rows: readonly AddedRow[];
     now: number;
   }
@@ -31,7 +29,7 @@ export type Command =
 export interface Answers {
   publish: { offset: number; duplicate: boolean };
   swept: undefined;
-  /** Whether the version was still that one. */
+  /** Whether what was expected was there. */
   put: boolean;
   remove: boolean;
   /** The ids that were taken. */

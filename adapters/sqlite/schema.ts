@@ -46,6 +46,12 @@ CREATE TABLE user (
 );
 CREATE INDEX user_seen ON user (seen, name);
 
+CREATE TABLE positions (
+  user INTEGER PRIMARY KEY,
+  version INTEGER NOT NULL,
+  record TEXT NOT NULL
+);
+
 CREATE TABLE lookup (
   kind INTEGER NOT NULL,
   key TEXT NOT NULL,

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { StatementSync } from "node:sqlite";
 import type { AddedRow } from "../../src/ports/outbox.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
-import type { UserRecord, Users } from "../../src/ports/users.ts";
+import type { Positions, UserParts, UserRecord, Users, UserVersions } from "../../src/ports/users.ts";
 import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Reader } from "./reader.ts";
@@ -25,7 +25,10 @@ export class SqliteUsers implements Users {
     this.#context = context;
     this.#writer = writer;
     this.#reader = reader;
-    this.#user = reader.prepare("SELECT version, record FROM user WHERE name = ?");
+    this.#user = reader.prepare(
+      "SELECT user.version, user.record, positions.version AS moved, positions.record AS positions " +
+        "FROM user JOIN positions ON positions.user = id WHERE name = ?",
+    );
     this.#names = reader.prepare("SELECT user FROM lookup WHERE kind = ? AND key = ? AND user > ? ORDER BY user LIMIT ?");
     // Few are unseen for long, so finding them costs less than going through all names.
     this.#unseen = reader.prepare(
@@ -38,19 +41,41 @@ export class SqliteUsers implements Users {
     return this.#reader.run(() => {
       const row = this.#user.get(userId);
       if (row === undefined) return undefined;
-      return { ...JSON.parse(String(row.record)) as UserRecord, version: Number(row.version) };
+      const positions: Positions = { ...JSON.parse(String(row.positions)), version: Number(row.moved) };
+      return { ...JSON.parse(String(row.record)) as UserRecord, version: Number(row.version), positions };
     });
   }
 
-  async put(record: UserRecord, rows: readonly AddedRow[] = []): Promise<number | undefined> {
-    const { userId, version, seenAt } = record;
-    // A user who was removed and comes back must not pass for the former one, so versions don't begin at 1.
-    const next = version === 0 ? 1 + Math.floor(this.#context.random.fraction() * 0xffff_ffff) : version + 1;
-    const keys = JSON.stringify(lookupKeys(record));
-    const text = JSON.stringify({ ...record, version: undefined });
-    const now = this.#context.clock.now();
-    const stored = await this.#writer.send({ kind: "put", userId, version, next, seenAt, keys, record: text, rows, now });
+  async put(record: UserRecord, parts: UserParts, rows: readonly AddedRow[] = []): Promise<UserVersions | undefined> {
+    const { positions: { version: moved, ...positions }, seenAt, userId, version, ...devices } = record;
+    const next: UserVersions = {
+      devices: parts === "positions" ? version : this.#next(version),
+      positions: parts === "devices" ? moved : this.#next(moved),
+    };
+    const isDecision = rows.length > 0;
+    const stored = await this.#writer.send({
+      kind: "put",
+      userId,
+      expected: {
+        devices: parts !== "positions" || isDecision ? version : undefined,
+        positions: parts !== "devices" || isDecision ? moved : undefined,
+      },
+      devices: parts === "positions" ? undefined : {
+        version: next.devices,
+        seenAt,
+        keys: JSON.stringify(lookupKeys(record)),
+        record: JSON.stringify({ userId, seenAt, ...devices }),
+      },
+      positions: parts === "devices" ? undefined : { version: next.positions, record: JSON.stringify(positions) },
+      rows,
+      now: this.#context.clock.now(),
+    });
     return stored ? next : undefined;
+  }
+
+  /** A user who was removed and comes back must not pass for the former one, so versions don't begin at 1. */
+  #next(version: number): number {
+    return version === 0 ? 1 + Math.floor(this.#context.random.fraction() * 0xffff_ffff) : version + 1;
   }
 
   remove(userId: string, version: number): Promise<boolean> {

@@ -27,15 +27,18 @@ export function away(person: Person, epoch: number): UserRecord {
   const now = Date.now();
   const begun: Progress = { epoch, from: 0, acked: 0, shown: 0, decided: 0 };
   return {
-    ...{ userId, version: 0, seenAt: now, handled: {} },
+    ...{ userId, version: 0, seenAt: now },
     subscriptions: Object.fromEntries(topics.map((topic) => [topic, { epoch, offset: 0 }])),
     sessions: devices.map((deviceId, index): SessionRecord => {
       const target = { id: `target of ${deviceId}`, provider, token: `token of ${deviceId}`, registeredAt: now };
-      return {
-        ...{ deviceId, generation: 1, node: null, changedAt: now, targets: index < reachable ? [target] : [] },
-        progress: Object.fromEntries(topics.map((topic) => [topic, begun])),
-      };
+      return { deviceId, generation: 1, node: null, changedAt: now, targets: index < reachable ? [target] : [] };
     }),
+    positions: {
+      ...{ version: 0, handled: {} },
+      progress: Object.fromEntries(devices.map((deviceId) => {
+        return [deviceId, Object.fromEntries(topics.map((topic) => [topic, begun]))];
+      })),
+    },
   };
 }
 
@@ -53,7 +56,7 @@ export async function fill(
     while (made < count) {
       const index = made++;
       if (index > 0 && index % 20_000 === 0) said?.(index);
-      await opened.users.put(away(person(index), epoch));
+      await opened.users.put(away(person(index), epoch), "both");
     }
   }));
   await opened.close();

@@ -30,7 +30,7 @@ export async function measureMemory(stage: Stage, { kept }: Plan, report: Report
     { what: "an entry whose id is remembered", options: {}, ...entry },
     {
       ...{ what: "a user", options: {}, count: kept.users[stage.replicas] },
-      keep: ({ users }, index) => users.put(person(index)),
+      keep: ({ users }, index) => users.put(person(index), "both"),
     },
   ];
   async function keep({ options, keep }: Kind, from: number, count: number): Promise<void> {

@@ -1,6 +1,8 @@
 import type { NewOutboxRow } from "../../src/ports/outbox.ts";
 import type { OpenStorage } from "../../src/ports/storage.ts";
-import type { SessionRecord, UserRecord } from "../../src/ports/users.ts";
+import type { Progress, SessionRecord, UserParts, UserRecord } from "../../src/ports/users.ts";
+import type { Topic } from "../../src/protocol/names.ts";
+import { asStored } from "../../adapters/conformance/records.ts";
 import type { Plan, Report } from "./plan.ts";
 import type { Stage } from "./stage.ts";
 import { medianMs, perSecond } from "./timing.ts";
@@ -33,39 +35,48 @@ export async function measureState(stage: Stage, plan: Plan, report: Report): Pr
     return ((await stage.stored("STATE")).bytes - before.bytes) / people.length;
   }
   /** Writes the next version of a user. */
-  async function put(index: number, change: Partial<UserRecord> = {}, rows: readonly NewOutboxRow[] = []): Promise<void> {
+  async function put(
+    index: number,
+    parts: UserParts,
+    change: Partial<UserRecord> = {},
+    rows: readonly NewOutboxRow[] = [],
+  ): Promise<void> {
     const next = { ...of(index), ...change };
-    const version = await users.put(next, rows);
-    if (version === undefined) throw new Error("somebody else wrote");
-    people[index % people.length] = { ...next, version };
+    const versions = await users.put(next, parts, rows);
+    if (versions === undefined) throw new Error("somebody else wrote");
+    people[index % people.length] = asStored(next, versions);
   }
   function turn(index: number): Promise<void> {
     const [phone, ...others] = of(index).sessions;
-    return put(index, { sessions: [{ ...phone!, node: phone!.node === null ? NODE : null }, ...others] });
+    return put(index, "devices", { sessions: [{ ...phone!, node: phone!.node === null ? NODE : null }, ...others] });
   }
 
   const user = await grownBy(async () => {
-    await together("a user's first record, with look-ups", people.length, (index) => put(index));
+    await together("a user's first record, with look-ups", people.length, (index) => put(index, "both"));
     await inTurn("a user's record: read", plan.alone, (index) => users.get(of(index).userId));
     await together("a user's record: read", plan.together, (index) => users.get(of(index).userId));
-    await inTurn("a user's record: written, nothing else", plan.alone, (index) => put(index));
-    await together("a user's record: written, nothing else", plan.together, (index) => put(index));
+    await inTurn("a user's record: written, nothing else", plan.alone, (index) => put(index, "positions"));
+    await together("a user's record: written, nothing else", plan.together, (index) => put(index, "positions"));
   });
   report("a user with one session and two subscriptions", "B", user);
 
   await inTurn("written as somebody comes or goes", 2 * plan.alone, (index) => turn(index >> 1));
   await together("written as somebody comes or goes", 2 * people.length, turn);
 
-  await inTurn("written with a push", plan.alone, (index) => put(index, {}, [push(index, "alone")]));
+  await inTurn("written with a push", plan.alone, (index) => put(index, "positions", {}, [push(index, "alone")]));
   const row = await grownBy(() =>
-    together("written with a push", people.length, (index) => put(index, {}, [push(index, "first")]))
+    together("written with a push", people.length, (index) => put(index, "positions", {}, [push(index, "first")]))
   );
   report("a push that waits", "B", row);
   const further = await grownBy(() =>
     together(
       "a further session",
       people.length,
-      (index) => put(index, { sessions: [...of(index).sessions, session(index, "laptop")] }),
+      (index) => {
+        const progress = { ...of(index).positions.progress, [deviceOf(index, "laptop")]: progressOf(index) };
+        const positions = { ...of(index).positions, progress };
+        return put(index, "both", { sessions: [...of(index).sessions, session(index, "laptop")], positions });
+      },
     )
   );
   report("a further session with a push target", "B", further);
@@ -119,19 +130,22 @@ export function person(index: number): UserRecord {
   return {
     ...{ userId, version: 0, seenAt: Date.now() },
     subscriptions: { [`${userId}/default`]: { epoch: 1, offset: 0 }, [NEWS]: { epoch: 1, offset: 0 } },
-    handled: {},
     sessions: [session(index, "phone")],
+    positions: { version: 0, progress: { [deviceOf(index, "phone")]: progressOf(index) }, handled: {} },
   };
 }
 
 function session(index: number, kind: string): SessionRecord {
   const deviceId = deviceOf(index, kind);
-  const progress = { epoch: 1, from: 0, acked: index, shown: 0, decided: index };
   return {
     ...{ deviceId, generation: 1, node: null, changedAt: Date.now() },
     targets: [{ id: targetOf(deviceId), provider: "fcm", token: deviceId.padEnd(160, "t"), registeredAt: Date.now() }],
-    progress: { [`${nameOf(index)}/default`]: progress, [NEWS]: progress },
   };
+}
+
+function progressOf(index: number): Record<Topic, Progress> {
+  const progress = { epoch: 1, from: 0, acked: index, shown: 0, decided: index };
+  return { [`${nameOf(index)}/default`]: progress, [NEWS]: progress };
 }
 
 function targetOf(deviceId: string): string {

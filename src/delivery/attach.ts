@@ -17,9 +17,9 @@ import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
 import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
-import { withProgressOf } from "./progress.ts";
+import { isSame, withProgressOf } from "./progress.ts";
 import type { PushCancellation, PushRequests } from "./push_requests.ts";
-import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import { progressIn, sessionOf, type UserRecords, withPositionsMoved, withProgress, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
 import { isEnabled } from "./target.ts";
@@ -122,9 +122,9 @@ export class Attachments {
       // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
       const record = withRoomFor(current, deviceId, maxDevices, clock.now());
-      const claimed = sessionOf(record, deviceId);
-      holder = claimed?.node;
-      return { ...withSession(record, this.#attached(claimed, deviceId, places, visible)), seenAt: clock.now() };
+      holder = sessionOf(record, deviceId)?.node;
+      const attached = this.#attached(record, deviceId, places, visible);
+      return holder && holder !== node ? withPositionsMoved(attached) : attached;
     });
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
@@ -169,8 +169,10 @@ export class Attachments {
     const { actor, node, records, roster } = this.#parts;
     const losers: string[] = [];
     await records.exclusively(userId, async () => {
-      // Behind the write that was not answered: by now it was made, or it never will be.
-      if (this.#claims.unsure.has(userId)) await records.updateHeld(userId, (record) => ({ record }));
+      // Behind the write of the devices that was not answered: by now it was made, or it never will be.
+      if (this.#claims.unsure.has(userId)) {
+        await records.updateHeld(userId, (record) => ({ record: { ...record, sessions: [...record.sessions] } }));
+      }
       const known = await records.store.get(userId);
       for (const { deviceId, generation, node: former } of known?.sessions ?? []) {
         const isHere = former === node && roster.find(userId, deviceId)?.generation === generation;
@@ -181,7 +183,8 @@ export class Attachments {
           taken = orphan?.node === former;
           if (orphan === undefined || !taken) return undefined;
           const { leaving: _, ...left } = orphan;
-          return withSession(current, { ...left, node, changedAt: this.#parts.clock.now() });
+          // Its former node may not be as dead as it seems.
+          return withPositionsMoved(withSession(current, { ...left, node, changedAt: this.#parts.clock.now() }));
         });
         const stored = sessionOf(record, deviceId);
         if (!taken || stored === undefined) {
@@ -217,7 +220,7 @@ export class Attachments {
     outlet?.close(code, reason);
   }
 
-  #enlist(session: Session, { handled }: UserRecord, stored: SessionRecord, places: readonly Place[]): void {
+  #enlist(session: Session, { positions: { handled } }: UserRecord, stored: SessionRecord, places: readonly Place[]): void {
     const { actor, clock, roster } = this.#parts;
     roster.add(session);
     session.readers = places.map(({ feed, progress }) => {
@@ -239,25 +242,26 @@ export class Attachments {
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 
-  #attached(
-    session: SessionRecord | undefined,
-    deviceId: string,
-    places: readonly Place[],
-    visible: boolean,
-  ): SessionRecord {
+  #attached(record: UserRecord, deviceId: string, places: readonly Place[], visible: boolean): UserRecord {
     const { clock, node } = this.#parts;
+    const session = sessionOf(record, deviceId);
     const generation = (session?.generation ?? 0) + 1;
-    const progress: Record<Topic, Progress> = { ...session?.progress };
+    const before = progressIn(record, deviceId);
+    const moved: Record<Topic, Progress> = {};
     // Where it begins, and what it says it has, is settled from here on, should this node die before it writes more.
     for (const { feed: { topic }, progress: begun } of places) {
-      const stored = progress[topic];
+      const stored = before[topic];
       const known = stored === undefined || (stored.epoch === begun.epoch && stored.acked < begun.acked) ? begun : stored;
       const isDecided = known.epoch === begun.epoch && known.decided < begun.decided;
       const now = isDecided ? { ...known, decided: begun.decided } : known;
       // What it acked in the background is in front now.
-      progress[topic] = visible ? { ...now, shown: now.acked } : now;
+      const settled = visible ? { ...now, shown: now.acked } : now;
+      if (!isSame(stored, settled)) moved[topic] = settled;
     }
-    return { deviceId, targets: session?.targets ?? [], progress, generation, node, changedAt: clock.now() };
+    const isSettled = Object.keys(moved).length === 0;
+    const placed = isSettled ? record : withProgress(record, deviceId, { ...before, ...moved });
+    const attached = { deviceId, targets: session?.targets ?? [], generation, node, changedAt: clock.now() };
+    return { ...withSession(placed, attached), seenAt: clock.now() };
   }
 
   /** Another user signs in on this device: the former one is not to be reached through it any more. */
@@ -273,7 +277,8 @@ export class Attachments {
         nodes = otherNodes({ ...record, sessions: [suspended] }, node);
         const generation = suspended.generation + 1;
         const { leaving: _, ...left } = suspended;
-        return { record: withSession(record, { ...left, generation, node: null, targets: [], changedAt: clock.now() }) };
+        const away = { ...left, generation, node: null, targets: [], changedAt: clock.now() };
+        return { record: withPositionsMoved(withSession(record, away)) };
       });
       if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
       if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");

@@ -1,7 +1,7 @@
 import { DEFAULT_TTL_SECONDS } from "../protocol/message.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { UserRecord } from "../ports/users.ts";
-import { isAway } from "./records.ts";
+import { isAway, withoutDevices } from "./records.ts";
 import { isEnabled } from "./target.ts";
 
 /** What has not been here for so long is forgotten: 60 days beyond the longest that a message may live. */
@@ -32,5 +32,5 @@ export function withRoomFor(
     throw new PeykError("too-many", "too many devices", { hint: `A user may have ${most} that are connected or were just now.` });
   }
   // The device that comes has begun at the furthest of all, these included. What waits for these is dropped by the last look.
-  return gone.size === 0 ? record : { ...record, sessions: record.sessions.filter((session) => !gone.has(session)) };
+  return gone.size === 0 ? record : withoutDevices(record, (session) => gone.has(session));
 }

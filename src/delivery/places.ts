@@ -6,7 +6,7 @@ import type { History } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
-import { sessionOf } from "./records.ts";
+import { progressIn, sessionOf } from "./records.ts";
 import type { Reader } from "./session.ts";
 import { isEnabled } from "./target.ts";
 
@@ -114,11 +114,11 @@ function withDecision(known: Progress, decision: TopicDecision | undefined): Pro
 
 /** How far a stored session is in a topic, or where one without a past begins: at the user's furthest device, else where the subscription began. */
 export function progressOf(record: UserRecord, session: SessionRecord | undefined, topic: Topic): Progress {
-  const own = session?.progress[topic];
+  const own = session && progressIn(record, session.deviceId)[topic];
   if (own !== undefined) return own;
   let { epoch, offset } = record.subscriptions[topic] ?? { epoch: 0, offset: 0 };
-  for (const { progress } of record.sessions) {
-    const other = progress[topic];
+  for (const { deviceId } of record.sessions) {
+    const other = progressIn(record, deviceId)[topic];
     if (other !== undefined && other.acked > offset) ({ epoch, acked: offset } = other);
   }
   return { epoch, from: offset, acked: offset, shown: offset, decided: offset };

@@ -15,7 +15,7 @@ import { openEntry } from "./opened_entry.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Roster } from "./roster.ts";
 import { isEnabled } from "./target.ts";
-import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import { progressIn, sessionOf, type UserRecords, withHandledIn, withProgress } from "./records.ts";
 import type { Reader, Session } from "./session.ts";
 import { Turns } from "./turns.ts";
 import type { Sending } from "./unseen.ts";
@@ -268,26 +268,26 @@ export class ProgressKeeper {
  * The object that was given when that is nothing new.
  */
 export function withProgressOf(record: UserRecord, session: Session): UserRecord {
-  const stored = sessionOf(record, session.deviceId);
-  if (!session.isStill(stored)) return record;
-  let { progress } = stored;
+  if (!session.isStill(sessionOf(record, session.deviceId))) return record;
+  const before = progressIn(record, session.deviceId);
+  let progress = before;
   const tells = isPushedElsewhere(record, session.deviceId);
-  let { handled } = record;
+  let { handled } = record.positions;
   for (const reader of session.readers) {
     const { topic } = reader.feed;
     if (record.subscriptions[topic] === undefined) continue;
     const own = reader.progress();
     if (!isSame(progress[topic], own)) progress = { ...progress, [topic]: own };
     if (!tells || (reader.handled === 0 && reader.unsure === undefined)) continue;
-    const before = handled[topic];
-    const after = handledAt(reader, before);
-    if (after !== before) handled = { ...handled, [topic]: after };
+    const known = handled[topic];
+    const after = handledAt(reader, known);
+    if (after !== known) handled = { ...handled, [topic]: after };
   }
-  if (progress === stored.progress && handled === record.handled) return record;
-  return { ...withSession(record, { ...stored, progress }), handled };
+  const moved = progress === before ? record : withProgress(record, session.deviceId, progress);
+  return withHandledIn(moved, handled);
 }
 
-function isSame(a: Progress | undefined, b: Progress): boolean {
+export function isSame(a: Progress | undefined, b: Progress): boolean {
   return a?.epoch === b.epoch && a.from === b.from && a.acked === b.acked && a.shown === b.shown && a.decided === b.decided &&
     a.passedOver === b.passedOver && (a.failed === b.failed || a.failed?.join() === b.failed?.join());
 }

@@ -1,10 +1,14 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
-import type { SessionRecord, UserRecord, Users } from "../ports/users.ts";
+import type { Topic } from "../protocol/names.ts";
+import type { Positions, Progress, SessionRecord, UserParts, UserRecord, Users } from "../ports/users.ts";
 import { Exclusive } from "./exclusive.ts";
 import type { Sections } from "./turns.ts";
 
-/** What an update makes of a record. Undefined: nothing is to change. */
+/**
+ * What an update makes of a record. A part in which every object is the one that was given is not written: so whoever changes nothing of
+ * it hands back the same. Undefined: nothing is to change.
+ */
 export type Change = { record: UserRecord; rows?: readonly NewOutboxRow[] } | undefined;
 
 /** Faster ones in a row after which an update gives up. */
@@ -50,15 +54,18 @@ export class UserRecords {
       const record = (race === 0 ? known : undefined) ?? await this.store.get(userId) ?? newUser(userId);
       const changed = await change(record);
       if (changed === undefined) return record;
-      const version = await this.store.put(changed.record, changed.rows);
-      if (version !== undefined) return { ...changed.record, version };
+      const { record: next, rows } = changed;
+      const stored = await this.store.put(next, changedParts(record, next), rows);
+      if (stored !== undefined) {
+        return { ...next, version: stored.devices, positions: { ...next.positions, version: stored.positions } };
+      }
     }
     throw new PeykError("unavailable", "a user's record changes too fast", { retryable: true });
   }
 
   /**
    * The same, beginning with the record as this node wrote it last: for what follows from the record, and shows nothing to be
-   * changed only when another node has it.
+   * changed only when another node has it. What changes positions alone may go by older devices: {@link withPositionsMoved}.
    */
   updateRecentHeld(userId: string, change: (record: UserRecord) => Change): Promise<UserRecord> {
     return this.updateHeld(userId, change, this.store.recent?.(userId));
@@ -72,7 +79,15 @@ export class UserRecords {
 
 /** A user nobody has signed in as yet. */
 export function newUser(userId: string): UserRecord {
-  return { userId, version: 0, seenAt: 0, subscriptions: {}, handled: {}, sessions: [] };
+  return { userId, version: 0, seenAt: 0, subscriptions: {}, sessions: [], positions: { version: 0, progress: {}, handled: {} } };
+}
+
+function changedParts(before: UserRecord, after: UserRecord): UserParts {
+  const devices = before.sessions !== after.sessions || before.subscriptions !== after.subscriptions ||
+    before.seenAt !== after.seenAt;
+  // A decision goes with the positions even where they stay as they are.
+  if (!devices) return before.version === 0 ? "both" : "positions";
+  return before.version === 0 || before.positions !== after.positions ? "both" : "devices";
 }
 
 /** The session with no node that holds it: it is away. */
@@ -95,3 +110,38 @@ export function withSession(record: UserRecord, session: SessionRecord): UserRec
   const index = record.sessions.findIndex((other) => other.deviceId === deviceId);
   return { ...record, sessions: index < 0 ? [...record.sessions, session] : record.sessions.with(index, session) };
 }
+
+/** The record without these devices, and without what is known of how far they are. */
+export function withoutDevices(record: UserRecord, gone: (session: SessionRecord) => boolean): UserRecord {
+  const sessions = record.sessions.filter((session) => !gone(session));
+  const ids = new Set(sessions.map(({ deviceId }) => deviceId));
+  const progress = Object.fromEntries(Object.entries(record.positions.progress).filter(([deviceId]) => ids.has(deviceId)));
+  return { ...record, sessions, positions: { ...record.positions, progress } };
+}
+
+/** How far a device is, by topic. */
+export function progressIn({ positions }: UserRecord, deviceId: string): Readonly<Record<Topic, Progress>> {
+  // A device may be called as what every object has.
+  return Object.hasOwn(positions.progress, deviceId) ? positions.progress[deviceId]! : NO_PROGRESS;
+}
+
+/** The record with that of one device in its place. */
+export function withProgress(record: UserRecord, deviceId: string, progress: Readonly<Record<Topic, Progress>>): UserRecord {
+  const { positions } = record;
+  return { ...record, positions: { ...positions, progress: { ...positions.progress, [deviceId]: progress } } };
+}
+
+export function withHandledIn(record: UserRecord, handled: Positions["handled"]): UserRecord {
+  return handled === record.positions.handled ? record : { ...record, positions: { ...record.positions, handled } };
+}
+
+/**
+ * The record with its positions to be written though nothing in them changes. Acks are written by what a node knows of the devices,
+ * which another one may have changed: whoever changes what they depend on (which node holds a session, what is subscribed to, that a
+ * device can be pushed to) moves the positions too, so that such a write is refused and made again by what is stored.
+ */
+export function withPositionsMoved(record: UserRecord): UserRecord {
+  return { ...record, positions: { ...record.positions } };
+}
+
+const NO_PROGRESS: Readonly<Record<Topic, Progress>> = Object.freeze({});

@@ -2,14 +2,22 @@ import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
-import type { PushTarget, SessionRecord, UserRecord } from "../ports/users.ts";
+import type { Positions, PushTarget, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Outlet } from "./outlet.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { withProgressHere, withProgressOf } from "./progress.ts";
-import { sessionOf, type UserRecords, withSession } from "./records.ts";
+import {
+  progressIn,
+  sessionOf,
+  type UserRecords,
+  withHandledIn,
+  withoutDevices,
+  withPositionsMoved,
+  withSession,
+} from "./records.ts";
 import type { Roster } from "./roster.ts";
 import type { Session } from "./session.ts";
 import { isEnabled, placeOf, tokenId } from "./target.ts";
@@ -76,12 +84,13 @@ export class SignOut {
       const told = (): string => here.flatMap(({ readers }) => readers.map(({ acked, handled }) => `${acked} ${handled}`)).join();
       let written = told();
       let gone: readonly SessionRecord[] = [];
+      let known: Positions["progress"] = {};
       await records.updateHeld(userId, (stored) => {
         const record = withProgressHere(stored, roster);
         gone = record.sessions.filter(matches);
+        known = record.positions.progress;
         nodes = otherNodes({ ...record, sessions: gone }, node);
-        if (gone.length === 0) return undefined;
-        return { record: { ...withStartsBehind(record, gone), sessions: record.sessions.filter((one) => !matches(one)) } };
+        return gone.length === 0 ? undefined : { record: withoutDevices(withStartsBehind(record, gone), matches) };
       });
       ended = gone.length;
       if (await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out")) nodes = "all";
@@ -89,8 +98,10 @@ export class SignOut {
       while (ended > 0 && told() !== written) {
         written = told();
         await records.updateHeld(userId, (stored) => {
-          const record = withProgressHere({ ...stored, sessions: [...gone, ...stored.sessions] }, roster);
-          return { record: { ...withStartsBehind(record, record.sessions.filter(matches)), sessions: stored.sessions } };
+          const positions = { ...stored.positions, progress: { ...stored.positions.progress, ...known } };
+          const record = withProgressHere({ ...stored, sessions: [...gone, ...stored.sessions], positions }, roster);
+          const { subscriptions } = withStartsBehind(record, record.sessions.filter(matches));
+          return { record: withHandledIn({ ...stored, subscriptions }, record.positions.handled) };
         });
       }
       for (const session of [...roster.of(userId)].filter(matches)) {
@@ -128,7 +139,8 @@ export class SignOut {
         if (stored.targets.some(isEnabled) || !targets.some(isEnabled)) return { record: changed };
         // A first target gets what is appended from now on: about all before that the mind is made up.
         for (const reader of session.readers) reader.decided = Math.max(reader.decided, reader.feed.head.offset);
-        return { record: withProgressOf(changed, session) };
+        // From now on what a person does at the user's other devices is to be told.
+        return { record: withPositionsMoved(withProgressOf(changed, session)) };
       });
       for (const { provider } of lost) {
         const targetId = placeOf(userId, deviceId, provider);
@@ -174,8 +186,8 @@ export class SignOut {
  */
 function withStartsBehind(record: UserRecord, leaving: readonly SessionRecord[]): UserRecord {
   const subscriptions = { ...record.subscriptions };
-  for (const { progress } of leaving) {
-    for (const [topic, { epoch, from, shown }] of Object.entries(progress)) {
+  for (const { deviceId } of leaving) {
+    for (const [topic, { epoch, from, shown }] of Object.entries(progressIn(record, deviceId))) {
       // Where it began it has shown nothing yet.
       if (shown <= from) continue;
       const start = subscriptions[topic];

@@ -10,7 +10,7 @@ import type { Hub } from "./hub.ts";
 import type { AwayDecisions } from "./leave.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { progressOf } from "./places.ts";
-import { sessionOf, type UserRecords } from "./records.ts";
+import { progressIn, sessionOf, type UserRecords } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, type Session } from "./session.ts";
 
@@ -125,9 +125,10 @@ export class Subscriptions {
     // What is in the log already is there to be read, not to be pushed.
     const progress: Progress = { epoch: start.epoch, from: offset, acked: offset, shown: offset, decided: head.offset };
     const begun: Progress = record.subscriptions[topic] === undefined ? progress : { ...progress, passedOver: true };
-    const { [topic]: _, ...handled } = record.handled;
-    const sessions = record.sessions.map((session) => ({ ...session, progress: { ...session.progress, [topic]: begun } }));
-    return { ...record, subscriptions: { ...record.subscriptions, [topic]: start }, handled, sessions };
+    const { [topic]: _, ...handled } = record.positions.handled;
+    const each = record.sessions.map(({ deviceId }) => [deviceId, { ...progressIn(record, deviceId), [topic]: begun }] as const);
+    const positions = { ...record.positions, progress: Object.fromEntries(each), handled };
+    return { ...record, subscriptions: { ...record.subscriptions, [topic]: start }, positions };
   }
 
   /**
@@ -144,12 +145,13 @@ export class Subscriptions {
       const record = await records.updateHeld(userId, (record) => {
         if (record.subscriptions[topic] === undefined) return undefined;
         const { [topic]: _, ...subscriptions } = record.subscriptions;
-        const { [topic]: __, ...handled } = record.handled;
-        const sessions = record.sessions.map((session) => {
-          const { [topic]: _, ...progress } = session.progress;
-          return { ...session, progress };
+        const { [topic]: __, ...handled } = record.positions.handled;
+        const each = record.sessions.map(({ deviceId }) => {
+          const { [topic]: _, ...progress } = progressIn(record, deviceId);
+          return [deviceId, progress] as const;
         });
-        return { record: { ...record, subscriptions, handled, sessions } };
+        const positions = { ...record.positions, progress: Object.fromEntries(each), handled };
+        return { record: { ...record, subscriptions, positions } };
       });
       nodes = otherNodes(record, node);
       for (const session of roster.of(userId)) this.end(session, topic, session === by);

@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { AddedRow } from "../ports/outbox.ts";
 import type { Random } from "../ports/random.ts";
-import type { UserRecord, Users } from "../ports/users.ts";
+import type { UserParts, UserRecord, Users, UserVersions } from "../ports/users.ts";
 import type { NamesPage, Page } from "../ports/page.ts";
 import type { Topic } from "../protocol/names.ts";
 import { Multimap } from "./multimap.ts";
@@ -32,16 +32,32 @@ export class MemoryUsers implements Users {
     return Promise.resolve(this.#records.get(userId));
   }
 
-  put(record: UserRecord, rows: readonly AddedRow[] = []): Promise<number | undefined> {
-    const before = this.#records.get(record.userId);
-    if ((before?.version ?? 0) !== record.version) return Promise.resolve(undefined);
-    // A user who was removed and comes back must not pass for the former one, so versions don't begin at 1.
-    const version = before === undefined ? 1 + Math.floor(this.#random.fraction() * 0xffff_ffff) : record.version + 1;
-    const after: UserRecord = { ...record, version };
-    this.#reindex(record.userId, before, after);
-    this.#records.set(record.userId, after);
+  put(record: UserRecord, parts: UserParts, rows: readonly AddedRow[] = []): Promise<UserVersions | undefined> {
+    const { userId } = record;
+    const before = this.#records.get(userId);
+    const devices = parts !== "positions";
+    const positions = parts !== "devices";
+    if ((devices || rows.length > 0) && record.version !== (before?.version ?? 0)) return Promise.resolve(undefined);
+    if ((positions || rows.length > 0) && record.positions.version !== (before?.positions.version ?? 0)) {
+      return Promise.resolve(undefined);
+    }
+    if (before === undefined && parts !== "both") return Promise.resolve(undefined);
+    const after: UserRecord = {
+      ...devices ? { ...record, version: this.#next(before?.version) } : before!,
+      positions: positions ? { ...record.positions, version: this.#next(before?.positions.version) } : before!.positions,
+    };
+    if (devices) this.#reindex(userId, before, after);
+    this.#records.set(userId, after);
     this.#outbox.add(rows);
-    return Promise.resolve(version);
+    return Promise.resolve({
+      devices: devices ? after.version : record.version,
+      positions: positions ? after.positions.version : record.positions.version,
+    });
+  }
+
+  /** A user who was removed and comes back must not pass for the former one, so versions don't begin at 1. */
+  #next(version: number | undefined): number {
+    return version === undefined ? 1 + Math.floor(this.#random.fraction() * 0xffff_ffff) : version + 1;
   }
 
   remove(userId: string, version: number): Promise<boolean> {

@@ -69,48 +69,73 @@ export interface SessionRecord {
   /** When `node` last changed. Milliseconds since 1970. */
   readonly changedAt: number;
   readonly targets: readonly PushTarget[];
-  readonly progress: Readonly<Record<Topic, Progress>>;
 }
 
-/** A person. The unit of consistency: what stands in here changes together. */
+/** How far a user's devices are, and what was dealt with. It moves with every ack, and its size grows with devices times topics. */
+export interface Positions {
+  /** Like the devices' version, and independent of it. */
+  readonly version: number;
+  /** By deviceId, which may be any name. A device that does not stand here, or a topic that does not, is as one without a past. */
+  readonly progress: Readonly<Record<string, Readonly<Record<Topic, Progress>>>>;
+  /** Topics in which something was handled. */
+  readonly handled: Readonly<Record<Topic, Handled>>;
+}
+
+/**
+ * A person. It is stored in two parts with a version each: the devices, which are all fields but `positions`, and the positions. So
+ * an ack doesn't write the devices, a sign-in doesn't write what others have acked, and neither is in the other's way.
+ */
 export interface UserRecord {
   readonly userId: string;
   /**
-   * 0: not stored yet. The store sets it on put, to a number that this user's record never had before: so whoever holds an older
-   * one finds out, and a user who was removed and made again is not mistaken for the former one.
+   * The devices' version; 0: not stored yet. The store sets it on put, to a number that this part of this user never had before: so
+   * whoever holds an older one finds out, and a user who was removed and made again is not mistaken for the former one.
    */
   readonly version: number;
   /** When a device last attached. Milliseconds since 1970. */
   readonly seenAt: number;
   /** Where each subscription began. */
   readonly subscriptions: Readonly<Record<Topic, Position>>;
-  /** Topics in which something was handled. */
-  readonly handled: Readonly<Record<Topic, Handled>>;
   readonly sessions: readonly SessionRecord[];
+  readonly positions: Positions;
+}
+
+/** What a put writes. */
+export type UserParts = "devices" | "positions" | "both";
+
+/** The versions of a user's parts. */
+export interface UserVersions {
+  readonly devices: number;
+  readonly positions: number;
 }
 
 /**
  * Keeps users.
  *
  * An implementer MUST treat records as values (never change one it was given or has handed out), MUST make `put` one atomic
- * step together with the outbox rows, MUST read its own writes and those of every other node that came before, MUST NOT begin
- * the versions of a user at a fixed number, and MUST keep the look-ups in step with `put`. A list that is paged through while it
- * changes MAY name somebody twice, MUST NOT leave out who was on it all the time, and goes on when the last one named has left.
+ * step of the parts that it writes together with the outbox rows, MUST read its own writes and those of every other node that came
+ * before, MUST NOT begin the versions of a user at a fixed number, and MUST keep the look-ups in step with `put`. A list that is
+ * paged through while it changes MAY name somebody twice, MUST NOT leave out who was on it all the time, and goes on when the last
+ * one named has left.
  */
 export interface Users {
+  /** The positions are at least as new as the devices: with what was put together one is never read without the other. */
   get(userId: string): Promise<UserRecord | undefined>;
   /**
    * The record as this node wrote it last, without asking anybody; undefined: it is not remembered. Others may have written
-   * since: only `put` finds out. A store that is quick to read leaves this out.
+   * either part since: only a `put` that expects that part finds out. A store that is quick to read leaves this out.
    */
   recent?(userId: string): UserRecord | undefined;
   /**
-   * Stores `record` if the stored version is still `record.version` (0: none stored), adding `rows` to the outbox in the same
-   * step. Rows whose id the outbox knows are left as they are.
-   * @returns the new version, or undefined when somebody else was faster and nothing was changed
+   * Stores those parts of `record`, adding `rows` to the outbox in the same step. What it writes must be stored with the version
+   * that `record` has of it; with rows, both parts must be. Who is not stored yet (version 0 in both) is put as a whole, or the put is
+   * refused. Rows whose id the outbox knows are left as they are.
+   *
+   * @returns the versions that are stored now, of a part that was not written the one that was given; undefined: somebody else was
+   * faster, and nothing was changed
    */
-  put(record: UserRecord, rows?: readonly AddedRow[]): Promise<number | undefined>;
-  /** Forgets a user if the version is still that one. */
+  put(record: UserRecord, parts: UserParts, rows?: readonly AddedRow[]): Promise<UserVersions | undefined>;
+  /** Forgets both parts of a user if the devices' version is still that one. */
   remove(userId: string, version: number): Promise<boolean>;
   /** Users subscribed to `topic` who have at least one session with `node: null`, or `leaving`. */
   awayMembers(topic: Topic, page: Page): Promise<NamesPage>;

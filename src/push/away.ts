@@ -3,7 +3,7 @@ import type { Journal } from "../delivery/journal.ts";
 import { openEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { progressOf } from "../delivery/places.ts";
-import { isAway, sessionOf, type UserRecords, withoutNode, withSession } from "../delivery/records.ts";
+import { isAway, progressIn, sessionOf, type UserRecords, withoutNode, withProgress, withSession } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
 import { isEnabled } from "../delivery/target.ts";
@@ -129,9 +129,9 @@ export class AwayPushes implements AwayDecisions {
         const step = await this.#decideDevice(session, here, task, room);
         more ||= step.more;
         room -= step.made.rows.length;
-        if (step.progress === session.progress) continue;
+        if (step.progress === progressIn(here, session.deviceId)) continue;
         steps.push(step);
-        record = withSession(record, { ...session, progress: step.progress });
+        record = withProgress(record, session.deviceId, step.progress);
       }
       const left = leaving === undefined || more ? undefined : sessionOf(record, leaving);
       if (left?.leaving === true) record = withSession(record, withoutNode(left, clock.now()));
@@ -148,7 +148,7 @@ export class AwayPushes implements AwayDecisions {
   async #decideDevice(session: SessionRecord, record: UserRecord, task: Task, most: number): Promise<DeviceStep> {
     const { rows } = this.#parts;
     const all: DeviceStep = {
-      ...{ deviceId: session.deviceId, progress: session.progress, decisions: [], more: false },
+      ...{ deviceId: session.deviceId, progress: progressIn(record, session.deviceId), decisions: [], more: false },
       made: { rows: [], spared: [], superseded: [] },
     };
     for (const topic of task.topic === undefined ? Object.keys(record.subscriptions) : [task.topic]) {
@@ -228,7 +228,7 @@ interface Task {
 /** What one put decides for one device. */
 interface DeviceStep {
   readonly deviceId: string;
-  progress: SessionRecord["progress"];
+  progress: Readonly<Record<Topic, Progress>>;
   readonly decisions: Decision[];
   readonly made: { rows: MadeRows["rows"][number][]; spared: MadeRows["spared"][number][]; superseded: string[] };
   more: boolean;

@@ -4,7 +4,7 @@ import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import type { Receipts } from "../delivery/receipts.ts";
-import type { UserRecords } from "../delivery/records.ts";
+import { type UserRecords, withHandledIn } from "../delivery/records.ts";
 import type { Reader, Session } from "../delivery/session.ts";
 import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
@@ -76,7 +76,7 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
     if (entry !== undefined) receipts.marked(kind, entry, session);
     await pending.dropDone(
       userId,
-      ({ topic, position }) => howHandled(record.handled[topic], position) === undefined ? undefined : kind,
+      ({ topic, position }) => howHandled(record.positions.handled[topic], position) === undefined ? undefined : kind,
       deviceId,
     );
   };
@@ -84,17 +84,17 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
 
 function withReadMark(record: UserRecord, topic: Topic, { epoch, offset }: Position): UserRecord {
   if (record.subscriptions[topic] === undefined) return record;
-  const before = record.handled[topic];
-  const after = withRead(before, epoch, offset);
-  return after === before ? record : { ...record, handled: { ...record.handled, [topic]: after } };
+  const { handled } = record.positions;
+  const after = withRead(handled[topic], epoch, offset);
+  return after === handled[topic] ? record : withHandledIn(record, { ...handled, [topic]: after });
 }
 
 function withDismissed(record: UserRecord, marked: readonly Marked[]): UserRecord {
-  let { handled } = record;
+  let { handled } = record.positions;
   for (const { topic, position: { epoch, offset }, after = offset - 1 } of marked) {
     if (record.subscriptions[topic] === undefined) continue;
     const changed = withHandled(handled[topic], epoch, after, offset);
     if (changed !== handled[topic]) handled = { ...handled, [topic]: changed };
   }
-  return handled === record.handled ? record : { ...record, handled };
+  return withHandledIn(record, handled);
 }

@@ -1,5 +1,5 @@
 import { howHandled } from "../reading/handled.ts";
-import { sessionOf } from "../delivery/records.ts";
+import { progressIn } from "../delivery/records.ts";
 import { deviceName } from "../delivery/session.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { Unsure, UserRecord } from "../ports/users.ts";
@@ -11,20 +11,20 @@ export type Done = "read" | "dismissed" | "handled" | "shown" | "seen";
 
 /** What a user's record says about an entry: whether one of the devices needs no push of it. Undefined: it needs one. */
 export function whyDone(record: UserRecord, deviceId: string, topic: Topic, position: Position): Done | undefined {
-  const progress = sessionOf(record, deviceId)?.progress[topic];
+  const progress = progressIn(record, deviceId)[topic];
   if (progress?.epoch === position.epoch && progress.shown >= position.offset) return "shown";
-  return howHandled(record.handled[topic], position);
+  return howHandled(record.positions.handled[topic], position);
 }
 
 /** What is not known yet, longest: a person may have dealt with the entry at another device. */
 export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Position): Unsure | undefined {
-  const handled = record.handled[topic];
+  const handled = record.positions.handled[topic];
   let longest: Unsure | undefined;
   for (const unsure of handled?.epoch === epoch ? handled.unsure ?? [] : []) {
     if (offset <= unsure.after || offset > unsure.to || unsure.until < (longest?.until ?? 0)) continue;
     const session = record.sessions.find(({ deviceId }) => deviceName(deviceId) === unsure.device);
     // What its handler failed on was not dealt with there; at a device that was signed out there is no input any more.
-    if (session !== undefined && !session.progress[topic]?.failed?.includes(offset)) longest = unsure;
+    if (session !== undefined && !progressIn(record, session.deviceId)[topic]?.failed?.includes(offset)) longest = unsure;
   }
   return longest;
 }

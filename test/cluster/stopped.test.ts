@@ -144,7 +144,7 @@ test("a node that was not told that it lost a session finds out when its device 
   const { users } = await cluster.storage.opened();
   const [record, other] = await Promise.all(["sara", "mina"].map((userId) => users.get(userId)));
   const { node } = other!.sessions[0]!;
-  await users.put({ ...record!, sessions: record!.sessions.map((session) => ({ ...session, node })) });
+  await users.put({ ...record!, sessions: record!.sessions.map((session) => ({ ...session, node })) }, "both");
   await cluster.clock.advance(5_000);
   expect(device.isOpen, "nobody has found out").toBe(true);
   await publish(c, "one");

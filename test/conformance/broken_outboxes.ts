@@ -139,7 +139,7 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
       ...storage,
       outbox: over(storage.outbox, {
         async decide(decision, rows) {
-          await storage.users.put(user(crypto.randomUUID()), rows);
+          await storage.users.put(user(crypto.randomUUID()), "both", rows);
           return await storage.outbox.decide(decision, rows);
         },
       }),
@@ -402,7 +402,7 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
 
 function withRows(storage: OpenStorage, change: (rows: readonly AddedRow[]) => readonly AddedRow[]): OpenStorage {
   const { users } = storage;
-  return { ...storage, users: over(users, { put: (record, rows = []) => users.put(record, change(rows)) }) };
+  return { ...storage, users: over(users, { put: (record, parts, rows = []) => users.put(record, parts, change(rows)) }) };
 }
 
 /** Changes what is told of the rows that left with a row. */

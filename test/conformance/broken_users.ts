@@ -1,5 +1,6 @@
+import { asStored } from "../../adapters/conformance/records.ts";
 import type { OpenStorage } from "../../src/ports/storage.ts";
-import type { Handled, Progress, UserRecord } from "../../src/ports/users.ts";
+import type { Handled, Positions, Progress, UserParts, UserRecord, Users, UserVersions } from "../../src/ports/users.ts";
 import type { NamesPage } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import { type BrokenStorage, over, turn } from "./broken_storage.ts";
@@ -13,7 +14,7 @@ export const brokenUsers: readonly BrokenStorage[] = [
       users: over(storage.users, {
         async get(userId) {
           const record = await storage.users.get(userId);
-          return record && { ...record, sessions: record.sessions.map((session) => ({ ...session, progress: {} })) };
+          return record && { ...record, positions: { ...record.positions, progress: {} } };
         },
       }),
     }),
@@ -80,35 +81,38 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => withProgress(storage, ({ failed: _failed, ...rest }) => rest),
   },
   {
-    defect: "keeps what is handled beside the record, whatever the version",
+    defect: "keeps what is handled beside the positions, whatever the version",
     caughtBy: ["users takes a put that moves only what is handled for one more version"],
     spoil(storage) {
-      const beside = new Map<string, UserRecord["handled"]>();
+      const beside = new Map<string, Positions["handled"]>();
       return {
         ...storage,
         users: over(storage.users, {
           async get(userId) {
             const record = await storage.users.get(userId);
-            return record && { ...record, handled: beside.get(userId) ?? {} };
+            return record && { ...record, positions: { ...record.positions, handled: beside.get(userId) ?? {} } };
           },
-          put(record, rows) {
-            beside.set(record.userId, record.handled);
-            return storage.users.put(record, rows);
+          put(record, ...what) {
+            beside.set(record.userId, record.positions.handled);
+            return storage.users.put(record, ...what);
           },
         }),
       };
     },
   },
   {
-    defect: "writes a record once more for what is handled",
+    defect: "writes positions once more for what is handled",
     caughtBy: ["users takes a put that moves only what is handled for one more version"],
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        async put(record, rows) {
-          const version = await storage.users.put({ ...record, handled: {} }, rows);
-          if (version !== undefined && Object.keys(record.handled).length > 0) await storage.users.put({ ...record, version });
-          return version;
+        async put(record, parts, rows) {
+          const { handled } = record.positions;
+          const versions = await storage.users.put({ ...record, positions: { ...record.positions, handled: {} } }, parts, rows);
+          if (versions !== undefined && Object.keys(handled).length > 0) {
+            await storage.users.put(asStored(record, versions), "positions");
+          }
+          return versions;
         },
       }),
     }),
@@ -122,8 +126,7 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        put: async (record, rows) =>
-          await storage.users.put({ ...record, version: (await storage.users.get(record.userId))?.version ?? 0 }, rows),
+        put: async (record, ...what) => await storage.users.put(await current(storage, record), ...what),
       }),
     }),
   },
@@ -133,10 +136,10 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        async put(record, rows) {
+        async put(record, ...what) {
           if (((await storage.users.get(record.userId))?.version ?? 0) !== record.version) return undefined;
           await turn();
-          return await storage.users.put({ ...record, version: (await storage.users.get(record.userId))?.version ?? 0 }, rows);
+          return await storage.users.put(await current(storage, record), ...what);
         },
       }),
     }),
@@ -147,10 +150,11 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        async put(record, rows) {
-          const version = await storage.users.put(record, rows);
-          if (version === undefined) await storage.users.put({ ...record, userId: crypto.randomUUID(), version: 0 }, rows);
-          return version;
+        async put(record, parts, rows) {
+          const versions = await storage.users.put(record, parts, rows);
+          const nobody = asStored({ ...record, userId: crypto.randomUUID() }, { devices: 0, positions: 0 });
+          if (versions === undefined) await storage.users.put(nobody, "both", rows);
+          return versions;
         },
       }),
     }),
@@ -161,10 +165,10 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        async put(record, rows) {
-          const version = await storage.users.put({ ...record }, rows);
-          if (version !== undefined) (record as { version: number }).version = version;
-          return version;
+        async put(record, ...what) {
+          const versions = await storage.users.put({ ...record }, ...what);
+          if (versions !== undefined) (record as { version: number }).version = versions.devices;
+          return versions;
         },
       }),
     }),
@@ -180,28 +184,156 @@ export const brokenUsers: readonly BrokenStorage[] = [
     }),
   },
   {
-    defect: "counts versions from 1 for every new record",
-    caughtBy: ["users does not take a user who came back for the one who was removed"],
+    defect: "counts the devices' versions from 1 for every new user",
+    caughtBy: ["users forgets both parts of a user, however far the positions have moved"],
+    spoil: (storage) => countingFrom1(storage, "devices"),
+  },
+  {
+    defect: "counts the positions' versions from 1 for every new user",
+    caughtBy: ["users forgets both parts of a user, however far the positions have moved"],
+    spoil: (storage) => countingFrom1(storage, "positions"),
+  },
+  {
+    defect: "writes the devices with the positions",
+    caughtBy: ["users writes the part that is named, and leaves the other as it is"],
+    spoil: (storage) => withPut(storage, (put, record, parts, rows) => put(record, parts === "positions" ? "both" : parts, rows)),
+  },
+  {
+    defect: "writes the positions with the devices",
+    caughtBy: ["users writes the part that is named, and leaves the other as it is"],
+    spoil: (storage) => withPut(storage, (put, record, parts, rows) => put(record, parts === "devices" ? "both" : parts, rows)),
+  },
+  {
+    defect: "expects the devices' version for positions too",
+    caughtBy: ["users takes one part whatever became of the other since it was read"],
+    spoil: (storage) =>
+      withPut(storage, async (put, record, parts, rows) => {
+        const stored = await storage.users.get(record.userId);
+        return (stored?.version ?? 0) === record.version ? await put(record, parts, rows) : undefined;
+      }),
+  },
+  {
+    defect: "expects the positions' version for devices too",
+    caughtBy: ["users takes one part whatever became of the other since it was read"],
+    spoil: (storage) =>
+      withPut(storage, async (put, record, parts, rows) => {
+        const stored = await storage.users.get(record.userId);
+        return (stored?.positions.version ?? 0) === record.positions.version ? await put(record, parts, rows) : undefined;
+      }),
+  },
+  {
+    defect: "lets a put wait for no other of the user",
+    caughtBy: ["users lets puts of both parts at once through"],
     spoil(storage) {
-      const bases = new Map<string, number>();
-      const base = (userId: string) => bases.get(userId) ?? 0;
+      const busy = new Set<string>();
+      return withPut(storage, async (put, record, parts, rows) => {
+        if (busy.has(record.userId)) return undefined;
+        busy.add(record.userId);
+        await turn();
+        return await put(record, parts, rows).finally(() => busy.delete(record.userId));
+      });
+    },
+  },
+  {
+    defect: "adds rows with positions whatever the devices are by then",
+    caughtBy: ["users adds rows only where neither part has changed"],
+    spoil: (storage) =>
+      withPut(storage, async (put, record, parts, rows) => {
+        return await put(
+          parts === "positions" ? { ...record, version: (await current(storage, record)).version } : record,
+          parts,
+          rows,
+        );
+      }),
+  },
+  {
+    defect: "adds rows with devices wherever the positions are by then",
+    caughtBy: ["users adds rows only where neither part has changed"],
+    spoil: (storage) =>
+      withPut(storage, async (put, record, parts, rows) => {
+        const { positions } = await current(storage, record);
+        return await put(parts === "devices" ? { ...record, positions } : record, parts, rows);
+      }),
+  },
+  {
+    defect: "writes the devices, and then the positions",
+    caughtBy: ["users writes both parts or none of them"],
+    spoil: (storage) => inTwoSteps(storage, "devices", "positions"),
+  },
+  {
+    defect: "writes the positions, and then the devices",
+    caughtBy: ["users writes both parts or none of them"],
+    spoil: (storage) => inTwoSteps(storage, "positions", "devices"),
+  },
+  {
+    defect: "reads the positions before the devices",
+    caughtBy: ["users reads nothing of devices without the positions that were put with them"],
+    spoil: (storage) => ({
+      ...storage,
+      users: over(storage.users, {
+        async get(userId) {
+          const before = await storage.users.get(userId);
+          await turn();
+          const after = await storage.users.get(userId);
+          return before && after && { ...after, positions: before.positions };
+        },
+      }),
+    }),
+  },
+  {
+    defect: "stores a part of nobody",
+    caughtBy: ["users puts who is not stored as a whole"],
+    spoil: (storage) => withPut(storage, (put, record, parts, rows) => put(record, record.version === 0 ? "both" : parts, rows)),
+  },
+  {
+    defect: "keeps the positions of whom it forgets",
+    caughtBy: ["users forgets both parts of a user, however far the positions have moved"],
+    spoil(storage) {
+      const left = new Map<string, Positions>();
       return {
         ...storage,
         users: over(storage.users, {
           async get(userId) {
             const record = await storage.users.get(userId);
-            return record && { ...record, version: record.version - base(userId) };
+            const { progress, handled } = left.get(userId) ?? record?.positions ?? {};
+            return record && { ...record, positions: { ...record.positions, progress: progress!, handled: handled! } };
           },
-          async put(record, rows) {
-            const real = record.version === 0 ? 0 : record.version + base(record.userId);
-            const version = await storage.users.put({ ...record, version: real }, rows);
-            if (version !== undefined && real === 0) bases.set(record.userId, version - 1);
-            return version && version - base(record.userId);
+          async remove(userId, version) {
+            const record = await storage.users.get(userId);
+            if (record !== undefined) left.set(userId, record.positions);
+            return await storage.users.remove(userId, version);
           },
-          remove: (userId, version) => storage.users.remove(userId, version + base(userId)),
         }),
       };
     },
+  },
+  {
+    defect: "forgets nobody whose positions moved after the devices",
+    caughtBy: ["users forgets both parts of a user, however far the positions have moved"],
+    spoil(storage) {
+      const movedLast = new Set<string>();
+      return {
+        ...storage,
+        users: over(storage.users, {
+          put(record, parts, rows) {
+            if (parts === "positions") movedLast.add(record.userId);
+            else movedLast.delete(record.userId);
+            return storage.users.put(record, parts, rows);
+          },
+          remove: async (userId, version) => !movedLast.has(userId) && await storage.users.remove(userId, version),
+        }),
+      };
+    },
+  },
+  {
+    defect: "loses a device that is called as what every object has",
+    caughtBy: ["users keeps how far devices are, whatever they are called"],
+    spoil: (storage) =>
+      withRecords(storage, (record) => {
+        const progress: Record<string, Readonly<Record<Topic, Progress>>> = {};
+        for (const [deviceId, own] of Object.entries(record.positions.progress)) progress[deviceId] = own;
+        return { ...record, positions: { ...record.positions, progress } };
+      }),
   },
   {
     defect: "lists all members as away",
@@ -238,11 +370,11 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        put: (record, rows) =>
+        put: (record, ...what) =>
           storage.users.put({
             ...record,
             sessions: record.sessions.map(({ leaving, ...rest }) => leaving ? { ...rest, node: null } : rest),
-          }, rows),
+          }, ...what),
       }),
     }),
   },
@@ -319,7 +451,7 @@ export const brokenUsers: readonly BrokenStorage[] = [
         ...storage,
         users: over(storage.users, {
           get: (userId) => storage.users.get(userId.normalize()),
-          put: (record, rows) => storage.users.put(plain(record), rows),
+          put: (record, ...what) => storage.users.put(plain(record), ...what),
         }),
       };
     },
@@ -327,16 +459,66 @@ export const brokenUsers: readonly BrokenStorage[] = [
 ];
 
 /** Changes what is handled, as it is given back. */
-function withHandled(storage: OpenStorage, change: (handled: UserRecord["handled"]) => UserRecord["handled"]): OpenStorage {
-  return withRecords(storage, (record) => ({ ...record, handled: change(record.handled) }));
+function withHandled(storage: OpenStorage, change: (handled: Positions["handled"]) => Positions["handled"]): OpenStorage {
+  return withRecords(storage, (record) => {
+    return { ...record, positions: { ...record.positions, handled: change(record.positions.handled) } };
+  });
 }
 
 /** Changes how far each device is, as it is given back. */
 function withProgress(storage: OpenStorage, change: (progress: Progress) => Progress): OpenStorage {
-  return withRecords(storage, (record) => ({
-    ...record,
-    sessions: record.sessions.map((session) => ({ ...session, progress: each(session.progress, change) })),
-  }));
+  return withRecords(storage, (record) => {
+    const devices = Object.entries(record.positions.progress).map(([deviceId, own]) => [deviceId, each(own, change)] as const);
+    return { ...record, positions: { ...record.positions, progress: Object.fromEntries(devices) } };
+  });
+}
+
+type Put = Users["put"];
+
+function withPut({ users, ...rest }: OpenStorage, put: (put: Put, ...given: Parameters<Put>) => ReturnType<Put>): OpenStorage {
+  return { ...rest, users: over(users, { put: (...given) => put((...what) => users.put(...what), ...given) }) };
+}
+
+/** What is to be put, with the versions that are stored. */
+async function current({ users }: OpenStorage, record: UserRecord): Promise<UserRecord> {
+  const stored = await users.get(record.userId);
+  return asStored(record, { devices: stored?.version ?? 0, positions: stored?.positions.version ?? 0 });
+}
+
+/** Both parts of a user who is there are written one after the other. */
+function inTwoSteps(storage: OpenStorage, first: UserParts, second: UserParts): OpenStorage {
+  return withPut(storage, async (put, record, parts, rows) => {
+    if (parts !== "both" || record.version === 0) return await put(record, parts, rows);
+    const versions = await put(record, first);
+    return versions && await put(asStored(record, versions), second, rows);
+  });
+}
+
+/** The first version of a part is 1 whenever a user is new. */
+function countingFrom1(storage: OpenStorage, part: keyof UserVersions): OpenStorage {
+  const bases = new Map<string, number>();
+  const shifted = (record: UserRecord, by: number): UserRecord => {
+    const versions = { devices: record.version, positions: record.positions.version };
+    return asStored(record, { ...versions, [part]: versions[part] === 0 ? 0 : versions[part] + by });
+  };
+  const base = (userId: string): number => bases.get(userId) ?? 0;
+  return {
+    ...storage,
+    users: over(storage.users, {
+      async get(userId) {
+        const record = await storage.users.get(userId);
+        return record && shifted(record, -base(userId));
+      },
+      async put(record, parts, rows) {
+        const { userId } = record;
+        const versions = await storage.users.put(shifted(record, base(userId)), parts, rows);
+        if (versions === undefined) return undefined;
+        if (record.version === 0) bases.set(userId, versions[part] - 1);
+        return { ...versions, [part]: versions[part] - base(userId) };
+      },
+      remove: (userId, version) => storage.users.remove(userId, part === "devices" ? version + base(userId) : version),
+    }),
+  };
 }
 
 function withRecords(storage: OpenStorage, change: (record: UserRecord) => UserRecord): OpenStorage {

@@ -157,7 +157,8 @@ describe("close()", () => {
         const { users } = opened;
         const refused = Promise.reject(new PeykError("unavailable", "not now", { retryable: true }));
         refused.catch(() => {});
-        const put: typeof users.put = (record, rows) => failing && rows !== undefined ? refused : users.put(record, rows);
+        const put: typeof users.put = (record, parts, rows) =>
+          failing && rows !== undefined ? refused : users.put(record, parts, rows);
         return { ...opened, users: new Proxy(users, { get: (_, name) => name === "put" ? put : bindTo(users, name) }) };
       },
     };

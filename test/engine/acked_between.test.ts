@@ -16,9 +16,9 @@ function heldPuts(): { storage: Storage; hold: () => void; waiting: (() => void)
     storage: {
       async open(context) {
         const { users, ...rest } = await (opened ??= memory().open(context));
-        const put: typeof users.put = async (record, rows) => {
+        const put: typeof users.put = async (...given) => {
           if (held) await new Promise<void>((resolve) => waiting.push(resolve));
-          return await users.put(record, rows);
+          return await users.put(...given);
         };
         const holding = new Proxy(users, {
           get(target, name) {
@@ -72,11 +72,12 @@ for (const [name, comes] of [["comes back in the background", true], ["stays awa
     // As a node leaves it that died after the ack from the background was stored, and before the push was.
     const { users } = await storage.open({ clock, random: seededRandom(1), logger: console });
     const record = (await users.get("sara"))!;
-    const sessions = record.sessions.map((session) => {
-      const progress = { ...session.progress[TOPIC]!, acked: 1, shown: 0, decided: 0 };
-      return { ...session, progress: { ...session.progress, [TOPIC]: progress } };
-    });
-    await users.put({ ...record, sessions });
+    const progress = Object.fromEntries(
+      Object.entries(record.positions.progress).map(([deviceId, own]) => {
+        return [deviceId, { ...own, [TOPIC]: { ...own[TOPIC]!, acked: 1, shown: 0, decided: 0 } }];
+      }),
+    );
+    await users.put({ ...record, positions: { ...record.positions, progress } }, "positions");
 
     const second = await createStage({ storage, clock });
     // Each write takes what this node knows along.

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { memory, type SessionRecord, type Storage, type TopicListener, type Transport, type UserRecord } from "../../mod.ts";
+import { positions } from "../../adapters/conformance/records.ts";
 import { withProgressOf } from "../../src/delivery/progress.ts";
 import { Reader, Session } from "../../src/delivery/session.ts";
 import type { Feed } from "../../src/delivery/feed.ts";
@@ -231,10 +232,10 @@ test("when somebody leaves a public channel the others go on reading it", async 
 });
 
 test("progress of a former attachment is not written over a newer one's", () => {
-  const stored: SessionRecord = { deviceId: "phone", generation: 2, node: "n", changedAt: 0, targets: [], progress: {} };
+  const stored: SessionRecord = { deviceId: "phone", generation: 2, node: "n", changedAt: 0, targets: [] };
   const topic = "sara/default";
   const record: UserRecord = {
-    ...{ userId: "sara", version: 1, seenAt: 0, handled: {}, sessions: [stored] },
+    ...{ userId: "sara", version: 1, seenAt: 0, sessions: [stored], positions: positions() },
     subscriptions: { [topic]: { epoch: 1, offset: 0 } },
   };
   const written = (former: Partial<SessionRecord>, known = record): UserRecord => {
@@ -244,7 +245,7 @@ test("progress of a former attachment is not written over a newer one's", () => 
     return withProgressOf(known, session);
   };
   const once = written({});
-  expect(once.sessions[0]?.progress[topic]).toMatchObject({ acked: 3 });
+  expect(once.positions.progress["phone"]?.[topic]).toMatchObject({ acked: 3 });
   expect(written({}, once), "the second time it says nothing new").toBe(once);
   expect(written({ generation: 1 })).toBe(record);
   expect(written({ node: "another" })).toBe(record);

@@ -21,7 +21,7 @@ test("what all sessions complain of at once is said at once, and then once more 
       const opened = await memory().open(context);
       const { users } = opened;
       const put = users.put.bind(users);
-      users.put = (record, rows) => isAway ? Promise.reject(error) : put(record, rows);
+      users.put = (...given) => isAway ? Promise.reject(error) : put(...given);
       return opened;
     },
   };

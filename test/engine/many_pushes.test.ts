@@ -18,7 +18,7 @@ test.each([400, 600, 800])(
     await Promise.all(names.map((name) => {
       const targets = [{ id: name, provider: "fake", token: name, registeredAt: 1 }];
       const away = session(name, { targets });
-      return storage.users.put(user(name, { subscriptions: { [topic]: { epoch: 0, offset: 0 } }, sessions: [away] }));
+      return storage.users.put(user(name, { subscriptions: { [topic]: { epoch: 0, offset: 0 } }, sessions: [away] }), "both");
     }));
     await storage.close();
 

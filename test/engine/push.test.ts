@@ -258,11 +258,11 @@ test("a push that waits to be written is decided about again when its session go
       const opened = await memory().open(context);
       const { users } = opened;
       const put = users.put.bind(users);
-      users.put = async (record, rows) => {
+      users.put = async (record, parts, rows) => {
         if (rows !== undefined && rows.length > 0 && refused++ === 0) {
           throw new PeykError("unavailable", "not now", { retryable: true });
         }
-        return await put(record, rows);
+        return await put(record, parts, rows);
       };
       return opened;
     },

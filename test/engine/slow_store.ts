@@ -1,9 +1,10 @@
 import { afterEach } from "vitest";
-import { memory, type NewOutboxRow, type Storage, type UserRecord } from "../../mod.ts";
+import { memory, type NewOutboxRow, type Storage, type UserParts, type UserRecord } from "../../mod.ts";
 
 /** A put that was made. */
 export interface Put {
   readonly record: UserRecord;
+  readonly parts: UserParts;
   readonly rows: readonly NewOutboxRow[];
 }
 
@@ -49,10 +50,10 @@ export function slowStore(): SlowStore {
         });
       };
       const [put, get] = [users.put.bind(users), users.get.bind(users)];
-      users.put = async (record, rows = []) => {
-        puts.push({ record, rows });
+      users.put = async (record, parts, rows = []) => {
+        puts.push({ record, parts, rows });
         await wait(record.userId);
-        return await put(record, rows);
+        return await put(record, parts, rows);
       };
       users.get = async (userId) => {
         await wait(userId);

@@ -116,7 +116,7 @@ export async function createStage(
         const records = await nodes[1]!.ask<(UserRecord | undefined)[]>({ type: "records", userIds }).catch(() => []);
         const all = vanished.every(({ deviceId }, index) => {
           const session = records[index]?.sessions.find((session) => session.deviceId === deviceId);
-          const progress = session?.progress[`*/${NEWS}`];
+          const progress = records[index]?.positions.progress[deviceId]?.[`*/${NEWS}`];
           return session?.node === null && progress?.epoch === epoch && progress.decided >= offset;
         });
         if (all) return Date.now();

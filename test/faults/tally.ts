@@ -236,9 +236,9 @@ async function countUnacked(stage: Stage, wanted: (device: Device) => Published[
     const some = devices.slice(at, at + 200);
     const records = await stage.recordsOf(some.map(({ userId }) => userId));
     some.forEach((device, index) => {
-      const session = records[index]?.sessions.find(({ deviceId }) => deviceId === device.deviceId);
+      const own = records[index]?.positions.progress[device.deviceId];
       unacked += wanted(device).filter(({ to, position }) => {
-        const progress = session?.progress[topicOf(to)];
+        const progress = own?.[topicOf(to)];
         return progress?.epoch !== position!.epoch || progress.acked < position!.offset;
       }).length;
     });

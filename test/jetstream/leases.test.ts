@@ -19,7 +19,7 @@ async function open(): Promise<Pair> {
   const [a, b] = await openNodes(2, connections);
   await a!.users.lease("a", LEASE_MS);
   await b!.users.lease("b", LEASE_MS);
-  await a!.users.put(user("sara", { sessions: [session("phone", { node: "a" })] }));
+  await a!.users.put(user("sara", { sessions: [session("phone", { node: "a" })] }), "both");
   return { a: a!, b: b! };
 }
 
@@ -61,21 +61,21 @@ test("a node that leaves is gone at once, and forgotten when it holds nobody", a
   await a.users.lease("a", 0);
   expect(await b.users.liveNodes()).toEqual(["b"]);
   expect(await orphans(pair)).toEqual(["sara"]);
-  await b.users.put({ ...(await b.users.get("sara"))!, sessions: [session("phone", { node: "b" })] });
+  await b.users.put({ ...(await b.users.get("sara"))!, sessions: [session("phone", { node: "b" })] }, "both");
   expect(await orphans(pair)).toEqual([]);
   expect(await a.users.liveNodes()).not.toContain("a");
   // Whoever comes back under that name is known again.
-  await a.users.put({ ...(await a.users.get("sara"))!, sessions: [session("phone", { node: "a" })] });
+  await a.users.put({ ...(await a.users.get("sara"))!, sessions: [session("phone", { node: "a" })] }, "both");
   expect(await orphans(pair)).toEqual(["sara"]);
   await close(pair);
 });
 
 test("a node that never had a lease has lapsed", async () => {
   const pair = await open();
-  await pair.a.users.put(user("omid", { sessions: [session("phone", { node: "nowhere" })] }));
+  await pair.a.users.put(user("omid", { sessions: [session("phone", { node: "nowhere" })] }), "both");
   expect(await orphans(pair)).toEqual(["omid"]);
   // To be known is not to live, and a lease that is there is not overwritten by being named.
-  await pair.b.users.put(user("mina", { sessions: [session("phone", { node: "a" })] }));
+  await pair.b.users.put(user("mina", { sessions: [session("phone", { node: "a" })] }), "both");
   expect((await pair.b.users.liveNodes()).sort()).toEqual(["a", "b"]);
   await close(pair);
 });

@@ -13,7 +13,7 @@ export function newRow(id: string, fields: Partial<AddedRow> = {}): AddedRow {
 /** Adds rows, all of the first one's user, with a put. */
 export async function add({ users }: StateNode, ...rows: AddedRow[]): Promise<void> {
   const userId = rows[0]!.userId;
-  expect(await users.put(await users.get(userId) ?? user(userId), rows)).toBeTypeOf("number");
+  expect(await users.put(await users.get(userId) ?? user(userId), "both", rows)).toBeDefined();
 }
 
 export function numbered(count: number): string[] {

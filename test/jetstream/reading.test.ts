@@ -53,8 +53,8 @@ function open(connection: JetStreamConnection, name: string, clock?: ManualClock
 async function withUsers(connection: TestConnection, spoiled: JetStreamConnection, clock?: ManualClock) {
   const name = freshName();
   const [writer, node] = [await open(connection, name), await open(spoiled, name, clock)];
-  for (const userId of there) await writer.users.put(user(userId));
-  for (const userId of there) await writer.users.put({ ...(await writer.users.get(userId))!, seenAt: 2 });
+  for (const userId of there) await writer.users.put(user(userId), "both");
+  for (const userId of there) await writer.users.put({ ...(await writer.users.get(userId))!, seenAt: 2 }, "both");
   return { writer, node, close: () => Promise.all([writer.close(), node.close()]) };
 }
 

@@ -58,7 +58,7 @@ test(
         const id = `push ${index}`;
         try {
           const record = await nodes[0]!.users.get("pushed") ?? user("pushed");
-          if (await nodes[0]!.users.put(record, [newRow(id, { userId: "pushed" })]) !== undefined) added.push(id);
+          if (await nodes[0]!.users.put(record, "both", [newRow(id, { userId: "pushed" })]) !== undefined) added.push(id);
         } catch (error) {
           expect(error).toMatchObject({ code: "unavailable" });
         }

@@ -2,6 +2,7 @@ import { connect as connect3 } from "@nats-io/transport-node";
 import { connect as connect2 } from "nats";
 import { afterAll, beforeAll } from "vitest";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/conformance.ts";
+import { user } from "../../adapters/conformance/records.ts";
 import { Api } from "../../adapters/jetstream/api.ts";
 import type { JetStreamConnection, JetStreamMessage } from "../../adapters/jetstream/jetstream.ts";
 import { openState, type State, type StateOptions } from "../../adapters/jetstream/state.ts";
@@ -217,10 +218,8 @@ export async function countUp({ users }: StateNode, userId: string, times: numbe
   while (stored + unsure < times) {
     try {
       const record = await users.get(userId);
-      const next = record === undefined
-        ? { userId, version: 0, seenAt: 1, subscriptions: {}, handled: {}, sessions: [] }
-        : { ...record, seenAt: record.seenAt + 1 };
-      if (await users.put(next) !== undefined) stored++;
+      const next = record === undefined ? user(userId) : { ...record, seenAt: record.seenAt + 1 };
+      if (await users.put(next, "both") !== undefined) stored++;
     } catch (error) {
       if (!(error instanceof PeykError) || error.code !== "unavailable" || !error.retryable) throw error;
       unsure++;

@@ -137,7 +137,7 @@ export class SlowStore {
       },
       users: {
         get: (id) => quick("get", () => users.get(id)),
-        put: (record, rows) => this.#late(gate, record.userId, () => commit("put", () => users.put(record, rows))),
+        put: (record, ...what) => this.#late(gate, record.userId, () => commit("put", () => users.put(record, ...what))),
         remove: (...args) => commit("put", () => users.remove(...args)),
         awayMembers: (...args) => quick("read", () => users.awayMembers(...args)),
         holders: (what) => quick("holders", () => users.holders(what)),

@@ -1,7 +1,7 @@
 /** A process that uses a sqlite storage, for tests that kill it or look at how it ends. `child.ts <what> <path>`. */
 import { writeSync } from "node:fs";
 import { createManualClock } from "../../adapters/conformance/conformance.ts";
-import { newRow, user } from "../../adapters/conformance/records.ts";
+import { asStored, newRow, user } from "../../adapters/conformance/records.ts";
 import { sqlite } from "../../adapters/sqlite/sqlite.ts";
 
 const [what, path] = process.argv.slice(2) as [string, string];
@@ -38,9 +38,10 @@ async function publish(publisher: number): Promise<void> {
 }
 
 async function put(): Promise<void> {
-  let version = 0;
+  let record = user("sara");
   for (let index = 0;; index++) {
-    version = (await storage.users.put(user("sara", { version, seenAt: index }), [newRow(`row-${index}`, { messageId: "m" })]))!;
+    const next = { ...record, seenAt: index };
+    record = asStored(next, (await storage.users.put(next, "both", [newRow(`row-${index}`, { messageId: "m" })]))!);
     say(`row row-${index}`);
   }
 }

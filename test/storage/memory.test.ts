@@ -33,7 +33,7 @@ test("memory lets go of settled rows that expired, a little with every write", a
   const random = { id: () => crypto.randomUUID(), fraction: Math.random };
   const { users, outbox, close } = await memory().open({ clock, logger: console, random });
   const put = async (...rows: Parameters<typeof newRow>[]) =>
-    void await users.put(await users.get("sara") ?? user("sara"), rows.map((row) => newRow(...row)));
+    void await users.put(await users.get("sara") ?? user("sara"), "both", rows.map((row) => newRow(...row)));
   const expiresAt = clock.now() + 1_000;
   await put(["settled", { messageId: "m", expiresAt }], ["pending", { messageId: "m", expiresAt }]);
   await outbox.settle(["settled"], "sent", "");

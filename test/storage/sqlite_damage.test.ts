@@ -38,6 +38,7 @@ beforeAll(async () => {
       storage.transport.publish(`${userId}/default`, new Uint8Array(index), { key: "key", expiresAt: 1e15 }),
       storage.users.put(
         user(userId, { subscriptions: { "*/news": { epoch: 1, offset: 0 } }, sessions: [session(userId)] }),
+        "both",
         [newRow(userId, { userId })],
       ),
     ]);
@@ -92,7 +93,8 @@ async function use(storage: OpenStorage): Promise<ErrorCode[]> {
   const uses = [
     () => transport.publish("user 7/default", Uint8Array.of(1), { key: crypto.randomUUID(), expiresAt: 1e15 }),
     () => history!.read("user 200/default", 0, 100),
-    async () => await users.put({ ...await users.get("user 9") ?? user("user 9"), seenAt: 3 }, [newRow(crypto.randomUUID())]),
+    async () =>
+      await users.put({ ...await users.get("user 9") ?? user("user 9"), seenAt: 3 }, "both", [newRow(crypto.randomUUID())]),
     () => users.awayMembers("*/news", page),
     () => users.holders({ deviceId: "user 5" }),
     () => users.unseenSince(1e15, page),

@@ -32,7 +32,7 @@ describe("a disk that fails", () => {
     await publish(storage, "accepted");
     await expect(publish(storage, "lost")).rejects.toMatchObject({ code: "unavailable", retryable: true });
     await expect(publish(storage, "later")).rejects.toMatchObject({ code: "unavailable" });
-    await expect(storage.users.put(user("sara"))).rejects.toMatchObject({ code: "unavailable" });
+    await expect(storage.users.put(user("sara"), "both")).rejects.toMatchObject({ code: "unavailable" });
     expect((await storage.history!.read("sara/default", 0, 10)).entries.length).toBe(1);
     await storage.close();
     const again = await open(sqlite(path));
@@ -128,7 +128,7 @@ describe("a restart", () => {
   test("drops the leases of the former life", async () => {
     const path = newPath();
     const storage = await open(sqlite(path));
-    await storage.users.put(user("sara", { sessions: [session("phone", { node: "node-1" })] }));
+    await storage.users.put(user("sara", { sessions: [session("phone", { node: "node-1" })] }), "both");
     await storage.users.lease("node-1", 1e9);
     expect((await storage.users.orphans({ after: undefined, limit: 9 })).names).toEqual([]);
     await storage.close();
@@ -183,7 +183,7 @@ test("what expired is let go of, a little with every write", async () => {
   const write = async (index: number, expiresAt: number) => {
     await storage.transport.publish(`user-${index % 7}/default`, Uint8Array.of(1), { key: `key ${index}`, expiresAt });
     const record = (await storage.users.get("sara")) ?? user("sara");
-    await storage.users.put(record, [newRow(`row ${index}`, { expiresAt })]);
+    await storage.users.put(record, "both", [newRow(`row ${index}`, { expiresAt })]);
     await storage.outbox.settle([`row ${index}`], "sent", "");
   };
   for (let index = 0; index < 40; index++) await write(index, clock.now() + 1_000);

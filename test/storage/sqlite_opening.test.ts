@@ -93,7 +93,7 @@ test("opening refuses a file from an older version and leaves it as it was, what
   first.close();
   const same = await made();
   const db = new DatabaseSync(same);
-  db.exec("PRAGMA user_version = 2");
+  db.exec("PRAGMA user_version = 3");
   db.close();
   for (const one of [path, same]) expect(await versionRefusal(one)).toMatchObject({ message: expect.stringMatching(/older/) });
 });
