@@ -1,7 +1,9 @@
 import type { ManualClock } from "../../adapters/conformance/manual_clock.ts";
+import { asStored } from "../../adapters/conformance/records.ts";
 import { memory, PeykError } from "../../mod.ts";
 import { SENDING_MS } from "../../src/ports/outbox.ts";
 import type { OpenStorage, Storage } from "../../src/ports/storage.ts";
+import type { UserRecord } from "../../src/ports/users.ts";
 import type { TopicListener } from "../../src/ports/transport.ts";
 import { seededRandom } from "../engine/stage.ts";
 import type { Gate } from "./gate.ts";
@@ -81,6 +83,7 @@ export class SharedMemory {
   #open(access: Access, opened: OpenStorage): OpenStorage {
     const { gate } = access;
     const { users, outbox, transport, history, work } = opened;
+    const recent = new Map<string, UserRecord>();
     const isAway = (): boolean => access.isAway || this.#awaySince !== undefined;
     const call = <T>(task: () => Promise<T>): Promise<T> =>
       gate.answer(
@@ -158,8 +161,20 @@ export class SharedMemory {
       },
       users: {
         get: (id) => call(() => users.get(id)),
-        put: (...args) => call(() => users.put(...args)),
-        remove: (...args) => call(() => users.remove(...args)),
+        // What a node wrote last it need not read again, whatever others have written since.
+        recent: (userId) => recent.get(userId),
+        put: (record, ...what) => {
+          recent.delete(record.userId);
+          return call(async () => {
+            const versions = await users.put(record, ...what);
+            if (versions !== undefined) recent.set(record.userId, asStored(record, versions));
+            return versions;
+          });
+        },
+        remove: (userId, version) => {
+          recent.delete(userId);
+          return call(() => users.remove(userId, version));
+        },
         awayMembers: (...args) => call(() => users.awayMembers(...args)),
         holders: (what) => call(() => users.holders(what)),
         unseenSince: (...args) => call(() => users.unseenSince(...args)),
