@@ -58,20 +58,22 @@ test.each(["positions", "devices"] as const)(
   },
 );
 
-test("a node that could not be told that another took its session finds out when the device acks", async () => {
-  const former = await a.device("sara");
-  await publish(b, "before");
-  await cluster.clock.advance(2_000);
-  a.access.isCut = true;
-  const now = await b.device("sara", { visible: false });
-  expect(now.closedWith).toBeUndefined();
-  expect(former.isOpen, "it was not told").toBe(true);
-  await publish(b, "one");
-  await cluster.clock.advance(2_500);
-  expect(former.closedWith).toBe(4101);
-  expect(a.engine.counters().sessions).toBe(0);
-  a.access.isCut = false;
-});
+test.each([["another node took its session", "sara"], ["another user has the device", "mina"]] as const)(
+  "a node that could not be told that %s finds out when the device acks",
+  async (_, who) => {
+    const former = await a.device("sara", { deviceId: "phone" });
+    await publish(b, "before");
+    await cluster.clock.advance(2_000);
+    a.cut();
+    await b.device(who, { deviceId: "phone", visible: false });
+    expect(former.isOpen, "it was not told").toBe(true);
+    await publish(b, "one");
+    await cluster.clock.advance(2_500);
+    expect(former.closedWith).toBe(4101);
+    expect(a.engine.counters().sessions).toBe(0);
+    await a.heal();
+  },
+);
 
 test("what a person deals with on one node spares a device that can be pushed to only since its node wrote last", async () => {
   const laptop = await a.device("sara", { deviceId: "laptop", visible: false });

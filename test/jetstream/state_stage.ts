@@ -10,6 +10,7 @@ import { PeykError } from "../../src/protocol/errors.ts";
 import { memory } from "../../src/memory/memory.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Storage, StorageContext } from "../../src/ports/storage.ts";
+import type { UserRecord } from "../../src/ports/users.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
 
 /** A connection of which the tests use more than an engine does. */
@@ -209,21 +210,39 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
 }
 
 /**
- * Counts a user's `seenAt` up, by reading and putting, and tells how it went.
+ * Counts a user up, by reading and putting, and tells how it went.
+ * @param part where: the devices' `seenAt` with both parts, or how far the positions are read
  * @returns how often a put said that it is stored, and how often it could not tell
  */
-export async function countUp({ users }: StateNode, userId: string, times: number): Promise<{ stored: number; unsure: number }> {
+export async function countUp(
+  { users }: StateNode,
+  userId: string,
+  times: number,
+  part: "both" | "positions" = "both",
+): Promise<{ stored: number; unsure: number }> {
   let stored = 0;
   let unsure = 0;
   while (stored + unsure < times) {
     try {
       const record = await users.get(userId);
-      const next = record === undefined ? user(userId) : { ...record, seenAt: record.seenAt + 1 };
-      if (await users.put(next, "both") !== undefined) stored++;
+      if (record === undefined || part === "both") {
+        const next = record === undefined ? user(userId) : { ...record, seenAt: record.seenAt + 1 };
+        if (await users.put(next, "both") !== undefined) stored++;
+        continue;
+      }
+      const handled = { [COUNTED]: { epoch: 1, read: countOf(record) + 1, ranges: [] } };
+      if (await users.put({ ...record, positions: { ...record.positions, handled } }, "positions") !== undefined) stored++;
     } catch (error) {
       if (!(error instanceof PeykError) || error.code !== "unavailable" || !error.retryable) throw error;
       unsure++;
     }
   }
   return { stored, unsure };
+}
+
+const COUNTED = "*/counted";
+
+/** How far a user's positions were counted up. */
+export function countOf(record: UserRecord | undefined): number {
+  return record?.positions.handled[COUNTED]?.read ?? 0;
 }
