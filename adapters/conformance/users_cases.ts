@@ -7,7 +7,8 @@ import type { StorageCase } from "./stage.ts";
 const topic = "*/news";
 const start: Page = { after: undefined, limit: 100 };
 const subscribed = { [topic]: { epoch: 5, offset: 0 } };
-const away: SessionRecord = session("device", { node: null });
+const targets = [{ id: "target", provider: "p", token: "x", registeredAt: 1 }];
+const away: SessionRecord = session("device", { node: null, targets });
 const here: SessionRecord = session("device", { node: "node-1" });
 
 /** What a person has dealt with: as much as may be kept of a topic, and as little. */
@@ -128,7 +129,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       deepStrictEqual(await users.get("sara"), second);
       strictEqual(await users.put(moved(first, { handled: {} }), "positions"), undefined);
       deepStrictEqual(await users.get("sara"), second, "a put of the version before changes nothing that is handled");
-      deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, ["sara"]);
       deepStrictEqual(await users.holders({ deviceId: "phone" }), ["sara"]);
       const third = await put(
         users,
@@ -152,7 +153,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       strictEqual(await users.put(stale, "both", [newRow("row", { userId: "sara" })]), undefined);
       strictEqual(await users.put({ ...stale, version: 0 }, "both"), undefined);
       deepStrictEqual(await users.get("sara"), second);
-      deepStrictEqual((await users.awayMembers(topic, start)).names, []);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, []);
       deepStrictEqual(await users.holders({ deviceId: "stolen" }), []);
       deepStrictEqual((await outbox.due(Infinity, 10)).rows, []);
     },
@@ -199,7 +200,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       strictEqual(await users.remove("sara", second.version), true);
       strictEqual(await users.remove("sara", second.version), false);
       strictEqual(await users.get("sara"), undefined);
-      deepStrictEqual((await users.awayMembers(topic, start)).names, []);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, []);
       deepStrictEqual(await users.holders({ deviceId: "device" }), []);
       deepStrictEqual(await users.holders({ targetId: "t" }), []);
       deepStrictEqual((await users.unseenSince(Infinity, start)).names, []);
@@ -225,12 +226,12 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       deepStrictEqual(await users.get("sara"), { ...first, positions: second.positions });
       strictEqual(second.version, first.version);
       notStrictEqual(second.positions.version, first.positions.version);
-      deepStrictEqual((await users.awayMembers(topic, start)).names, [], "the look-ups are of what is stored");
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, [], "the look-ups are of what is stored");
       const third = await put(users, moved({ ...second, sessions: [away] }, { progress: ackedAt(2), handled: {} }), "devices");
       deepStrictEqual(await users.get("sara"), { ...third, positions: second.positions });
       strictEqual(third.positions.version, second.positions.version);
       notStrictEqual(third.version, second.version);
-      deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, ["sara"]);
     },
   },
   {
@@ -303,7 +304,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
         strictEqual(await users.put(moved({ ...acked, ...change }, { progress: ackedAt(9) }), "both", some), undefined);
         deepStrictEqual(await users.get("sara"), devices);
       }
-      deepStrictEqual((await users.awayMembers(topic, start)).names, []);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, []);
       deepStrictEqual(await users.holders({ deviceId: "stolen" }), []);
       deepStrictEqual((await outbox.due(Infinity, 10)).rows, []);
       const whole = moved({ ...devices, ...change }, { progress: ackedAt(9) });
@@ -348,7 +349,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
         strictEqual(await users.put(sara, parts, [newRow("row", { userId: "sara" })]), undefined);
       }
       strictEqual(await users.get("sara"), undefined);
-      deepStrictEqual((await users.awayMembers(topic, start)).names, []);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, []);
       deepStrictEqual((await outbox.due(Infinity, 10)).rows, []);
       const stored = await put(users, sara);
       deepStrictEqual(await users.get("sara"), stored);
@@ -390,23 +391,23 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
-    name: "lists as away who is subscribed and has a session on no node",
+    name: "lists as pushable who is subscribed and has a session on no node",
     async run({ storage: { users } }) {
       await put(users, user("away", { subscriptions: subscribed, sessions: [away] }));
-      await put(users, user("both", { subscriptions: subscribed, sessions: [here, session("tablet", { node: null })] }));
+      await put(users, user("both", { subscriptions: subscribed, sessions: [here, { ...away, deviceId: "tablet" }] }));
       await put(users, user("here", { subscriptions: subscribed, sessions: [here] }));
       await put(users, user("no-session", { subscriptions: subscribed }));
       await put(users, user("elsewhere", { subscriptions: { "*/sport": { epoch: 1, offset: 0 } }, sessions: [away] }));
-      deepStrictEqual((await users.awayMembers(topic, start)).names.sort(), ["away", "both"]);
-      deepStrictEqual((await users.awayMembers("*/sport", start)).names, ["elsewhere"]);
-      deepStrictEqual((await users.awayMembers("*/unknown", start)).names, []);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names.sort(), ["away", "both"]);
+      deepStrictEqual((await users.pushableMembers("*/sport", start)).names, ["elsewhere"]);
+      deepStrictEqual((await users.pushableMembers("*/unknown", start)).names, []);
     },
   },
   {
-    name: "lists as away who has a session that is leaving, and as its node's own until it has left",
+    name: "lists as pushable who has a session that is leaving, and as its node's own until it has left",
     async run({ storage: { users } }) {
-      const list = async () => (await users.awayMembers(topic, start)).names;
-      const leaving: SessionRecord = { ...here, leaving: true };
+      const list = async () => (await users.pushableMembers(topic, start)).names;
+      const leaving: SessionRecord = { ...here, targets, leaving: true };
       let record = await put(users, user("sara", { subscriptions: subscribed, sessions: [leaving] }));
       deepStrictEqual(await users.get("sara"), record);
       deepStrictEqual(await list(), ["sara"]);
@@ -419,14 +420,37 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       deepStrictEqual(await list(), []);
       record = await put(users, { ...record, subscriptions: subscribed });
       deepStrictEqual(await list(), ["sara"]);
-      await put(users, { ...record, sessions: [here, session("other", { node: null })] });
+      await put(users, { ...record, sessions: [here, { ...away, deviceId: "other" }] });
       deepStrictEqual(await list(), ["sara"]);
     },
   },
   {
-    name: "keeps the away members in step with every put",
+    name: "lists as pushable nobody whose sessions on no node have no target that is left",
     async run({ storage: { users } }) {
-      const list = async () => (await users.awayMembers(topic, start)).names;
+      const list = async () => (await users.pushableMembers(topic, start)).names;
+      const dead = { id: "dead", provider: "p", token: "y", registeredAt: 1, disabled: { reason: "gone", at: 2 } };
+      const none = session("device", { node: null });
+      let record = await put(users, user("sara", { subscriptions: subscribed, sessions: [none] }));
+      const steps: [SessionRecord[], boolean][] = [
+        [[{ ...none, targets: [dead] }], false],
+        [[{ ...none, targets: [dead, ...targets] }], true],
+        [[none, { ...here, targets }], false],
+        [[none, { ...here, deviceId: "tablet", targets }, { ...away, deviceId: "phone" }], true],
+        [[{ ...here, targets: [dead], leaving: true }], false],
+        [[{ ...here, targets, leaving: true }], true],
+        [[{ ...none, targets: [dead] }], false],
+      ];
+      deepStrictEqual(await list(), []);
+      for (const [sessions, isPushable] of steps) {
+        record = await put(users, { ...record, sessions }, "devices");
+        deepStrictEqual(await list(), isPushable ? ["sara"] : []);
+      }
+    },
+  },
+  {
+    name: "keeps the pushable members in step with every put",
+    async run({ storage: { users } }) {
+      const list = async () => (await users.pushableMembers(topic, start)).names;
       let record = await put(users, user("sara", { subscriptions: subscribed, sessions: [away] }));
       deepStrictEqual(await list(), ["sara"]);
       record = await put(users, { ...record, sessions: [here] });
@@ -442,16 +466,16 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
-    name: "pages away members with none left out and none twice, also while some leave",
+    name: "pages pushable members with none left out and none twice, also while some leave",
     async run({ storage: { users } }) {
       const names = Array.from({ length: 50 }, (_, index) => `user ${(index * 7919) % 1000} ë`);
       for (const name of names) await put(users, user(name, { subscriptions: subscribed, sessions: [away] }));
-      const all = await pages((page) => users.awayMembers(topic, page), 7);
+      const all = await pages((page) => users.pushableMembers(topic, page), 7);
       deepStrictEqual([...all].sort(), [...names].sort());
-      deepStrictEqual(await pages((page) => users.awayMembers(topic, page), 7), all, "the order is fixed");
+      deepStrictEqual(await pages((page) => users.pushableMembers(topic, page), 7), all, "the order is fixed");
       // Whoever the last page ended with may be gone when the next one is asked for.
       const rest = await pages(async (page) => {
-        const found = await users.awayMembers(topic, page);
+        const found = await users.pushableMembers(topic, page);
         for (const name of found.names) {
           const record = (await users.get(name))!;
           await put(users, { ...record, sessions: [here] });
@@ -533,7 +557,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       );
       const { users } = await stage.reopen();
       deepStrictEqual(await users.get("sara"), record);
-      deepStrictEqual((await users.awayMembers(topic, start)).names, ["sara"]);
+      deepStrictEqual((await users.pushableMembers(topic, start)).names, ["sara"]);
       deepStrictEqual(await users.holders({ deviceId: "phone" }), ["sara"]);
       deepStrictEqual(await users.holders({ targetId: "t" }), ["sara"]);
       for (const parts of ["devices", "positions", "both"] as const) {

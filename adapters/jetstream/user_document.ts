@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Positions, UserRecord } from "../../src/ports/users.ts";
+import type { Positions, SessionRecord, UserRecord } from "../../src/ports/users.ts";
 import { isPublic } from "../../src/protocol/names.ts";
 import { tokenOf } from "../nats/subjects.ts";
 import { digest, type Draft, fromBytes, type Stored, toBytes } from "./state_format.ts";
@@ -111,8 +111,8 @@ function positionsSubject({ prefix }: StateStream, userId: string): string {
 // Look-ups are subjects of their own with the user at the end, written in one step with the devices. They say who may be meant,
 // the record decides: one that was taken off a look-up leaves an empty document there for a moment.
 
-/** Who is away in a topic. */
-export function awayPrefix({ prefix }: StateStream, topic: string): string {
+/** Who can be pushed to in a topic, on a device that is away. */
+export function pushablePrefix({ prefix }: StateStream, topic: string): string {
   return `${prefix}.a.${digest(topic)}`;
 }
 
@@ -144,10 +144,10 @@ export function lookUps(stream: StateStream, devices: Devices | undefined): Read
   const { userId, sessions, seenAt, subscriptions } = devices;
   const user = placeOf(userId);
   subjects.add(`${seenPrefix(stream, weekOf(seenAt))}.${user}`);
-  if (sessions.some(({ leaving, node }) => node === null || leaving)) {
+  if (sessions.some(isPushable)) {
     for (const topic of Object.keys(subscriptions)) {
-      // Nobody asks who is away in a private one: its owner alone reads it.
-      if (isPublic(topic)) subjects.add(`${awayPrefix(stream, topic)}.${user}`);
+      // Nobody asks that of a private one: its owner alone reads it.
+      if (isPublic(topic)) subjects.add(`${pushablePrefix(stream, topic)}.${user}`);
     }
   }
   for (const { node, deviceId, targets } of sessions) {
@@ -156,6 +156,11 @@ export function lookUps(stream: StateStream, devices: Devices | undefined): Read
     for (const { id } of targets) subjects.add(`${targetPrefix(stream, id)}.${user}`);
   }
   return subjects;
+}
+
+/** Whether the session is away and there is a place that it can be pushed to. */
+export function isPushable({ leaving, node, targets }: SessionRecord): boolean {
+  return (node === null || leaving === true) && targets.some(({ disabled }) => disabled === undefined);
 }
 
 /** Where a name stands within a look-up: large ones are read in parts, of 16, 256 or 4,096. */

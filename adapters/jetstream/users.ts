@@ -7,15 +7,16 @@ import { LookUps } from "./look_up.ts";
 import type { Draft } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 import {
-  awayPrefix,
   devicePrefix,
   draftCondition,
   draftDevices,
   draftLookUps,
   draftPositions,
+  isPushable,
   lookUps,
   nodePrefix,
   partsOf,
+  pushablePrefix,
   readUser,
   recordOf,
   seenPrefix,
@@ -80,12 +81,11 @@ export class JetStreamUsers implements Users {
     return version > 0 && await this.#replace({ userId, parts: "both", record: undefined, rows: [], expected }) !== undefined;
   }
 
-  awayMembers(topic: Topic, page: Page): Promise<NamesPage> {
+  pushableMembers(topic: Topic, page: Page): Promise<NamesPage> {
     return this.#list(
-      awayPrefix(this.#stream, topic),
+      pushablePrefix(this.#stream, topic),
       page,
-      ({ sessions, subscriptions }) =>
-        subscriptions[topic] !== undefined && sessions.some(({ leaving, node }) => node === null || leaving),
+      ({ sessions, subscriptions }) => subscriptions[topic] !== undefined && sessions.some(isPushable),
     );
   }
 

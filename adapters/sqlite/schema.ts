@@ -106,8 +106,8 @@ CREATE INDEX decision_open ON decision (topic) WHERE goal > decided;
 
 /** What a row of `lookup` finds users by. */
 export const Lookup = {
-  /** A topic in which they have an away session. */
-  away: 1,
+  /** A topic of theirs, where a session that is away can be pushed to. */
+  pushable: 1,
   deviceId: 2,
   targetId: 3,
   /** The node that holds one of their sessions. */

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { StatementSync } from "node:sqlite";
 import type { AddedRow } from "../../src/ports/outbox.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
-import type { Positions, UserParts, UserRecord, Users, UserVersions } from "../../src/ports/users.ts";
+import type { Positions, SessionRecord, UserParts, UserRecord, Users, UserVersions } from "../../src/ports/users.ts";
 import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Reader } from "./reader.ts";
@@ -82,8 +82,8 @@ export class SqliteUsers implements Users {
     return this.#writer.send({ kind: "remove", userId, version, now: this.#context.clock.now() });
   }
 
-  awayMembers(topic: Topic, page: Page): Promise<NamesPage> {
-    return this.#reader.run(() => toPage(this.#find(Lookup.away, topic, page), page));
+  pushableMembers(topic: Topic, page: Page): Promise<NamesPage> {
+    return this.#reader.run(() => toPage(this.#find(Lookup.pushable, topic, page), page));
   }
 
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]> {
@@ -140,8 +140,8 @@ function toPage(names: string[], { limit }: Page): NamesPage {
 function lookupKeys({ subscriptions, sessions }: UserRecord): [kind: number, key: string][] {
   const keys = new Map<string, [number, string]>();
   const add = (kind: number, key: string) => void keys.set(`${kind} ${key}`, [kind, key]);
-  if (sessions.some(({ leaving, node }) => node === null || leaving)) {
-    for (const topic of Object.keys(subscriptions)) add(Lookup.away, topic);
+  if (sessions.some(isPushable)) {
+    for (const topic of Object.keys(subscriptions)) add(Lookup.pushable, topic);
   }
   for (const { deviceId, targets, node } of sessions) {
     add(Lookup.deviceId, deviceId);
@@ -149,6 +149,11 @@ function lookupKeys({ subscriptions, sessions }: UserRecord): [kind: number, key
     if (node !== null) add(Lookup.node, node);
   }
   return [...keys.values()];
+}
+
+/** Whether the session is away and there is a place that it can be pushed to. */
+function isPushable({ leaving, node, targets }: SessionRecord): boolean {
+  return (node === null || leaving === true) && targets.some(({ disabled }) => disabled === undefined);
 }
 
 /** The order in which sqlite compares text: by its bytes. */

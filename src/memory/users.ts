@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { AddedRow } from "../ports/outbox.ts";
 import type { Random } from "../ports/random.ts";
-import type { UserParts, UserRecord, Users, UserVersions } from "../ports/users.ts";
+import type { SessionRecord, UserParts, UserRecord, Users, UserVersions } from "../ports/users.ts";
 import type { NamesPage, Page } from "../ports/page.ts";
 import type { Topic } from "../protocol/names.ts";
 import { Multimap } from "./multimap.ts";
@@ -15,7 +15,7 @@ export class MemoryUsers implements Users {
   readonly #outbox: MemoryOutbox;
   readonly #records = new Map<string, UserRecord>();
   readonly #names = new SortedList<string>(byName);
-  readonly #awayIn = new Map<Topic, SortedList<string>>();
+  readonly #pushableIn = new Map<Topic, SortedList<string>>();
   readonly #onNode = new Map<string, SortedList<string>>();
   readonly #withDevice = new Multimap();
   readonly #withTarget = new Multimap();
@@ -68,8 +68,8 @@ export class MemoryUsers implements Users {
     return Promise.resolve(true);
   }
 
-  awayMembers(topic: Topic, page: Page): Promise<NamesPage> {
-    return Promise.resolve(toPage(take(this.#awayIn.get(topic), page), page));
+  pushableMembers(topic: Topic, page: Page): Promise<NamesPage> {
+    return Promise.resolve(toPage(take(this.#pushableIn.get(topic), page), page));
   }
 
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]> {
@@ -113,10 +113,10 @@ export class MemoryUsers implements Users {
     if (before === undefined) this.#names.add(userId);
     else if (after === undefined) this.#names.delete(userId);
     change(
-      awayTopics(before),
-      awayTopics(after),
-      (topic) => remove(this.#awayIn, topic, userId),
-      (topic) => add(this.#awayIn, topic, userId),
+      pushableTopics(before),
+      pushableTopics(after),
+      (topic) => remove(this.#pushableIn, topic, userId),
+      (topic) => add(this.#pushableIn, topic, userId),
     );
     if (before?.sessions === after?.sessions) return;
     change(nodes(before), nodes(after), (node) => remove(this.#onNode, node, userId), (node) => add(this.#onNode, node, userId));
@@ -137,9 +137,13 @@ export class MemoryUsers implements Users {
 
 const NOTHING: readonly string[] = Object.freeze([]);
 
-function awayTopics(record: UserRecord | undefined): readonly Topic[] {
-  if (record === undefined || !record.sessions.some(({ leaving, node }) => node === null || leaving)) return NOTHING;
-  return Object.keys(record.subscriptions);
+function pushableTopics(record: UserRecord | undefined): readonly Topic[] {
+  return record?.sessions.some(isPushable) ? Object.keys(record.subscriptions) : NOTHING;
+}
+
+/** Whether the session is away and there is a place that it can be pushed to. */
+function isPushable({ leaving, node, targets }: SessionRecord): boolean {
+  return (node === null || leaving === true) && targets.some(({ disabled }) => disabled === undefined);
 }
 
 function nodes(record: UserRecord | undefined): readonly string[] {

@@ -62,7 +62,7 @@ export interface TopicDecision {
   readonly decided: number;
   /** Entries up to here are to be decided. Not below `decided`; the same: nothing is open. */
   readonly goal: number;
-  /** The pass under way: it decides about the entries in (decided, to]. Members up to `after`, a place in `Users.awayMembers`, are done. */
+  /** The pass under way: it decides about the entries in (decided, to]. Members up to `after`, a place in `Users.pushableMembers`, are done. */
   readonly pass?: { readonly to: number; readonly after?: string };
 }
 

@@ -137,8 +137,11 @@ export interface Users {
   put(record: UserRecord, parts: UserParts, rows?: readonly AddedRow[]): Promise<UserVersions | undefined>;
   /** Forgets both parts of a user if the devices' version is still that one. */
   remove(userId: string, version: number): Promise<boolean>;
-  /** Users subscribed to `topic` who have at least one session with `node: null`, or `leaving`. */
-  awayMembers(topic: Topic, page: Page): Promise<NamesPage>;
+  /**
+   * Users subscribed to `topic` who have at least one session with `node: null`, or `leaving`, that has a push target which is not
+   * disabled: those whom a new entry may be pushed to though no node holds their session.
+   */
+  pushableMembers(topic: Topic, page: Page): Promise<NamesPage>;
   /** Users who have a session with this deviceId, or a push target with this id. */
   holders(what: { deviceId: string } | { targetId: string }): Promise<string[]>;
   /** Users with `seenAt` before that time. */

@@ -48,7 +48,7 @@ export class TopicDecider {
   readonly #running = new Map<Topic, Promise<void>>();
   /** Topics in which something came to be open since their run began to look. */
   readonly #wanted = new Set<Topic>();
-  /** Topics in which no device was away: up to there nothing is open. */
+  /** Topics in which no device that is away had a push target: up to there nothing is open. */
   readonly #idle = new Map<Topic, Position>();
   readonly #naps = new Map<Timer, () => void>();
   #stalled = new Map<Topic, number>();
@@ -75,7 +75,7 @@ export class TopicDecider {
   /** Entries up to `head` are to be decided about. Resolves when that is stored. */
   async want(topic: Topic, head: Position): Promise<void> {
     const { users } = this.#parts;
-    const { names, next } = await users.awayMembers(topic, { after: undefined, limit: 1 });
+    const { names, next } = await users.pushableMembers(topic, { after: undefined, limit: 1 });
     // A device that leaves after this look decides for itself, up to the head that it reads then.
     if (names.length === 0 && next === undefined) {
       this.#idle.delete(topic);
@@ -145,7 +145,7 @@ export class TopicDecider {
     let at = begun;
     while (at.pass !== undefined && !this.#closed && lease.isHeld) {
       const { after, to } = at.pass;
-      const { names, next } = await users.awayMembers(topic, { after, limit: MEMBERS });
+      const { names, next } = await users.pushableMembers(topic, { after, limit: MEMBERS });
       const made = await members.rowsFor(names, entries);
       const { pass: _, ...rest } = at;
       const then: TopicDecision = next === undefined ? { ...rest, decided: to } : { ...rest, pass: { to, after: next } };

@@ -175,7 +175,7 @@ export class SharedMemory {
           recent.delete(userId);
           return call(() => users.remove(userId, version));
         },
-        awayMembers: (...args) => call(() => users.awayMembers(...args)),
+        pushableMembers: (...args) => call(() => users.pushableMembers(...args)),
         holders: (what) => call(() => users.holders(what)),
         unseenSince: (...args) => call(() => users.unseenSince(...args)),
         lease: (node, ms) =>

@@ -1,6 +1,15 @@
 import { asStored } from "../../adapters/conformance/records.ts";
 import type { OpenStorage } from "../../src/ports/storage.ts";
-import type { Handled, Positions, Progress, UserParts, UserRecord, Users, UserVersions } from "../../src/ports/users.ts";
+import type {
+  Handled,
+  Positions,
+  Progress,
+  SessionRecord,
+  UserParts,
+  UserRecord,
+  Users,
+  UserVersions,
+} from "../../src/ports/users.ts";
 import type { NamesPage } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import { type BrokenStorage, over, turn } from "./broken_storage.ts";
@@ -336,27 +345,36 @@ export const brokenUsers: readonly BrokenStorage[] = [
       }),
   },
   {
-    defect: "lists all members as away",
-    caughtBy: ["users lists as away who is subscribed and has a session on no node"],
-    spoil: (storage) => ({
-      ...storage,
-      users: over(storage.users, {
-        async awayMembers(topic) {
-          const { names, next } = await storage.users.unseenSince(Infinity, { after: undefined, limit: 1_000 });
-          const records = await Promise.all(names.map((name) => storage.users.get(name)));
-          return { names: records.filter((record) => topic in record!.subscriptions).map((record) => record!.userId), next };
-        },
-      }),
-    }),
+    defect: "lists all members as pushable",
+    caughtBy: ["users lists as pushable who is subscribed and has a session on no node"],
+    spoil: (storage) => listing(storage, () => true),
   },
   {
-    defect: "does not list as away who is leaving",
-    caughtBy: ["users lists as away who has a session that is leaving, and as its node's own until it has left"],
+    defect: "lists as pushable who is away without a target",
+    caughtBy: ["users lists as pushable nobody whose sessions on no node have no target that is left"],
+    spoil: (storage) => listing(storage, ({ sessions }) => sessions.some(isAway)),
+  },
+  {
+    defect: "lists as pushable who has dead targets only",
+    caughtBy: ["users lists as pushable nobody whose sessions on no node have no target that is left"],
+    spoil: (storage) => listing(storage, ({ sessions }) => sessions.some((one) => isAway(one) && one.targets.length > 0)),
+  },
+  {
+    defect: "lists as pushable who is away, for the target of a session that is not",
+    caughtBy: ["users lists as pushable nobody whose sessions on no node have no target that is left"],
+    spoil: (storage) =>
+      listing(storage, ({ sessions }) => {
+        return sessions.some(isAway) && sessions.some(({ targets }) => targets.some(({ disabled }) => disabled === undefined));
+      }),
+  },
+  {
+    defect: "does not list as pushable who is leaving",
+    caughtBy: ["users lists as pushable who has a session that is leaving, and as its node's own until it has left"],
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        async awayMembers(topic, page) {
-          const { names, next } = await storage.users.awayMembers(topic, page);
+        async pushableMembers(topic, page) {
+          const { names, next } = await storage.users.pushableMembers(topic, page);
           const records = await Promise.all(names.map((name) => storage.users.get(name)));
           const away = records.filter((record) => record?.sessions.some(({ node }) => node === null));
           return { names: away.map((record) => record!.userId), next };
@@ -366,7 +384,7 @@ export const brokenUsers: readonly BrokenStorage[] = [
   },
   {
     defect: "gives up whoever is leaving",
-    caughtBy: ["users lists as away who has a session that is leaving, and as its node's own until it has left"],
+    caughtBy: ["users lists as pushable who has a session that is leaving, and as its node's own until it has left"],
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
@@ -379,15 +397,15 @@ export const brokenUsers: readonly BrokenStorage[] = [
     }),
   },
   {
-    defect: "lists as away who was, when first asked",
-    caughtBy: ["users keeps the away members in step with every put"],
+    defect: "lists as pushable who was, when first asked",
+    caughtBy: ["users keeps the pushable members in step with every put"],
     spoil(storage) {
       const found = new Map<string, Promise<NamesPage>>();
       return {
         ...storage,
         users: over(storage.users, {
-          awayMembers(topic, page) {
-            const names = found.get(topic) ?? storage.users.awayMembers(topic, page);
+          pushableMembers(topic, page) {
+            const names = found.get(topic) ?? storage.users.pushableMembers(topic, page);
             found.set(topic, names);
             return names;
           },
@@ -397,12 +415,12 @@ export const brokenUsers: readonly BrokenStorage[] = [
   },
   {
     defect: "leaves out one name where pages meet",
-    caughtBy: ["users pages away members with none left out and none twice, also while some leave"],
+    caughtBy: ["users pages pushable members with none left out and none twice, also while some leave"],
     spoil: (storage) => ({
       ...storage,
       users: over(storage.users, {
-        async awayMembers(topic, page) {
-          const { names, next } = await storage.users.awayMembers(topic, page);
+        async pushableMembers(topic, page) {
+          const { names, next } = await storage.users.pushableMembers(topic, page);
           return { names: names.slice(page.after === undefined ? 0 : 1), next };
         },
       }),
@@ -471,6 +489,26 @@ function withProgress(storage: OpenStorage, change: (progress: Progress) => Prog
     const devices = Object.entries(record.positions.progress).map(([deviceId, own]) => [deviceId, each(own, change)] as const);
     return { ...record, positions: { ...record.positions, progress: Object.fromEntries(devices) } };
   });
+}
+
+/** Lists as pushable whoever is subscribed and meant. */
+function listing(storage: OpenStorage, meant: (record: UserRecord) => boolean): OpenStorage {
+  const { users } = storage;
+  return {
+    ...storage,
+    users: over(users, {
+      async pushableMembers(topic) {
+        const { names, next } = await users.unseenSince(Infinity, { after: undefined, limit: 1_000 });
+        const records = await Promise.all(names.map((name) => users.get(name)));
+        const found = records.filter((record) => topic in record!.subscriptions && meant(record!));
+        return { names: found.map((record) => record!.userId), next };
+      },
+    }),
+  };
+}
+
+function isAway({ leaving, node }: SessionRecord): boolean {
+  return node === null || leaving === true;
 }
 
 type Put = Users["put"];

@@ -123,7 +123,7 @@ test("the script has enough for a storage to fail in", () => {
     "read",
     "get",
     "put",
-    "awayMembers",
+    "pushableMembers",
     "due",
     "take",
     "retry",

@@ -252,3 +252,27 @@ test("a message that comes while a subscription is stored is pushed to devices t
   await lives.say("after", NEWS);
   expect(lives.pushed().filter((push) => push.startsWith("phone"))).toEqual(["phone meanwhile", "phone after"]);
 });
+
+test("a public message costs no read of members who can't be pushed to", async () => {
+  const read: string[] = [];
+  const storage: Storage = {
+    async open(context) {
+      const opened = await memory().open(context);
+      const { users } = opened;
+      const get = users.get.bind(users);
+      users.get = (userId) => (read.push(userId), get(userId));
+      return opened;
+    },
+  };
+  const lives = await createLives({ storage });
+  for (const user of ["sara", "reza", "mina"]) {
+    await lives.engine.subscribe(user, NEWS);
+    (await lives.device(user, user === "sara" ? { token: user } : {})).leave();
+  }
+  await lives.clock.advance(60_000);
+  read.length = 0;
+  await lives.say("hi", NEWS);
+  await lives.clock.advance(60_000);
+  expect([...new Set(read)]).toEqual(["sara"]);
+  expect(lives.pushed()).toEqual(["sara hi"]);
+});

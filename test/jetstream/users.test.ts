@@ -22,6 +22,7 @@ const { connections } = stage;
 
 const topic = "*/news";
 const subscriptions = { [topic]: { epoch: 1, offset: 0 } };
+const target = { id: "target", provider: "p", token: "x", registeredAt: 1 };
 
 async function all(look: (page: Page) => Promise<NamesPage>, limit: number): Promise<string[]> {
   const names: string[] = [];
@@ -221,12 +222,12 @@ test("a refused put changes no look-up and adds no push, with whatever the other
   const version = (await a!.users.put(user("sara", { subscriptions, sessions: [session("phone", { node: "n" })] }), "both"))!;
   const record = (await b!.users.get("sara"))!;
   expect(record.version).toBe(version.devices);
-  const away = { ...record, sessions: [session("phone", { node: null })] };
+  const away = { ...record, sessions: [session("phone", { targets: [target] })] };
   const newer = (await b!.users.put(away, "both", [newRow("push", { userId: "sara" })]))!;
   const stale = { ...record, sessions: [session("stolen", { node: null })] };
   expect(await a!.users.put(stale, "both", [newRow("stale push", { userId: "sara" })])).toBeUndefined();
   expect(await a!.users.holders({ deviceId: "stolen" })).toEqual([]);
-  expect((await a!.users.awayMembers(topic, { after: undefined, limit: 10 })).names).toEqual(["sara"]);
+  expect((await a!.users.pushableMembers(topic, { after: undefined, limit: 10 })).names).toEqual(["sara"]);
   expect((await a!.outbox.ofMessage("message of stale push")).length).toBe(0);
   expect(await a!.users.remove("sara", version.devices)).toBe(false);
   expect(await a!.users.remove("sara", newer.devices)).toBe(true);
@@ -239,17 +240,17 @@ test("a refused put changes no look-up and adds no push, with whatever the other
   await b!.close();
 });
 
-test("many away members are read in parts, and nobody is left out while others come and go", async () => {
+test("many members who can be pushed to are read in parts, and nobody is left out while others come and go", async () => {
   const [a, b] = await openNodes(2, connections);
   const names = Array.from({ length: 700 }, (_, index) => `user ${index}`);
-  const session1 = session("phone", { node: null });
+  const session1 = session("phone", { targets: [target] });
   await Promise.all(names.map((name) => a!.users.put(user(name, { subscriptions, sessions: [session1] }), "both")));
-  const found = await all((page) => b!.users.awayMembers(topic, page), 30);
+  const found = await all((page) => b!.users.pushableMembers(topic, page), 30);
   expect([...found].sort()).toEqual([...names].sort());
   const leaving = new Set(names.filter((_, index) => index % 3 === 0));
   const stayed: string[] = [];
   await all(async (page) => {
-    const part = await b!.users.awayMembers(topic, page);
+    const part = await b!.users.pushableMembers(topic, page);
     for (const name of part.names) {
       if (!leaving.has(name)) stayed.push(name);
       else await a!.users.put({ ...(await a!.users.get(name))!, sessions: [] }, "both");
@@ -257,18 +258,18 @@ test("many away members are read in parts, and nobody is left out while others c
     return part;
   }, 30);
   expect(stayed.sort()).toEqual(names.filter((name) => !leaving.has(name)).sort());
-  expect((await all((page) => b!.users.awayMembers(topic, page), 30)).length).toBe(names.length - leaving.size);
+  expect((await all((page) => b!.users.pushableMembers(topic, page), 30)).length).toBe(names.length - leaving.size);
   await a!.close();
   await b!.close();
 });
 
-test("asking for the away members of a topic without any is one question", async () => {
+test("asking who can be pushed to in a topic without anybody is one question", async () => {
   const name = freshName();
   let questions = 0;
   const counting = lossy(connections[0]!, { request: () => (questions++, false) });
   const [node] = await openNodes(1, [counting], { name });
   questions = 0;
-  expect((await node!.users.awayMembers(topic, { after: undefined, limit: 200 })).names).toEqual([]);
+  expect((await node!.users.pushableMembers(topic, { after: undefined, limit: 200 })).names).toEqual([]);
   expect(questions).toBe(1);
   await node!.close();
 });
@@ -383,7 +384,7 @@ test("who leaves a look-up leaves nothing behind there", async () => {
   const name = freshName();
   const [node] = await openNodes(1, [connections[0]!], { name });
   const { users } = node!;
-  const record = user("sara", { subscriptions, sessions: [session("phone", { node: null })] });
+  const record = user("sara", { subscriptions, sessions: [session("phone", { targets: [target] })] });
   const version = (await users.put(record, "both"))!;
   await users.put(asStored({ ...record, subscriptions: {}, sessions: [] }, version), "both");
   const body = new TextEncoder().encode(JSON.stringify({ subjects_filter: `${name}.st.*.*.*.*.*.*` }));

@@ -139,7 +139,7 @@ export class SlowStore {
         get: (id) => quick("get", () => users.get(id)),
         put: (record, ...what) => this.#late(gate, record.userId, () => commit("put", () => users.put(record, ...what))),
         remove: (...args) => commit("put", () => users.remove(...args)),
-        awayMembers: (...args) => quick("read", () => users.awayMembers(...args)),
+        pushableMembers: (...args) => quick("read", () => users.pushableMembers(...args)),
         holders: (what) => quick("holders", () => users.holders(what)),
         unseenSince: (...args) => quick(undefined, () => users.unseenSince(...args)),
         lease: (node, ms) => {

@@ -95,7 +95,7 @@ async function use(storage: OpenStorage): Promise<ErrorCode[]> {
     () => history!.read("user 200/default", 0, 100),
     async () =>
       await users.put({ ...await users.get("user 9") ?? user("user 9"), seenAt: 3 }, "both", [newRow(crypto.randomUUID())]),
-    () => users.awayMembers("*/news", page),
+    () => users.pushableMembers("*/news", page),
     () => users.holders({ deviceId: "user 5" }),
     () => users.unseenSince(1e15, page),
     () => users.orphans(page),
