@@ -123,10 +123,10 @@ test.each([["positions", "devices"], ["devices", "positions"]] as const)(
     // What it wrote last it doesn't read again.
     const rows = [newRow("row", { userId: "sara" })];
     expect(await a!.users.put(record, own, rows)).toBeUndefined();
-    expect((await b!.outbox.ofMessage("message of row")).length).toBe(0);
+    expect((await a!.outbox.ofMessage("message of row")).length).toBe(0);
     expect(await a!.users.get("sara")).toEqual(asStored(record, changed));
     expect(await a!.users.put(asStored(record, changed), own, rows)).toBeDefined();
-    expect((await b!.outbox.ofMessage("message of row")).length).toBe(1);
+    expect((await a!.outbox.ofMessage("message of row")).length).toBe(1);
     await a!.close();
     await b!.close();
   },

@@ -193,7 +193,7 @@ class Judge {
       this.#find("NOT", device, entry, at, `the token ${ask.token} was replaced or given up`);
     } else if (one.doneSurely <= reference - SLACK_MS) {
       this.#find("NOT", device, entry, at, `${one.why} at ${one.doneSurely}`);
-    } else if (last === undefined && one.earlyFor(at) > at + SLACK_MS) {
+    } else if (last === undefined && one.coveredMaybe === Infinity && one.earlyFor(at) > at + SLACK_MS) {
       const when = one.early === Infinity ? "at all: it was seen, or is of low urgency" : `before ${one.early}`;
       this.#find("NOT", device, entry, at, `not due ${when}`);
     }
