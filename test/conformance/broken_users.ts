@@ -340,7 +340,7 @@ export const brokenUsers: readonly BrokenStorage[] = [
     spoil: (storage) =>
       withRecords(storage, (record) => {
         const progress: Record<string, Readonly<Record<Topic, Progress>>> = {};
-        for (const [deviceId, own] of Object.entries(record.positions.progress)) progress[deviceId] = own;
+        for (const [deviceId, own] of Object.entries(record.positions.progress)) progress[deviceId] ??= own;
         return { ...record, positions: { ...record.positions, progress } };
       }),
   },
