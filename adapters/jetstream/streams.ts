@@ -30,7 +30,7 @@ interface StreamInfo {
 }
 
 /** How logs, users and pushes are written. Streams of another format are refused as they are. */
-export const FORMAT = 4;
+export const FORMAT = 5;
 const NANOS = 1_000_000;
 
 /**

@@ -78,7 +78,7 @@ async function versionRefusal(path: string): Promise<Record<string, unknown>> {
 test("opening refuses a file from a newer version and leaves it as it was", async () => {
   const path = await made();
   const db = new DatabaseSync(path);
-  db.exec("PRAGMA user_version = 5");
+  db.exec("PRAGMA user_version = 6");
   db.close();
   expect(await versionRefusal(path)).toMatchObject({
     message: expect.stringMatching(/newer/),
@@ -93,7 +93,7 @@ test("opening refuses a file from an older version and leaves it as it was, what
   first.close();
   const same = await made();
   const db = new DatabaseSync(same);
-  db.exec("PRAGMA user_version = 3");
+  db.exec("PRAGMA user_version = 4");
   db.close();
   for (const one of [path, same]) expect(await versionRefusal(one)).toMatchObject({ message: expect.stringMatching(/older/) });
 });
