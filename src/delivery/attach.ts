@@ -71,16 +71,17 @@ export class Attachments {
   readonly #parts: AttachParts;
   readonly #claims: Claims;
   readonly #turns: Turns;
-  readonly #looks = new Turns(WIDTH);
+  readonly #looks: Turns;
   readonly #devices = new Exclusive();
   /** Of each session the newest connection that wants it. */
   readonly #newest = new Map<string, Outlet>();
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
-    const { history, hub, outbox, records, roster } = parts;
+    const { clock, history, hub, outbox, records, roster } = parts;
     this.#claims = new Claims({ places: new Places(hub, history, outbox), records, roster });
-    this.#turns = new Turns(WIDTH, records.sections);
+    this.#looks = new Turns(WIDTH, clock);
+    this.#turns = new Turns(WIDTH, clock, records.sections);
   }
 
   /** Gives the session a connection. Of several that want it the newest wins; the others are told that they were replaced. */

@@ -48,8 +48,8 @@ export class Departures {
 
   constructor(parts: LeaveParts) {
     this.#parts = parts;
-    const { records } = parts;
-    this.#turns = new Turns(WIDTH, records.sections);
+    const { clock, records } = parts;
+    this.#turns = new Turns(WIDTH, clock, records.sections);
   }
 
   /** The session's connection is gone. Nothing happens when it is no longer the session's. */

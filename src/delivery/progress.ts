@@ -69,8 +69,8 @@ export class ProgressKeeper {
 
   constructor(parts: ProgressParts) {
     this.#parts = parts;
-    const { records } = parts;
-    this.#turns = new Turns(WIDTH, records.sections);
+    const { clock, records } = parts;
+    this.#turns = new Turns(WIDTH, clock, records.sections);
   }
 
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */

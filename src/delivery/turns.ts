@@ -1,3 +1,4 @@
+import type { Clock } from "../ports/clock.ts";
 import { Exclusive } from "./exclusive.ts";
 
 /** Lets tasks of one key run one after the other. */
@@ -8,10 +9,17 @@ export interface Sections {
 /**
  * Lets a few tasks run at the same time, one of each key. The key's section is entered first and a slot is taken after that: however
  * many tasks of one key wait, and however long its section is busy, they hold no slot. Keys get slots in the order in which they ask.
+ *
+ * No more of them than that begin in one turn of the event loop: those that find all they need at hand would end in the turn in which
+ * they began, and thousands of them would run one after the other before anything else does.
  */
 export class Turns {
+  readonly #width: number;
+  readonly #clock: Clock;
   readonly #sections: Sections;
   #free: number;
+  /** How many began in this turn of the loop. */
+  #begun = 0;
   /** A list of links: taking the first out of a long array moves all others. */
   #first: Waiting | undefined;
   #last: Waiting | undefined;
@@ -22,8 +30,9 @@ export class Turns {
    * @param width how many tasks at the same time
    * @param sections what keeps tasks of one key apart; default: sections of these turns alone
    */
-  constructor(width: number, sections: Sections = new Exclusive()) {
-    this.#free = width;
+  constructor(width: number, clock: Clock, sections: Sections = new Exclusive()) {
+    this.#width = this.#free = width;
+    this.#clock = clock;
     this.#sections = sections;
   }
 
@@ -37,17 +46,33 @@ export class Turns {
   }
 
   async #inSlot<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#free === 0) await new Promise<void>((go) => this.#wait({ go, next: undefined }));
-    else this.#free--;
+    if (this.#hasRoom) this.#begin();
+    else await new Promise<void>((go) => this.#wait({ go, next: undefined }));
     try {
       return await task();
     } finally {
-      const first = this.#first;
-      if (first === undefined) this.#free++;
-      else {
-        this.#first = first.next;
-        first.go();
-      }
+      this.#free++;
+      this.#goOn();
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#free > 0 && this.#begun < this.#width;
+  }
+
+  #begin(): void {
+    this.#free--;
+    if (this.#begun++ > 0) return;
+    this.#clock.defer(() => {
+      this.#begun = 0;
+      this.#goOn();
+    });
+  }
+
+  #goOn(): void {
+    for (; this.#first !== undefined && this.#hasRoom; this.#first = this.#first.next) {
+      this.#begin();
+      this.#first.go();
     }
   }
 

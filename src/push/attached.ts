@@ -37,15 +37,16 @@ const RETRY_MS = 1_000;
 export class AttachedPushes implements PushRequests {
   readonly #parts: AttachedPushesParts;
   readonly #writes: Turns;
-  readonly #reads = new Turns(WIDTH);
+  readonly #reads: Turns;
   /** What is to be written, by user. */
   readonly #gathered = new Map<string, Piece[]>();
   readonly #retries = new Set<Timer>();
 
   constructor(parts: AttachedPushesParts) {
     this.#parts = parts;
-    const { records } = parts;
-    this.#writes = new Turns(WIDTH, records.sections);
+    const { clock, records } = parts;
+    this.#reads = new Turns(WIDTH, clock);
+    this.#writes = new Turns(WIDTH, clock, records.sections);
   }
 
   /** Sessions that are connected, though a push must tell their person. */

@@ -51,8 +51,8 @@ export class AwayPushes implements AwayDecisions {
 
   constructor(parts: AwayPushesParts) {
     this.#parts = parts;
-    const { records, stepper } = parts;
-    this.#turns = new Turns(WIDTH, records.sections);
+    const { clock, records, stepper } = parts;
+    this.#turns = new Turns(WIDTH, clock, records.sections);
     this.#away = { without: stepper.start, with: stepper.step(stepper.start, SessionEvent["target.some"]).next };
   }
 
