@@ -57,7 +57,7 @@ export class ProviderLane {
   constructor(provider: string, parts: ProviderLaneParts) {
     this.#provider = provider;
     this.#parts = parts;
-    this.#pump = new Pump(WIDTH, (room) => this.#begin(room));
+    this.#pump = new Pump(WIDTH, parts.clock, (room) => this.#begin(room));
   }
 
   wake(): void {
@@ -139,9 +139,14 @@ export class ProviderLane {
     else this.#behind.delete(queue);
   }
 
+  /** These are not in hand: the next look finds them, and what stands behind them. */
+  #leave(rows: readonly OutboxRow[]): void {
+    for (const row of rows) this.#behind.delete(queueOf(row));
+  }
+
   /** Has the rows taken and looked at in their user's section. */
   #enter(userId: string, rows: readonly OutboxRow[]): void {
-    if (this.#waiting.size >= MOST_WAITING) return;
+    if (this.#waiting.size >= MOST_WAITING) return this.#leave(rows);
     this.#taking += rows.length;
     const entered = this.#parts.records.exclusively(userId, () => this.#launchHeld(rows))
       .finally(() => {
@@ -160,9 +165,11 @@ export class ProviderLane {
     const { pace } = this.#parts;
     const flights: Flight[] = [];
     const held = new Set<string>();
+    const mine = this.#closed ? [] : rows.slice(0, this.#pump.room);
+    this.#leave(rows.slice(mine.length));
     // Targets whose turn it is: one push stands for all that waits.
     const turns = new Set<string>();
-    for (const row of this.#closed ? [] : rows.slice(0, this.#pump.room)) {
+    for (const row of mine) {
       const { targetId } = row;
       if (!pace.mayLeave(row)) held.add(targetId);
       else if (!turns.has(targetId)) flights.push(this.#reserve(row));

@@ -1,3 +1,5 @@
+import type { Clock, Timer } from "../ports/clock.ts";
+
 /** What one look at the queue began. */
 export interface Begun {
   /** Each resolves when its piece of work has ended, and never rejects. */
@@ -5,6 +7,9 @@ export interface Begun {
   /** The queue may hold more that can begin now: look again without waiting. */
   readonly more: boolean;
 }
+
+/** How long a little room waits for more, milliseconds. */
+const PATIENCE_MS = 10;
 
 /**
  * Keeps up to `width` pieces of work of a queue under way.
@@ -15,16 +20,22 @@ export interface Begun {
  */
 export class Pump {
   readonly #width: number;
+  readonly #clock: Clock;
   readonly #begin: (room: number) => Promise<Begun>;
   readonly #flights = new Set<Promise<void>>();
   readonly #loop: Promise<void>;
   #rung = false;
   #heard: (() => void) | undefined;
+  /** A little room waits for more. */
+  #patience: Timer | undefined;
+  /** It has waited. */
+  #isImpatient = false;
   #closed = false;
 
   /** @param begin looks at the queue and begins up to `room` pieces of work. Never rejects, never runs twice at a time */
-  constructor(width: number, begin: (room: number) => Promise<Begun>) {
+  constructor(width: number, clock: Clock, begin: (room: number) => Promise<Begun>) {
     this.#width = width;
+    this.#clock = clock;
     this.#begin = begin;
     this.#loop = this.#run();
   }
@@ -45,12 +56,26 @@ export class Pump {
       if (!this.#rung) await new Promise<void>((resolve) => this.#heard = resolve);
       this.#rung = false;
       const { room } = this;
-      // The flight that makes room rings: looking for each one alone would be most of the work.
-      if (this.#closed || room < this.#width / 8) continue;
+      // A flight that makes room rings.
+      if (this.#closed || room === 0) continue;
+      if (room < this.#width / 8 && !this.#isImpatient) {
+        this.#waitForRoom();
+        continue;
+      }
+      this.#isImpatient = false;
       const { flights, more } = await this.#begin(room);
       for (const flight of flights) this.launch(flight);
       if (more) this.ring();
     }
+  }
+
+  /** Looking for each landed flight alone would be most of the work. But some may be under way for long, and few make room then. */
+  #waitForRoom(): void {
+    this.#patience ??= this.#clock.setTimeout(() => {
+      this.#patience = undefined;
+      this.#isImpatient = true;
+      this.ring();
+    }, PATIENCE_MS);
   }
 
   /** Counts a piece of work that began between two looks; it rings when it has ended. */
@@ -65,6 +90,7 @@ export class Pump {
   /** Begins nothing more. @returns once the look under way has ended; what it began may still be under way */
   async close(): Promise<void> {
     this.#closed = true;
+    if (this.#patience !== undefined) this.#clock.clearTimeout(this.#patience);
     this.ring();
     await this.#loop;
   }

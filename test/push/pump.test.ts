@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { Pump } from "../../src/push/pump.ts";
 
 /** Something that can happen next to a pump under test. */
@@ -22,7 +23,7 @@ async function play(scene: Scene, order: readonly number[]): Promise<{ choices: 
   let most = 0;
   let read: (() => void) | undefined;
   const flights: (() => void)[] = [];
-  const pump = new Pump(scene.width, (room) =>
+  const pump = new Pump(scene.width, createManualClock(), (room) =>
     new Promise((resolve) => {
       read = () => {
         read = undefined;
@@ -107,7 +108,11 @@ function next(order: readonly number[], choices: readonly number[]): number[] | 
 
 test("close waits for the look under way, and begins nothing after it", async () => {
   const looks: (() => void)[] = [];
-  const pump = new Pump(1, () => new Promise((resolve) => looks.push(() => resolve({ flights: [], more: true }))));
+  const pump = new Pump(
+    1,
+    createManualClock(),
+    () => new Promise((resolve) => looks.push(() => resolve({ flights: [], more: true }))),
+  );
   pump.ring();
   await Promise.resolve();
   let closed = false;
