@@ -4,7 +4,6 @@ import { progressOf } from "../delivery/places.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { isAway, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
-import { deviceName } from "../delivery/session.ts";
 import { isEnabled } from "../delivery/target.ts";
 import type { AddedRow, TopicDecision } from "../ports/outbox.ts";
 import type { SessionRecord, UserRecord } from "../ports/users.ts";
@@ -27,10 +26,27 @@ export interface MemberRowsParts {
 }
 
 /** The entries of a pass, and what each is to a device that is away and has a target. */
-export interface PassEntries {
+export class PassEntries {
   readonly topic: Topic;
   readonly epoch: number;
-  readonly decisions: readonly Decision[];
+  readonly all: readonly Decision[];
+  /** By the index of the first. Members share them, and what is planned from them. */
+  readonly #tails = new Map<number, readonly Decision[]>();
+
+  constructor(topic: Topic, epoch: number, all: readonly Decision[]) {
+    this.topic = topic;
+    this.epoch = epoch;
+    this.all = all;
+  }
+
+  /** Those behind an offset. */
+  after(offset: number): readonly Decision[] {
+    const found = this.all.findIndex(({ entry }) => entry.position.offset > offset);
+    const first = found < 0 ? this.all.length : found;
+    let tail = first === 0 ? this.all : this.#tails.get(first);
+    if (tail === undefined) this.#tails.set(first, tail = this.all.slice(first));
+    return tail;
+  }
 }
 
 /** Rows for a page of members, and what is to be told once they are stored. */
@@ -64,13 +80,13 @@ export class MemberRows {
       if (page.through <= after) break;
       after = page.through;
     }
-    return { topic, epoch, decisions };
+    return new PassEntries(topic, epoch, decisions);
   }
 
   async rowsFor(names: readonly string[], entries: PassEntries): Promise<MembersRows> {
     const { journal, queue } = this.#parts;
-    const made: { userId: string; deviceId: string; decisions: readonly Decision[]; rows: MadeRows }[] = [];
-    if (entries.decisions.length > 0) {
+    const made: { deviceId: string; decisions: readonly Decision[]; rows: MadeRows }[] = [];
+    if (entries.all.length > 0) {
       const records = await Promise.all(names.map((userId) => this.#read(userId)));
       for (const record of records) {
         if (record?.subscriptions[entries.topic] === undefined) continue;
@@ -79,18 +95,18 @@ export class MemberRows {
           const decisions = openFor(session, record, entries);
           if (decisions.length === 0) continue;
           const rows = await this.#parts.rows.make(session, record, decisions);
-          made.push({ userId: record.userId, deviceId: session.deviceId, decisions, rows });
+          made.push({ deviceId: session.deviceId, decisions, rows });
         }
       }
     }
     return {
       rows: made.flatMap(({ rows }) => rows.rows),
       tell() {
-        for (const { userId, deviceId, decisions, rows } of made) {
-          const device = { userId, device: deviceName(deviceId) };
-          for (const { entry, route } of decisions) journal.routed(entry, device, "disconnected.away", route);
-          queue.added(rows, deviceId);
+        // A pass may have many entries, and most members' devices share them.
+        for (const [decisions, { length }] of Map.groupBy(made, ({ decisions }) => decisions)) {
+          for (const { entry, route } of decisions) journal.counted(entry, route, length);
         }
+        for (const { deviceId, rows } of made) queue.added(rows, deviceId);
       },
     };
   }
@@ -107,12 +123,10 @@ export class MemberRows {
 }
 
 /** What of a pass is not decided for a device: it may have left in the middle of the entries, or have been subscribed then. */
-function openFor(session: SessionRecord, record: UserRecord, { topic, epoch, decisions }: PassEntries): readonly Decision[] {
-  const { decided, epoch: own } = progressOf(record, session, topic);
+function openFor(session: SessionRecord, record: UserRecord, entries: PassEntries): readonly Decision[] {
+  const { decided, epoch } = progressOf(record, session, entries.topic);
   // In another life of the log nothing was decided.
-  if (own !== epoch) return decisions;
-  const first = decisions.findIndex(({ entry }) => entry.position.offset > decided);
-  return first < 0 ? [] : first === 0 ? decisions : decisions.slice(first);
+  return epoch === entries.epoch ? entries.after(decided) : entries.all;
 }
 
 /** Without its bytes: a pass holds many entries, and for long. */

@@ -59,6 +59,27 @@ async function members(count: number, lives: Lives): Promise<string[]> {
   return names;
 }
 
+test("an explanation counts every device that was decided for, on whichever page of the members it stands", async () => {
+  const { held, storage } = watched();
+  const lives = await createLives({ storage });
+  await members(230, lives);
+  let go = (): void => {};
+  const gate = new Promise<void>((resolve) => go = resolve);
+  // Both messages are there when the pass begins, and half a page of members comes between them.
+  held.decision = () => gate;
+  await lives.engine.publish({ ...NEWS, content: "hi", id: "first" });
+  for (let index = 0; index < 50; index++) {
+    await lives.engine.subscribe(`late ${index}`, NEWS);
+    (await lives.device(`late ${index}`, { token: `late ${index}` })).leave();
+  }
+  await lives.engine.publish({ ...NEWS, content: "hi", id: "second" });
+  go();
+  await lives.clock.advance(1_000);
+  for (const [id, devices] of [["first", 230], ["second", 280]] as const) {
+    expect((await lives.engine.explain(id))?.counts).toEqual({ "disconnected.away/alert": devices });
+  }
+});
+
 test("goes through the members in pages, each stored with its place, and decides once for each of them", async () => {
   const { storage, steps } = watched();
   const lives = await createLives({ storage });
