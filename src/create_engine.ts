@@ -163,7 +163,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const actor = new SessionActor(stepper, clock, policy.ackTimeoutMs);
   const attention = new Attention({ stepper, policy, clock });
   const arbiter = new Arbiter({ node, roster, elsewhere, attention, activeElsewhereMs: policy.activeElsewhereMs });
-  const pending = new PendingPushes(outbox, journal, counters, clock, logger, peers !== undefined);
+  const shared = peers !== undefined;
+  const pending = new PendingPushes(outbox, journal, counters, clock, logger, shared);
   const acked = new AckedPushes(pending);
   const queue = new PushQueue({ acked, pending, roster, journal, clock });
   const rows = new RowMaker({ arbiter, outbox, pending, policy, clock });
@@ -171,7 +172,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const decisions = new AttachedPushes({ records, roster, rows, queue, stepper, clock, logger, read });
   const away = new AwayPushes({ records, roster, rows, queue, stepper, journal, clock, read });
   const members = new MemberRows({ records, roster, rows, queue, stepper, journal, read });
-  const topics = new TopicDecider({ users, outbox, members, queue, lease, shared: peers !== undefined, clock, logger });
+  const topics = new TopicDecider({ users, outbox, members, queue, lease, shared, clock, logger });
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
   const resting = new RestingTargets(outbox, clock);
   const pace = new Pace(policy.coalesceMs, clock);
@@ -194,7 +195,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       logger,
     },
   });
-  const worker = new OutboxWorker({ providers, dispatcher, resting, pace, lease, outbox, records, clock, logger });
+  const worker = new OutboxWorker({ providers, dispatcher, resting, pace, lease, outbox, records, shared, clock, logger });
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
@@ -262,7 +263,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const housekeeping = new Housekeeping({
     ...{
       node,
-      shared: peers !== undefined,
+      shared,
       lease,
       follower,
       elsewhere,

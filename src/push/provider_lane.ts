@@ -4,6 +4,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxRow } from "../ports/outbox.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { DueRows, queueOf } from "./due_rows.ts";
 import { NOT_ASKED } from "./pending.ts";
 import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
 import { type Begun, Pump } from "./pump.ts";
@@ -17,6 +18,8 @@ export interface ProviderLaneParts {
   lease: Lease;
   outbox: Outbox;
   records: UserRecords;
+  /** Other nodes take pushes out of the same outbox. */
+  shared: boolean;
   clock: Clock;
   logger: Logger;
 }
@@ -27,8 +30,11 @@ const WIDTH = 384;
 const WIDTH_OF_USER = 32;
 /** Users whose section is waited for at the same time. */
 const MOST_WAITING = 256;
-/** Rows that are looked through at most for some that may leave. */
-const MOST_READ = 4_096;
+/** Rows that are read at a time, and that are looked through at most for some that may leave. */
+const READ = 2_048;
+const MOST_READ = 2 * READ;
+/** What was read in vain is read again after a while: a millisecond for so many rows. */
+const VAIN_PER_MS = 50;
 /** Between two tries to read the outbox, or to look at what was taken. */
 const RETRY_MS = 1_000;
 
@@ -42,15 +48,15 @@ export class ProviderLane {
   readonly #pump: Pump;
   /** Users whose section is waited for. */
   readonly #waiting = new Map<string, Promise<void>>();
-  /** What is in hand: rows, and the queues that they stand first in. */
+  /** What is in hand: rows, those included that wait for their user's section, and the queues of those that are under way. */
   readonly #rows = new Set<string>();
   readonly #queues = new Set<string>();
-  /** Due rows that were read and stand behind those in hand, by queue: they follow without another look. */
-  readonly #behind = new Map<string, OutboxRow[]>();
+  /** What is due and not in hand, as it was read last. */
+  readonly #due = new DueRows();
+  /** Monotonic milliseconds: until then reading would be in vain. */
+  #vainUntil = -Infinity;
   /** How many of each user's are under way. */
   readonly #ofUser = new Map<string, number>();
-  /** Rows that are due still though they are in hand. */
-  #taking = 0;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -61,6 +67,7 @@ export class ProviderLane {
   }
 
   wake(): void {
+    this.#vainUntil = -Infinity;
     this.#pump.ring();
   }
 
@@ -73,11 +80,15 @@ export class ProviderLane {
   }
 
   async #begin(room: number): Promise<Begun> {
-    const { clock, lease, logger } = this.#parts;
-    // A node whose lease has lapsed is woken when it has a new one.
-    if (!lease.isHeld) return NOTHING;
+    const { clock, lease, logger, shared } = this.#parts;
+    // A node whose lease has lapsed is woken when it has a new one, and who gets into a section looks again.
+    if (!lease.isHeld || this.#waiting.size >= MOST_WAITING) return NOTHING;
     try {
-      for (const [userId, rows] of Map.groupBy(await this.#find(room), ({ userId }) => userId)) this.#enter(userId, rows);
+      // What other nodes may take meanwhile is not gone by.
+      if (!shared && await this.#enterSome(room) > 0) return NOTHING;
+      const vainMs = Math.ceil(this.#vainUntil - clock.elapsed());
+      if (vainMs > 0) this.#sleepUntil(clock.now() + vainMs);
+      else await this.#read(room);
     } catch (error) {
       logger.error("the outbox could not be read, it is tried again", { error });
       this.#sleepUntil(clock.now() + RETRY_MS);
@@ -85,72 +96,66 @@ export class ProviderLane {
     return NOTHING;
   }
 
-  /** Due rows that may leave now, `room` at most. */
-  async #find(room: number): Promise<OutboxRow[]> {
-    const { clock, outbox, resting } = this.#parts;
-    for (let limit = room + this.#taking;; limit *= 2) {
+  /** Reads what is due until some may leave, `room` at most. */
+  async #read(room: number): Promise<void> {
+    const { clock, outbox } = this.#parts;
+    for (let limit = READ;; limit *= 2) {
       const now = clock.now();
       const { rows, nextDueAt } = await outbox.due(now, limit, this.#provider);
+      this.#due.replace(rows.filter(({ id }) => !this.#rows.has(id)));
       // Where a page was cut short, what lands or enters its section looks again.
-      if (nextDueAt === undefined || nextDueAt > now) this.#sleepUntil(nextDueAt);
-      const { found, behind } = this.#choose(rows);
-      const awake = found.filter(({ targetId, expiresAt }) => !resting.rests(targetId) || expiresAt <= now);
-      if (awake.length < found.length) await resting.postpone(found.map(({ targetId }) => targetId));
       const isCut = nextDueAt !== undefined && nextDueAt <= now;
-      if (awake.length === 0 && isCut && limit < MOST_READ) continue;
-      // Of what waited for one target together, the coalesced ones come last.
-      const chosen = awake.sort((a, b) => a.dueAt - b.dueAt || Number(a.coalesced) - Number(b.coalesced)).slice(0, room);
-      for (const queue of chosen.map(queueOf)) if (behind.has(queue)) this.#behind.set(queue, behind.get(queue)!);
-      return chosen;
+      if (!isCut) this.#sleepUntil(nextDueAt);
+      if (await this.#enterSome(room) > 0) return;
+      this.#vainUntil = clock.elapsed() + Math.ceil(rows.length / VAIN_PER_MS);
+      if (!isCut || limit >= MOST_READ) return;
     }
   }
 
-  /** Of due rows those that stand first in their queues, a bounded number of each user, and those that stand behind them. */
-  #choose(rows: OutboxRow[]): { found: OutboxRow[]; behind: Map<string, OutboxRow[]> } {
-    const found: OutboxRow[] = [];
-    const behind = new Map<string, OutboxRow[]>();
+  /**
+   * Of what is due takes in hand what stands first in its queue and may leave, `room` at most and a bounded number of each user.
+   * @returns how many rows
+   */
+  async #enterSome(room: number): Promise<number> {
+    const { clock, resting } = this.#parts;
+    const chosen: OutboxRow[] = [];
+    const asleep: string[] = [];
     const ofUser = new Map<string, number>();
-    for (const row of rows.sort((a, b) => a.position.offset - b.position.offset)) {
-      const { id, userId } = row;
-      const queue = queueOf(row);
-      if (this.#rows.has(id) || this.#queues.has(queue) || this.#waiting.has(userId)) continue;
-      const first = behind.get(queue);
-      if (first !== undefined) {
-        // A coalesced one takes the others along.
-        if (!row.coalesced) first.push(row);
+    for (const [queue, first] of this.#due.firsts()) {
+      const { expiresAt, targetId, userId } = first;
+      if (chosen.length === room || this.#waiting.size + ofUser.size >= MOST_WAITING) break;
+      const others = ofUser.get(userId) ?? this.#ofUser.get(userId) ?? 0;
+      if (this.#queues.has(queue) || this.#waiting.has(userId) || others >= WIDTH_OF_USER) continue;
+      if (resting.rests(targetId) && expiresAt > clock.now()) {
+        asleep.push(targetId);
+        this.#due.drop(queue);
         continue;
       }
-      const others = ofUser.get(userId) ?? this.#ofUser.get(userId) ?? 0;
-      if (others >= WIDTH_OF_USER) continue;
       ofUser.set(userId, others + 1);
-      behind.set(queue, []);
-      found.push(row);
+      this.#due.shift(queue);
+      chosen.push(first);
     }
-    return { found, behind };
+    for (const [userId, rows] of Map.groupBy(chosen, ({ userId }) => userId)) this.#enter(userId, rows);
+    if (asleep.length > 0) await resting.postpone(asleep);
+    return chosen.length;
   }
 
   /** The next row of a queue whose first one is through. What can't follow now is found by the next look. */
   #follow(queue: string): void {
-    if (this.#queues.has(queue)) return;
-    const next = this.#behind.get(queue)?.shift();
-    const mayFollow = next !== undefined && this.#pump.room > 0 && !this.#waiting.has(next.userId) &&
+    const next = this.#due.first(queue);
+    if (next === undefined || this.#queues.has(queue)) return;
+    const mayFollow = this.#pump.room > 0 && this.#waiting.size < MOST_WAITING && !this.#waiting.has(next.userId) &&
       (this.#ofUser.get(next.userId) ?? 0) < WIDTH_OF_USER && !this.#parts.resting.rests(next.targetId);
-    if (mayFollow) this.#enter(next.userId, [next]);
-    else this.#behind.delete(queue);
-  }
-
-  /** These are not in hand: the next look finds them, and what stands behind them. */
-  #leave(rows: readonly OutboxRow[]): void {
-    for (const row of rows) this.#behind.delete(queueOf(row));
+    if (!mayFollow) return;
+    this.#due.shift(queue);
+    this.#enter(next.userId, [next]);
   }
 
   /** Has the rows taken and looked at in their user's section. */
   #enter(userId: string, rows: readonly OutboxRow[]): void {
-    if (this.#waiting.size >= MOST_WAITING) return this.#leave(rows);
-    this.#taking += rows.length;
+    for (const { id } of rows) this.#rows.add(id);
     const entered = this.#parts.records.exclusively(userId, () => this.#launchHeld(rows))
       .finally(() => {
-        this.#taking -= rows.length;
         this.#waiting.delete(userId);
         this.#pump.ring();
       });
@@ -166,17 +171,26 @@ export class ProviderLane {
     const flights: Flight[] = [];
     const held = new Set<string>();
     const mine = this.#closed ? [] : rows.slice(0, this.#pump.room);
-    this.#leave(rows.slice(mine.length));
+    // The others are found by the next look.
+    for (const row of rows.slice(mine.length)) this.#putBackDue(row);
     // Targets whose turn it is: one push stands for all that waits.
     const turns = new Set<string>();
     for (const row of mine) {
       const { targetId } = row;
-      if (!pace.mayLeave(row)) held.add(targetId);
-      else if (!turns.has(targetId)) flights.push(this.#reserve(row));
-      if (pace.isPaced(targetId) && mayMerge(row)) turns.add(targetId);
+      const mayLeave = pace.mayLeave(row);
+      if (mayLeave && !turns.has(targetId)) flights.push(this.#reserve(row));
+      else this.#putBackDue(row);
+      if (!mayLeave) held.add(targetId);
+      else if (pace.isPaced(targetId) && mayMerge(row)) turns.add(targetId);
     }
     if (flights.length > 0) await this.#fly(flights);
     for (const targetId of held) await this.#hold(targetId);
+  }
+
+  /** It does not leave now, and is found by a later look. */
+  #putBackDue(row: OutboxRow): void {
+    this.#rows.delete(row.id);
+    this.#due.putBack(row);
   }
 
   /** Takes the rows, looks for the last time, and has the requests made. */
@@ -186,7 +200,7 @@ export class ProviderLane {
     let isTaken = false;
     try {
       groups = await Promise.all(flights.map(async ({ row }) => [row, ...await this.#others(row)]));
-      for (const row of groups.flatMap(([, ...others]) => others)) this.#behind.delete(queueOf(row));
+      for (const row of groups.flatMap(([, ...others]) => others)) this.#due.drop(queueOf(row));
       const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
       groups = groups.map((group) =>
         group.filter(({ id }) => ids.has(id)).map((row) => ({ ...row, attempts: row.attempts + 1 }))
@@ -227,7 +241,7 @@ export class ProviderLane {
       const rows = (await outbox.waiting([targetId])).filter(({ dueAt, silent, urgency }) =>
         dueAt <= now && silent !== true && urgency !== "high"
       );
-      for (const row of rows) this.#behind.delete(queueOf(row));
+      for (const row of rows) this.#due.drop(queueOf(row));
       if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), pace.nextAt(targetId), NOT_ASKED + WAITS_FOR_TURN);
       for (const row of rows) dispatcher.held(row, WAITS_FOR_TURN);
     } catch (error) {
@@ -239,7 +253,6 @@ export class ProviderLane {
   #reserve(row: OutboxRow): Flight {
     const { id, userId } = row;
     const queue = queueOf(row);
-    this.#rows.add(id);
     this.#queues.add(queue);
     this.#ofUser.set(userId, (this.#ofUser.get(userId) ?? 0) + 1);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -294,11 +307,6 @@ interface Flight {
   readonly sent: () => void;
   /** It has ended, or is in the outbox again. */
   readonly land: () => void;
-}
-
-/** In which rows leave one after the other. Of a target's coalesced ones one takes all others along. */
-function queueOf({ coalesced, targetId, topic }: Pick<OutboxRow, "coalesced" | "targetId" | "topic">): string {
-  return coalesced ? targetId : `${targetId}\n${topic}`;
 }
 
 /** Whether a row may be part of a push that stands for several. */

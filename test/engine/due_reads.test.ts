@@ -6,15 +6,17 @@ const NEWS = { to: "*", channel: "news" };
 
 /** Devices that have left, a message to all of them, and a push service: when it answers each, milliseconds; undefined: never. */
 async function pushToAll(tokens: readonly string[], answersAfter: (token: string) => number | undefined) {
-  const counts = { reads: 0, sent: 0 };
+  const counts = { reads: 0, rows: 0, sent: 0 };
   const stored = memory();
   const lives = await createStage({
     storage: {
       async open(context) {
         const storage = await stored.open(context);
-        const due: typeof storage.outbox.due = (...asked) => {
+        const due: typeof storage.outbox.due = async (...asked) => {
+          const found = await storage.outbox.due(...asked);
           counts.reads++;
-          return storage.outbox.due(...asked);
+          counts.rows += found.rows.length;
+          return found;
         };
         const outbox = new Proxy(storage.outbox, {
           get(target, name) {
@@ -43,7 +45,7 @@ async function pushToAll(tokens: readonly string[], answersAfter: (token: string
     (await lives.device(token, { token })).leave();
   }
   await lives.clock.settle();
-  counts.reads = 0;
+  counts.reads = counts.rows = 0;
   await lives.engine.publish({ ...NEWS, content: "all" });
   return { ...lives, counts };
 }
@@ -67,5 +69,15 @@ test("what is due is not read for each push, however their answers are spread", 
   await clock.advance(5_000);
   expect(counts.sent).toBe(tokens.length);
   expect(counts.reads).toBeLessThan(750);
+  await engine.close();
+});
+
+test("what stands behind a push that is under way is not read again and again", async () => {
+  const tokens = named("user", 1_000);
+  const { clock, counts, engine } = await pushToAll(tokens, () => 20);
+  for (let round = 0; round < 3; round++) await engine.publish({ ...NEWS, content: "more" });
+  await clock.advance(5_000);
+  expect(engine.counters().pushesSent).toBe(4 * tokens.length);
+  expect(counts.rows).toBeLessThan(5 * 4 * tokens.length);
   await engine.close();
 });
