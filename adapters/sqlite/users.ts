@@ -6,6 +6,7 @@ import type { Positions, SessionRecord, UserParts, UserRecord, Users, UserVersio
 import type { NamesPage, Page } from "../../src/ports/page.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import type { Reader } from "./reader.ts";
+import { RecentUsers } from "./recent_users.ts";
 import { Lookup } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
@@ -14,6 +15,7 @@ export class SqliteUsers implements Users {
   readonly #context: StorageContext;
   readonly #writer: Writer;
   readonly #reader: Reader;
+  readonly #recent = new RecentUsers();
   /** Nodes, and until when (monotonic) they live. Not in the file: who reopens it is alone with it. */
   readonly #leases = new Map<string, number>();
   readonly #user: StatementSync;
@@ -39,10 +41,15 @@ export class SqliteUsers implements Users {
 
   get(userId: string): Promise<UserRecord | undefined> {
     return this.#reader.run(() => {
+      const recent = this.#recent.get(userId);
+      if (recent !== undefined) return recent;
       const row = this.#user.get(userId);
       if (row === undefined) return undefined;
-      const positions: Positions = { ...JSON.parse(String(row.positions)), version: Number(row.moved) };
-      return { ...JSON.parse(String(row.record)) as UserRecord, version: Number(row.version), positions };
+      const [devices, moved] = [String(row.record), String(row.positions)];
+      const positions: Positions = { ...JSON.parse(moved), version: Number(row.moved) };
+      const record = { ...JSON.parse(devices) as UserRecord, version: Number(row.version), positions };
+      this.#recent.add(record, devices.length + moved.length);
+      return record;
     });
   }
 
@@ -53,23 +60,24 @@ export class SqliteUsers implements Users {
       positions: parts === "devices" ? moved : this.#next(moved),
     };
     const isDecision = rows.length > 0;
-    const stored = await this.#writer.send({
-      kind: "put",
-      userId,
-      expected: {
-        devices: parts !== "positions" || isDecision ? version : undefined,
-        positions: parts !== "devices" || isDecision ? moved : undefined,
-      },
-      devices: parts === "positions" ? undefined : {
-        version: next.devices,
-        seenAt,
-        keys: JSON.stringify(lookupKeys(record)),
-        record: JSON.stringify({ userId, seenAt, ...devices }),
-      },
-      positions: parts === "devices" ? undefined : { version: next.positions, record: JSON.stringify(positions) },
-      rows,
-      now: this.#context.clock.now(),
-    });
+    const stored = await this.#recent.write(userId, () =>
+      this.#writer.send({
+        kind: "put",
+        userId,
+        expected: {
+          devices: parts !== "positions" || isDecision ? version : undefined,
+          positions: parts !== "devices" || isDecision ? moved : undefined,
+        },
+        devices: parts === "positions" ? undefined : {
+          version: next.devices,
+          seenAt,
+          keys: JSON.stringify(lookupKeys(record)),
+          record: JSON.stringify({ userId, seenAt, ...devices }),
+        },
+        positions: parts === "devices" ? undefined : { version: next.positions, record: JSON.stringify(positions) },
+        rows,
+        now: this.#context.clock.now(),
+      }));
     return stored ? next : undefined;
   }
 
@@ -79,7 +87,8 @@ export class SqliteUsers implements Users {
   }
 
   remove(userId: string, version: number): Promise<boolean> {
-    return this.#writer.send({ kind: "remove", userId, version, now: this.#context.clock.now() });
+    const now = this.#context.clock.now();
+    return this.#recent.write(userId, () => this.#writer.send({ kind: "remove", userId, version, now }));
   }
 
   pushableMembers(topic: Topic, page: Page): Promise<NamesPage> {
