@@ -6,7 +6,7 @@ import type { Roster } from "../delivery/roster.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
-import type { Entry, History } from "../ports/transport.ts";
+import type { History } from "../ports/transport.ts";
 import type { PushTarget, UserRecord } from "../ports/users.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Policy } from "../session/policy.ts";
@@ -45,7 +45,7 @@ export interface Parcel {
 
 /** What was read for the last look. */
 export interface Found {
-  readonly entry: Entry | undefined;
+  readonly entry: OpenedEntry | undefined;
   /** Of a row that stands for several: those before the last one, the newest first. */
   readonly others: readonly OpenedEntry[];
   readonly stored: UserRecord | undefined;
@@ -67,8 +67,8 @@ const PAGE = 100;
 /** The last look before a push leaves. */
 export class LastLook {
   readonly #parts: LastLookParts;
-  readonly #recent = new RecentEntries<Entry>();
-  /** Opened: many pushes count the same ones. */
+  /** Opened: many pushes are about the same ones. */
+  readonly #recent = new RecentEntries<OpenedEntry>();
   readonly #counted = new RecentEntries<OpenedEntry>();
 
   constructor(parts: LastLookParts) {
@@ -82,7 +82,7 @@ export class LastLook {
    */
   async read(rows: readonly OutboxRow[]): Promise<Map<string, Found>> {
     const { records } = this.#parts;
-    const entries = new Map<string, Entry>();
+    const entries = new Map<string, OpenedEntry>();
     for (const [topic, ofTopic] of Map.groupBy(rows, ({ topic }) => topic)) await this.#readEntries(topic, ofTopic, entries);
     const others = new Map<string, readonly OpenedEntry[]>();
     for (const row of rows) if (row.after !== undefined) others.set(row.id, await this.#others(row, row.after));
@@ -92,22 +92,22 @@ export class LastLook {
     }));
   }
 
-  async #readEntries(topic: Topic, rows: readonly OutboxRow[], into: Map<string, Entry>): Promise<void> {
+  async #readEntries(topic: Topic, rows: readonly OutboxRow[], into: Map<string, OpenedEntry>): Promise<void> {
     const { history } = this.#parts;
     if (history === undefined) return;
     // One alone is often that of many other users.
     if (rows.length === 1) {
       const { epoch, offset } = rows[0]!.position;
-      const read = async (): Promise<Entry[]> => (await history.read(topic, offset - 1, 1)).entries;
+      const read = async (): Promise<OpenedEntry[]> => (await history.read(topic, offset - 1, 1)).entries.map(openEntry);
       const [entry] = await this.#recent.get(`${epoch} ${nameOf(topic, offset)}`, read);
-      if (entry?.offset === offset) into.set(nameOf(topic, offset), entry);
+      if (entry?.position.offset === offset) into.set(nameOf(topic, offset), entry);
       return;
     }
     const wanted = new Set(rows.map(({ position }) => position.offset));
     // Rows that wait together are near each other; where one is far, a page begins before it.
     for (let after = Math.min(...wanted) - 1; wanted.size > 0; after = Math.max(after, Math.min(...wanted) - 1)) {
       const page = await history.read(topic, after, PAGE);
-      for (const entry of page.entries) if (wanted.delete(entry.offset)) into.set(nameOf(topic, entry.offset), entry);
+      for (const entry of page.entries) if (wanted.delete(entry.offset)) into.set(nameOf(topic, entry.offset), openEntry(entry));
       for (const offset of wanted) if (offset <= page.through) wanted.delete(offset);
       if (page.through <= after) break;
       after = page.through;
@@ -144,8 +144,8 @@ export class LastLook {
     if (record.subscriptions[topic] === undefined) return { end: "dropped", note: "unsubscribed" };
     const provider = providers.find(({ name }) => name === target.provider);
     if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
-    const isThere = entry?.offset === position.offset && entry.epoch === position.epoch;
-    const all = isThere ? [openEntry(entry), ...others] : others;
+    const isThere = entry?.position.offset === position.offset && entry.position.epoch === position.epoch;
+    const all = isThere ? [entry, ...others] : others;
     if (all.length === 0) {
       return { end: "expired", note: "the log does not have it any more" };
     }

@@ -28,14 +28,15 @@ export class PushQueue {
   added({ rows, spared, superseded }: MadeRows, deviceId: string): void {
     const { acked, clock, journal, pending, roster } = this.#parts;
     const now = clock.now();
+    const device = deviceName(deviceId);
     for (const row of rows) {
       const entry: EntryName = { id: row.messageId, topic: row.topic, position: row.position };
-      const who = { userId: row.userId, device: deviceName(row.deviceId) };
+      const who = { userId: row.userId, device };
       const { kind, detail } = queuedNote(row, now);
       journal.note(entry, who, kind, detail);
     }
     for (const { entry, userId, why } of spared) {
-      journal.note(entry, { userId, device: deviceName(deviceId) }, "push-spared", why);
+      journal.note(entry, { userId, device }, "push-spared", why);
     }
     const first = rows[0];
     if (first === undefined) return;
