@@ -177,11 +177,14 @@ export class ProviderLane {
     const turns = new Set<string>();
     for (const row of mine) {
       const { targetId } = row;
-      const mayLeave = pace.mayLeave(row);
-      if (mayLeave && !turns.has(targetId)) flights.push(this.#reserve(row));
-      else this.#putBackDue(row);
-      if (!mayLeave) held.add(targetId);
-      else if (pace.isPaced(targetId) && mayMerge(row)) turns.add(targetId);
+      if (!pace.mayLeave(row)) {
+        this.#rows.delete(row.id);
+        held.add(targetId);
+      } else if (turns.has(targetId)) this.#putBackDue(row);
+      else {
+        flights.push(this.#reserve(row));
+        if (pace.isPaced(targetId) && mayMerge(row)) turns.add(targetId);
+      }
     }
     if (flights.length > 0) await this.#fly(flights);
     for (const targetId of held) await this.#hold(targetId);
