@@ -94,7 +94,8 @@ export class PendingPushes {
   restored(rows: readonly OutboxRow[], isWhole: boolean): void {
     this.#isWhole = isWhole;
     this.#found(rows);
-    for (const row of rows) if (row.attempts > 0 && row.note?.startsWith(NOT_ASKED) !== true) this.asked(row);
+    // Of one that was taken and nothing was said of, nobody knows: what a device sees in time calls it back.
+    for (const row of rows) if (row.attempts > 0 && row.note?.startsWith(NOT_ASKED) === false) this.asked(row);
   }
 
   #found(rows: readonly NewOutboxRow[]): void {
