@@ -109,6 +109,8 @@ export class Reader implements Member<Reader> {
   decided: number;
   /** Entries after `decided` up to here were acked, and are not decided about yet; 0: there are none. */
   owed = 0;
+  /** What was decided from the log, not as it was sent: entries after the first offset up to the second. */
+  logged: LoggedRange | undefined = undefined;
   /** Somebody is reading the log for it right now. */
   reading = false;
 
@@ -137,21 +139,39 @@ export class Reader implements Member<Reader> {
   /** Up to where nothing about pushing is open, given what is still unseen. */
   decidedUpTo(): number {
     const { session, feed } = this;
-    if (this.owed > 0) return this.decided;
-    let decided = Math.max(this.decided, this.sent);
+    if (this.owed > 0) return this.#withLogged(this.decided);
+    let decided = this.#withLogged(Math.max(this.decided, this.sent));
     for (const sending of session.unseen) {
       const { entry } = sending;
-      if (entry.topic !== feed.topic || entry.position.offset <= this.decided) continue;
+      if (entry.topic !== feed.topic || this.isDecided(entry.position.offset)) continue;
       if (session.pushed?.get(sending) === "written") continue;
       decided = Math.max(this.decided, Math.min(decided, entry.previous));
       break;
     }
     // A push that waits to be written is lost when the node ends, and dropped when the session goes away: then it is decided again.
     for (const [{ entry }, progress] of session.pushed ?? []) {
-      if (progress === "written" || entry.topic !== feed.topic || entry.position.offset <= this.decided) continue;
+      if (progress === "written" || entry.topic !== feed.topic || this.isDecided(entry.position.offset)) continue;
       decided = Math.max(this.decided, Math.min(decided, entry.previous));
     }
     return decided;
+  }
+
+  /** Whether nothing is to be decided about an entry, though it is sent only now. */
+  isDecided(offset: number): boolean {
+    const { decided, logged } = this;
+    return offset <= decided || (logged !== undefined && logged.after < offset && offset <= logged.to);
+  }
+
+  /** The entries in (after, to] were decided about from the log. */
+  decidedFromLog({ after, to }: LoggedRange): void {
+    const { logged } = this;
+    const goesOn = logged !== undefined && logged.after <= after && after <= logged.to;
+    this.logged = goesOn ? { after: logged.after, to: Math.max(logged.to, to) } : { after, to };
+  }
+
+  #withLogged(decided: number): number {
+    const { logged } = this;
+    return logged !== undefined && logged.after <= decided ? Math.max(decided, logged.to) : decided;
   }
 
   /** The client has everything up to here on this connection. */
@@ -186,9 +206,16 @@ export class Reader implements Member<Reader> {
       this.decided =
         offset;
     this.handled = this.owed = 0;
+    this.logged = undefined;
     this.unsure = undefined;
     this.failed = NONE;
   }
+}
+
+/** Entries of a log after one offset up to another. */
+export interface LoggedRange {
+  readonly after: number;
+  readonly to: number;
 }
 
 const NONE: readonly number[] = Object.freeze([]);

@@ -3,7 +3,7 @@ import { openEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
-import type { PushProgress, Reader, Session } from "../delivery/session.ts";
+import type { LoggedRange, PushProgress, Reader, Session } from "../delivery/session.ts";
 import { Turns } from "../delivery/turns.ts";
 import type { Sending } from "../delivery/unseen.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -79,7 +79,7 @@ export class AttachedPushes implements PushRequests {
     const decisions: Decision[] = [];
     for (const sending of sendings) {
       const { event, topic, position } = sending.entry;
-      if (session.pushed?.has(sending) || position.offset <= (session.reader(topic)?.decided ?? 0)) continue;
+      if (session.pushed?.has(sending) || session.reader(topic)?.isDecided(position.offset)) continue;
       const { route } = stepper.step(session.state, event);
       // What was sent while all was well and is overdue now has the route of a suspect connection by now.
       if (route!.push !== "now" && route!.push !== "coalesced") continue;
@@ -98,8 +98,8 @@ export class AttachedPushes implements PushRequests {
       for (let at = after; session.outlet !== undefined && reader.index >= 0 && at < to;) {
         const page = await this.#parts.read(reader.feed.topic, at);
         const decisions = this.#decide(session, page.entries.filter(({ offset }) => offset <= to));
-        if (decisions.length > 0) written.push(this.#gather(session, decisions));
         if (page.through <= at) break;
+        written.push(this.#gather(session, decisions, { reader, range: { after: at, to: Math.min(page.through, to) } }));
         at = page.through;
       }
       return written;
@@ -123,12 +123,15 @@ export class AttachedPushes implements PushRequests {
   }
 
   /** @returns resolves when all of them are written, however often that takes */
-  async #gather(session: Session, decisions: readonly Decision[]): Promise<void> {
+  async #gather(session: Session, decisions: readonly Decision[], logged?: Logged): Promise<void> {
     const pieces: Promise<void>[] = [];
-    for (let at = 0; at < decisions.length; at += DECISIONS_PER_PUT) {
+    for (let at = 0; at === 0 || at < decisions.length; at += DECISIONS_PER_PUT) {
       const { promise, resolve } = Promise.withResolvers<void>();
       pieces.push(promise);
-      this.#add(session.userId, [{ session, decisions: decisions.slice(at, at + DECISIONS_PER_PUT), written: resolve }]);
+      const end = at + DECISIONS_PER_PUT;
+      const piece = { session, decisions: decisions.slice(at, end), written: resolve };
+      // With its last piece the whole range is decided.
+      this.#add(session.userId, [end < decisions.length || logged === undefined ? piece : { ...piece, logged }]);
     }
     await Promise.all(pieces);
   }
@@ -164,7 +167,7 @@ export class AttachedPushes implements PushRequests {
       await records.updateHeld(userId, async (record) => {
         made.clear();
         // How far it is decided is stored with the rows.
-        const here = asWritten(decided, () => withProgressHere(record, roster));
+        const here = asWritten(decided, pieces, () => withProgressHere(record, roster));
         for (const [session, decisions] of decided) {
           const who = sessionOf(record, session.deviceId);
           if (session.isStill(who)) made.set(session, await rows.make(who, here, decisions));
@@ -184,7 +187,10 @@ export class AttachedPushes implements PushRequests {
       }
       queue.added(rows, session.deviceId);
     }
-    for (const { written } of pieces) written();
+    for (const { logged, written } of pieces) {
+      logged?.reader.decidedFromLog(logged.range);
+      written();
+    }
   }
 
   /** Tries something again a little later. */
@@ -210,12 +216,20 @@ export class AttachedPushes implements PushRequests {
 interface Piece {
   readonly session: Session;
   readonly decisions: readonly Decision[];
+  /** What is decided with it. Absent: what was sent. */
+  readonly logged?: Logged;
   /** Called when they are written, or the session is another attachment's by now. */
   readonly written: () => void;
 }
 
+/** A part of a log that is decided about as a whole. */
+interface Logged {
+  readonly reader: Reader;
+  readonly range: LoggedRange;
+}
+
 /** Runs `task` as if what waits to be written of these decisions were written. */
-function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, task: () => T): T {
+function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, pieces: readonly Piece[], task: () => T): T {
   const before: { pushed: Map<Sending, PushProgress>; sending: Sending; progress: PushProgress }[] = [];
   for (const [{ pushed }, decisions] of decided) {
     for (const { sending } of decisions) {
@@ -225,9 +239,13 @@ function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, task: 
       pushed!.set(sending!, "written");
     }
   }
+  const parts = pieces.flatMap(({ logged }) => logged ?? []);
+  const ranges = parts.map(({ reader }) => reader.logged);
+  for (const { range, reader } of parts) reader.decidedFromLog(range);
   try {
     return task();
   } finally {
     for (const { pushed, sending, progress } of before) pushed.set(sending, progress);
+    for (const [index, { reader }] of [...parts.entries()].reverse()) reader.logged = ranges[index];
   }
 }

@@ -210,12 +210,16 @@ test("the minute without progress begins with a burst when there was nothing to 
 
 test("what waits in the log for a connection that turns out dead is pushed as well", async () => {
   const { engine, clock, device, provider } = await createStage({ policy: { coalesceMs: 0 } });
-  await device("sara", { habit: "mute", token: "t" });
+  const phone = await device("sara", { habit: "mute", token: "t" });
   for (let i = 0; i < 1_100; i++) await engine.publish({ to: "sara", content: `${i}` });
   await clock.advance(3_000);
   // The first ones with their own words, all others as part of one, which counts up to a hundred.
   expect(provider.sent.map(({ notification: { waiting } }) => waiting)).toEqual([...Array<number>(20).fill(1), 101]);
   expect(provider.sent.at(-1)!.notification.position.offset).toBe(1_100);
+  // It was decided, for when the device leaves too.
+  phone.drop();
+  await clock.advance(60_000);
+  expect(provider.sent).toHaveLength(21);
 });
 
 test("when somebody leaves a public channel the others go on reading it", async () => {

@@ -40,3 +40,40 @@ test("what was acked in the background before a kill is pushed, whenever the con
   }
   expect(texts).toEqual([]);
 });
+
+test("what was acked in the background before a kill is pushed once, whatever ends the node after that", async () => {
+  const clock = createWholeClock();
+  const stage = new Stage(clock, 1);
+  await stage.start();
+  const tablet = stage.device("nima", "tablet");
+  tablet.open(stage.node!, false);
+  await clock.advance(200);
+  tablet.register("t");
+  await clock.advance(200);
+  const ids = Array.from({ length: 119 }, (_, index) => `n${index}`);
+  stage.store.lag = () => 1_000;
+  // Rows of low urgencies come first, and use up the rows with their own words.
+  for (const [index, id] of ids.entries()) {
+    void stage.node!.engine.publish({ to: "nima", id, content: "x", urgency: index < 80 ? "low" : "normal" });
+  }
+  const isAcked = (): boolean =>
+    stage.trace.lines.some((line) => {
+      return line.what === "said" && line.frame.type === "ack" && line.frame.cursors.some(({ offset }) => offset === ids.length);
+    });
+  while (!isAcked()) await clock.advance(1);
+  stage.kill();
+  stage.store.lag = () => 0;
+  await clock.advance(50);
+  await stage.start();
+  tablet.open(stage.node!, false);
+  await clock.advance(200_000);
+  stage.kill();
+  await clock.advance(50);
+  await stage.start();
+  await clock.advance(200_000);
+  const told = stage.trace.lines.flatMap((line) => line.what === "asked" ? [line.ask.waiting] : []);
+  expect(told.reduce((sum, waiting) => sum + waiting, 0)).toBe(ids.length);
+  expect(told.length).toBeLessThan(ids.length);
+  expect(judge(stage.trace.lines, clock.elapsed()).findings).toEqual([]);
+  await stage.close();
+});

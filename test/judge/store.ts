@@ -7,6 +7,9 @@ import type { Gate } from "../cluster/gate.ts";
 import { seededRandom } from "../engine/stage.ts";
 import type { Trace } from "./trace.ts";
 
+/** The note of a row that was taken by a process that is gone: nothing is known of it. */
+const NOTHING_SAID = "";
+
 /** Calls that may be made to fail. */
 export const CALLS = ["get", "put", "read", "due", "take", "settle", "cancel", "retry", "publish", "holders"] as const;
 export type Call = (typeof CALLS)[number];
@@ -68,7 +71,7 @@ export class SlowStore {
     for (const node of this.#nodes) await opened.users.lease(node, 0);
     this.#nodes.clear();
     const taken = [...this.#taken].map(([id, attempts]) => ({ id, attempts }));
-    await opened.outbox.retry(taken, this.#clock.now(), "taken by a process that is gone");
+    await opened.outbox.retry(taken, this.#clock.now(), NOTHING_SAID);
     this.#taken.clear();
     return opened;
   }
@@ -150,7 +153,11 @@ export class SlowStore {
         orphans: (page) => quick(undefined, () => users.orphans(page)),
       },
       outbox: {
-        due: (...args) => quick("due", () => outbox.due(...args)),
+        due: (...args) =>
+          quick("due", async () => {
+            const { nextDueAt, rows } = await outbox.due(...args);
+            return { nextDueAt, rows: rows.map((row) => row.note === NOTHING_SAID ? { ...row, note: undefined } : row) };
+          }),
         waiting: (...args) => quick("read", () => outbox.waiting(...args)),
         waitingIn: (...args) => quick("read", () => outbox.waitingIn(...args)),
         take: (ids) =>
