@@ -11,8 +11,15 @@ export interface RowCounts {
 export class RowWatch {
   readonly #worker: Worker;
 
-  constructor(path: string) {
-    this.#worker = new Worker(new URL("./row_watch_thread.ts", import.meta.url), { workerData: path });
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  /** @returns once it has looked for the first time */
+  static async begin(path: string): Promise<RowWatch> {
+    const worker = new Worker(new URL("./row_watch_thread.ts", import.meta.url), { workerData: path });
+    await new Promise((resolve) => worker.once("message", resolve));
+    return new RowWatch(worker);
   }
 
   /** Ends it. */

@@ -16,6 +16,7 @@ function look(): void {
 }
 
 look();
+parentPort!.postMessage("looking");
 parentPort!.on("message", () => {
   const { n } = db.prepare("SELECT count(*) AS n FROM push").get()!;
   parentPort!.postMessage({ mostPending, all: Number(n) });
