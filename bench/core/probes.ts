@@ -17,22 +17,25 @@ export interface Tried {
 
 /** Between two probes of different kinds. */
 const EVERY_MS = 10;
-/** In front, away, in the background. Whoever signs in is another one each time. */
-const [READER, AWAY, BACKGROUND] = ["neighbour in front", "neighbour away", "neighbour in background"];
+/** In front. Whoever signs in is another one each time. */
+const READER = "neighbour in front";
+/** So many are pushed to in turn: to one target pushes leave one after the other, and what a slow disk makes of that is not meant. */
+const PUSHED = 20;
+const AWAY = Array.from({ length: PUSHED }, (_, index) => `neighbour ${index} away`);
+const BACKGROUND = Array.from({ length: PUSHED }, (_, index) => `neighbour ${index} in background`);
 
-/** The neighbours of somebody who misbehaves: three people with a phone each, and guests who sign in and leave. */
+/** The neighbours of somebody who misbehaves: people with a phone each, and guests who sign in and leave. */
 export class Neighbours {
   readonly #engine: Engine;
   readonly #push: PushService;
   readonly #arrivals = new Map<string, (at: number) => void>();
   #guests = 0;
+  #pushes = 0;
 
   /** Before the engine starts. */
   static async settle(storage: Storage): Promise<void> {
-    await fill(storage, 3, (index) => {
-      const userId = [READER, AWAY, BACKGROUND][index]!;
-      return { userId, reachable: userId === READER ? 0 : 1 };
-    });
+    const people = [READER, ...AWAY, ...BACKGROUND];
+    await fill(storage, people.length, (index) => ({ userId: people[index]!, reachable: index === 0 ? 0 : 1 }));
   }
 
   static async come(engine: Engine, push: PushService): Promise<Neighbours> {
@@ -42,7 +45,7 @@ export class Neighbours {
       neighbours.#arrivals.delete(id);
     };
     await Device.signIn(engine, { userId: READER, got });
-    await Device.signIn(engine, { userId: BACKGROUND, visible: false });
+    for (const userId of BACKGROUND) await Device.signIn(engine, { userId, visible: false });
     return neighbours;
   }
 
@@ -85,9 +88,9 @@ export class Neighbours {
       case "delivery":
         return await this.#publish(READER, (id) => new Promise((resolve) => this.#arrivals.set(id, resolve)));
       case "push":
-        return await this.#publish(AWAY, (id) => this.#push.askedFor(id));
+        return await this.#publish(AWAY[this.#pushes++ % PUSHED]!, (id) => this.#push.askedFor(id));
       case "push in background":
-        return await this.#publish(BACKGROUND, (id) => this.#push.askedFor(id));
+        return await this.#publish(BACKGROUND[this.#pushes++ % PUSHED]!, (id) => this.#push.askedFor(id));
     }
   }
 
