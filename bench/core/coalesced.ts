@@ -8,6 +8,8 @@ import { Watch, watched } from "./watched.ts";
 
 const COMMIT_MS = 5;
 const LIMIT_MS = 15_000;
+/** Messages of one channel that wait with rows of their own; further ones would be part of one row. */
+const OWN_ROWS = 20;
 const [SARA, NIMA] = ["sara", "nima"];
 
 /** Many pushes of one person leave as one, on a slow disk: what do she and others notice of it? */
@@ -28,8 +30,13 @@ export async function measureCoalesced(ground: Ground): Promise<void> {
   say(`${rows} messages of low urgency`);
   let leaves = (): void => {};
   const leaving = new Promise<void>((resolve) => leaves = resolve);
-  const ids = Array.from({ length: rows }, (_, index) => `low ${index}`);
-  await Promise.all(ids.map((id) => engine.publish({ to: SARA, content: "when you have time", urgency: "low", id })));
+  const channels = Array.from({ length: rows / OWN_ROWS }, (_, index) => ({ to: SARA, channel: `channel ${index}` }));
+  for (const channel of channels) await engine.subscribe(SARA, channel);
+  await Promise.all(
+    channels.flatMap((channel) =>
+      Array.from({ length: OWN_ROWS }, () => engine.publish({ ...channel, content: "when you have time", urgency: "low" }))
+    ),
+  );
   // From here on the first one to be taken is the one that takes all others along.
   watch.onTake = () => leaves();
   if (!await until(coalesceMs, () => engine.counters().pushesQueued >= rows + alone.length)) {

@@ -27,8 +27,16 @@ export const NUISANCES: Readonly<Record<string, Nuisance>> = {
     policy: ({ neighbours: { coalesceMs } }) => ({ coalesceMs }),
     people: () => [{ userId: MANY }],
     begin({ engine }) {
-      const publish = (): void => void engine.publish({ to: MANY, content: "later", urgency: "low" }).catch(gone);
-      for (let waiting = 0; waiting < 400; waiting++) publish();
+      // Of one channel 20 wait with rows of their own.
+      const channels = Array.from({ length: 20 }, (_, index) => ({ to: MANY, channel: `channel ${index}` }));
+      let published = 0;
+      const publish = (): void => {
+        const channel = channels[published++ % channels.length]!;
+        void engine.publish({ ...channel, content: "later", urgency: "low" }).catch(gone);
+      };
+      void Promise.all(channels.map((channel) => engine.subscribe(MANY, channel))).then(() => {
+        for (let waiting = 0; waiting < 400; waiting++) publish();
+      });
       return every(10, publish);
     },
   },
