@@ -1,5 +1,6 @@
 import type { PushNotification, PushProvider, PushResult } from "../src/ports/push_provider.ts";
 import { PeykError } from "../src/protocol/errors.ts";
+import type { PushAddress } from "../src/protocol/target.ts";
 import { addressesAllowed, isLocalName, literalAddress } from "./webhook/address.ts";
 import { allowedAddresses } from "./webhook/resolve.ts";
 import { post } from "./webhook/post.ts";
@@ -14,6 +15,8 @@ export interface WebhookOptions {
   url: string;
   /** The key of the signature, 16 characters at least. Shared with the receiver, see `verifyWebhook`. */
   secret: string;
+  /** The apps whose targets are taken, see `PushProvider.apps`. Default: all, and targets that name none. */
+  apps?: readonly string[];
   /** Allows http and https to this machine, for development and for receivers beside the engine. Default false. */
   allowLoopback?: boolean;
   /** How long one try may take altogether, milliseconds. Default 10,000. */
@@ -39,7 +42,7 @@ const MAX_TIMEOUT_MS = 120_000;
  * @throws {PeykError} `bad-url`, `bad-config`
  */
 export function webhook(options: WebhookOptions): PushProvider {
-  const { secret, timeoutMs = 10_000, allowLoopback = false } = options;
+  const { apps, secret, timeoutMs = 10_000, allowLoopback = false } = options;
   const url = checkedUrl(options.url, allowLoopback);
   if (typeof secret !== "string" || secret.length < MIN_SECRET) {
     throw new PeykError("bad-config", `secret: shorter than ${MIN_SECRET} characters`, {
@@ -53,8 +56,16 @@ export function webhook(options: WebhookOptions): PushProvider {
   }
   const rule = { tls: url.protocol === "https:", allowLoopback };
 
-  async function send(token: string, notification: PushNotification, { signal }: { signal: AbortSignal }): Promise<PushResult> {
-    const delivery: WebhookDelivery = { deliveryId: deliveryIdOf(secret, token, notification), token, ...notification };
+  async function send(
+    target: PushAddress,
+    notification: PushNotification,
+    { signal }: { signal: AbortSignal },
+  ): Promise<PushResult> {
+    const delivery: WebhookDelivery = {
+      deliveryId: deliveryIdOf(secret, target.token, notification),
+      ...target,
+      ...notification,
+    };
     const body = new TextEncoder().encode(JSON.stringify(delivery));
     if (body.length > MAX_BODY_BYTES) return { verdict: "rejected", reason: `larger than ${MAX_BODY_BYTES} bytes` };
     const timeout = AbortSignal.timeout(timeoutMs);
@@ -78,11 +89,11 @@ export function webhook(options: WebhookOptions): PushProvider {
     }
   }
 
-  return { name: "webhook", tokenFault, send };
+  return { name: "webhook", ...apps && { apps }, targetFault, send };
 }
 
 /** A token is an opaque name that the receiver gave to the client. */
-function tokenFault(token: string): string | undefined {
+function targetFault({ token }: PushAddress): string | undefined {
   if (token.length === 0) return "empty";
   return token.length > MAX_TOKEN ? `longer than ${MAX_TOKEN} characters` : undefined;
 }

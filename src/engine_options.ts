@@ -6,6 +6,7 @@ import type { Random } from "./ports/random.ts";
 import type { Storage } from "./ports/storage.ts";
 import { PeykError } from "./protocol/errors.ts";
 import { checkName } from "./protocol/names.ts";
+import { isAppName } from "./protocol/target.ts";
 import type { Policy } from "./session/policy.ts";
 
 /** What bounds a client. */
@@ -61,6 +62,12 @@ export function checkAuthenticate({ authenticate, insecure }: EngineOptions): Au
 }
 
 export function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
+  for (const { apps, name } of providers) {
+    if (apps === undefined || (apps.length > 0 && apps.every(isAppName))) continue;
+    throw new PeykError("bad-config", `apps of the push provider "${name}" are not 1 or more names of apps`, {
+      hint: "An app's name is 1-128 letters, digits and ._:-, as clients give it when they register.",
+    });
+  }
   const names = new Set(providers.map(({ name }) => name));
   if (names.size === providers.length) return providers;
   throw new PeykError("bad-config", "two push providers of the same name", {

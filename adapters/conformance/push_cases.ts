@@ -1,5 +1,6 @@
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import type { PushNotification, PushProvider, PushResult } from "../../src/ports/push_provider.ts";
+import { isAppName, type PushAddress } from "../../src/protocol/target.ts";
 
 /** How the service behind a provider behaves. */
 export type PushService =
@@ -21,8 +22,8 @@ export type PushService =
 /** A provider before a service that behaves that way. */
 export interface PushStage {
   readonly provider: PushProvider;
-  /** A token that the provider takes, at least 16 characters long and found nowhere else. */
-  readonly token: string;
+  /** A target that the provider takes, with no fields that it can do without. Its token is at least 16 characters long and found nowhere else. */
+  readonly target: PushAddress;
   /** How many notifications the service was asked to take. */
   requests(): number;
   close(): Promise<void>;
@@ -65,9 +66,12 @@ const notification: PushNotification = {
   waiting: 1,
 };
 
-function send({ provider, token }: PushStage, changed: Partial<PushNotification> = {}): Promise<PushResult> {
-  return provider.send(token, { ...notification, ...changed }, { signal: new AbortController().signal });
+function send({ provider, target }: PushStage, changed: Partial<PushNotification> = {}): Promise<PushResult> {
+  return provider.send(target, { ...notification, ...changed }, { signal: new AbortController().signal });
 }
+
+/** What any target may say, whichever service it is of. */
+const details = { locale: "fa-IR", timeZone: "Asia/Tehran", reports: ["shown", "opened"] } as const;
 
 /** A provider's verdict, and that it asked once for it. */
 function verdict(name: string, service: PushService, want: PushResult["verdict"]): PushCase {
@@ -99,9 +103,9 @@ export function pushProviderCases(): PushCase[] {
     {
       name: "gives up when it is told to, and says retry",
       async run(start) {
-        const { provider, token, requests } = await start("silent");
+        const { provider, target, requests } = await start("silent");
         const controller = new AbortController();
-        const sending = provider.send(token, notification, { signal: controller.signal });
+        const sending = provider.send(target, notification, { signal: controller.signal });
         while (requests() === 0) await new Promise((resolve) => setTimeout(resolve, 1));
         controller.abort();
         strictEqual((await sending).verdict, "retry");
@@ -110,8 +114,8 @@ export function pushProviderCases(): PushCase[] {
     {
       name: "does not begin when it was told to give up before",
       async run(start) {
-        const { provider, token, requests } = await start("accepting");
-        strictEqual((await provider.send(token, notification, { signal: AbortSignal.abort() })).verdict, "retry");
+        const { provider, target, requests } = await start("accepting");
+        strictEqual((await provider.send(target, notification, { signal: AbortSignal.abort() })).verdict, "retry");
         strictEqual(requests(), 0);
       },
     },
@@ -137,17 +141,49 @@ export function pushProviderCases(): PushCase[] {
         for (const service of ["accepting", "target-gone", "refusing", "busy", "failing", "unreachable"] as const) {
           const stage = await start(service);
           const told = JSON.stringify(await send(stage));
-          strictEqual(told.includes(stage.token), false, `with a service that is ${service}`);
+          strictEqual(told.includes(stage.target.token), false, `with a service that is ${service}`);
         }
       },
     },
     {
-      name: "has a plain name, takes its own tokens and says what is wrong with others",
+      name: "has a plain name, takes its own targets and says what is wrong with others",
       async run(start) {
-        const { provider, token } = await start("accepting");
+        const { provider, target } = await start("accepting");
         match(provider.name, /^[a-z][a-z0-9-]*$/);
-        strictEqual(provider.tokenFault?.(token), undefined);
-        for (const garbage of ["", "\0", "a".repeat(100_000), "{]"]) provider.tokenFault?.(garbage);
+        strictEqual(provider.targetFault?.(target), undefined);
+        for (const token of ["", "\0", "a".repeat(100_000), "{]"]) {
+          for (const garbage of [{ token }, { ...target, token }, { token, app: "nobody's", keyId: "x" }]) {
+            strictEqual(String(provider.targetFault?.(garbage)).includes("a".repeat(100)), false, "a fault goes to the client");
+          }
+        }
+      },
+    },
+    {
+      name: "names the apps that it is set up for, its targets' among them",
+      async run(start) {
+        const { provider: { apps }, target } = await start("accepting");
+        if (apps === undefined) return;
+        strictEqual(apps.length > 0 && apps.every(isAppName), true, "1 or more names of apps");
+        strictEqual(apps.includes(target.app!), true, "its target names one of them");
+      },
+    },
+    {
+      name: "takes targets that say more",
+      async run(start) {
+        const stage = await start("accepting");
+        const target = { ...stage.target, ...details };
+        strictEqual(stage.provider.targetFault?.(target), undefined);
+        strictEqual((await send({ ...stage, target })).verdict, "sent");
+      },
+    },
+    {
+      name: "changes nothing of what it is given",
+      async run(start) {
+        const { provider, target } = await start("accepting");
+        const given = structuredClone({ target: { ...target, ...details }, notification });
+        const before = structuredClone(given);
+        await provider.send(given.target, given.notification, { signal: new AbortController().signal });
+        deepStrictEqual(given, before);
       },
     },
   ];

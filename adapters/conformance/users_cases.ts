@@ -7,6 +7,15 @@ import type { StorageCase } from "./stage.ts";
 const topic = "*/news";
 const start: Page = { after: undefined, limit: 100 };
 const subscribed = { [topic]: { epoch: 5, offset: 0 } };
+/** All that a device may say of its target. */
+const details = {
+  app: "org.example.app",
+  environment: "sandbox",
+  keyId: "k1",
+  locale: "fa-IR",
+  timeZone: "Asia/Tehran",
+  reports: ["shown", "opened"],
+} as const;
 const targets = [{ id: "target", provider: "p", token: "x", registeredAt: 1 }];
 const away: SessionRecord = session("device", { node: null, targets });
 const here: SessionRecord = session("device", { node: "node-1" });
@@ -90,6 +99,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
             targets: [
               { id: "t1", provider: "webhook", token: "tok\u0000en", registeredAt: 3 },
               { id: "t2", provider: "fcm", token: "x", registeredAt: 4, disabled: { reason: "gone", at: 5 } },
+              { id: "t3", provider: "apns", token: "y", registeredAt: 6, ...details },
             ],
           }),
           here,

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { PushNotification } from "../../src/ports/push_provider.ts";
+import type { PushAddress } from "../../src/protocol/target.ts";
 
 /** The headers of a webhook request. */
 export const WebhookHeader = {
@@ -12,12 +13,10 @@ export const WebhookHeader = {
   signature: "peyk-signature",
 } as const;
 
-/** The JSON body of a webhook request. */
-export interface WebhookDelivery extends PushNotification {
+/** The JSON body of a webhook request: the target as the client registered it, and what is to be brought there. */
+export interface WebhookDelivery extends PushNotification, PushAddress {
   /** Same on every try: remember it, and a repeat does nothing. */
   deliveryId: string;
-  /** The push target, as the client registered it. */
-  token: string;
 }
 
 /** What a receiver has in hands. */

@@ -15,7 +15,7 @@ export class PushService implements PushProvider {
     this.#answerMs = answerMs;
   }
 
-  send(_token: string, notification: PushNotification, { signal }: { signal: AbortSignal }): Promise<PushResult> {
+  send(_target: unknown, notification: PushNotification, { signal }: { signal: AbortSignal }): Promise<PushResult> {
     this.asked++;
     this.#waiting.get(notification.id)?.(performance.now());
     this.onAsked?.(notification);

@@ -2,6 +2,7 @@ import { encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Message, OutgoingMessage, Position } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
+import type { TargetDetails } from "../protocol/target.ts";
 import type { CloseReason, Status } from "./connection.ts";
 import { createDeviceStore } from "./device_store.ts";
 import {
@@ -23,6 +24,7 @@ import { joinTabs, type Tabs } from "./tabs.ts";
 export { PeykError } from "../protocol/errors.ts";
 export type { ErrorCode } from "../protocol/errors.ts";
 export type { Message, MessageOptions, Notification, OutgoingMessage, Position, Urgency } from "../protocol/message.ts";
+export type { TargetDetails } from "../protocol/target.ts";
 export type { CloseReason, Status } from "./connection.ts";
 export type { ClientStorage, WebSocketConstructor, WebSocketLike } from "./environment.ts";
 export type { ListenOptions } from "./listeners.ts";
@@ -121,8 +123,12 @@ export interface PeykClient extends AsyncDisposable {
   unsubscribe(topic: TopicName): Promise<void>;
   markRead(message: Message): Promise<void>;
   markDismissed(message: Message): Promise<void>;
-  /** Registers where this device can be pushed to when it is not here. */
-  registerPush(target: { provider: string; token: string }): Promise<void>;
+  /**
+   * Registers where this device can be pushed to when it is not here, in place of what was registered with that provider. Do it
+   * at each start: tokens change.
+   * @throws {PeykError} as a rejection: `no-provider`, `no-app`, `bad-message` for a token or field that can't be
+   */
+  registerPush(target: { provider: string; token: string } & TargetDetails): Promise<void>;
   unregisterPush(provider: string): Promise<void>;
   /**
    * Says whether the app is in front and touched, instead of what is observed (outside a page: visible, never touched).
@@ -285,12 +291,12 @@ export function connectIn(
     },
     markRead: (message) => mark("read", message),
     markDismissed: (message) => mark("dismissed", message),
-    async registerPush({ provider, token }) {
+    async registerPush({ provider, token, ...details }) {
       if (typeof token !== "string") throw badMessage("A push token is text; give a PushSubscription as JSON.");
-      await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token });
+      await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token, details });
     },
     async unregisterPush(provider) {
-      await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token: null });
+      await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token: null, details: null });
     },
     setPresence: presence.set,
     async logout() {

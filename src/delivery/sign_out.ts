@@ -1,5 +1,6 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
+import { checkDetails, type PushAddress } from "../protocol/target.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
 import type { Positions, PushTarget, SessionRecord, UserRecord } from "../ports/users.ts";
@@ -44,17 +45,24 @@ export class SignOut {
 
   /**
    * Makes this token the session's target with that provider. It is taken from whoever had it: a token belongs to one session.
-   * @throws {PeykError} `no-provider`, `bad-message` for a token that can't be one of the provider's
+   * @param details what the client said of it, unchecked
+   * @throws {PeykError} `no-provider`, `no-app`, `bad-message` for what can't be a target of the provider
    */
-  async register(session: Session, provider: string, token: string): Promise<void> {
+  async register(session: Session, provider: string, token: string, details: unknown): Promise<void> {
     const { clock, providers, records } = this.#parts;
     const found = providers.find(({ name }) => name === provider);
     if (found === undefined) throw new PeykError("no-provider", "no push provider of that name here");
+    const address: PushAddress = { ...checkDetails(details), token };
+    if (found.apps !== undefined && !found.apps.includes(address.app!)) {
+      throw new PeykError("no-app", `not an app that ${provider} is set up for`, {
+        hint: "Register with the `app` of this build.",
+      });
+    }
     const fault = token.length === 0 || token.length > 4_096
       ? "empty, or longer than 4,096 characters"
-      : found.tokenFault?.(token);
-    if (fault !== undefined) throw new PeykError("bad-message", `not a token of ${provider}: ${fault}`);
-    const target: PushTarget = { id: tokenId(provider, token), provider, token, registeredAt: clock.now() };
+      : found.targetFault?.(address);
+    if (fault !== undefined) throw new PeykError("bad-message", `not a target of ${provider}: ${fault}`);
+    const target: PushTarget = { ...address, id: tokenId(provider, token), provider, registeredAt: clock.now() };
     const { userId, deviceId } = session;
     for (const holder of await records.store.holders({ targetId: target.id })) {
       await this.#releaseTarget(holder, target, holder === userId ? deviceId : undefined);

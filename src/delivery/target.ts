@@ -1,5 +1,6 @@
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { PushTarget } from "../ports/users.ts";
+import type { PushAddress } from "../protocol/target.ts";
 
 /**
  * What stands for a token in indexes and explanations. Making another token with the same name would need knowledge of this
@@ -18,4 +19,11 @@ export function placeOf(userId: string, deviceId: string, provider: string): str
 /** Whether it may be pushed to. */
 export function isEnabled({ disabled }: PushTarget): boolean {
   return disabled === undefined;
+}
+
+/** Of a stored target what its provider gets. */
+export function addressOf(
+  { id: _id, provider: _provider, registeredAt: _at, disabled: _disabled, ...address }: PushTarget,
+): PushAddress {
+  return address;
 }

@@ -115,9 +115,9 @@ export class Requests {
     }
   }
 
-  #target(session: Session, { provider, token }: TargetFrame): Promise<void> {
+  #target(session: Session, { provider, token, details }: TargetFrame): Promise<void> {
     const { signOut } = this.#parts;
-    return token === null ? signOut.unregister(session, provider) : signOut.register(session, provider, token);
+    return token === null ? signOut.unregister(session, provider) : signOut.register(session, provider, token, details);
   }
 
   async #publish(session: Session, { topic, id, options, payload }: PublishFrame): Promise<Receipt> {

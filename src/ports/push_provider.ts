@@ -1,5 +1,6 @@
 import type { Notification, Position, Urgency } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
+import type { PushAddress } from "../protocol/target.ts";
 
 /** What a provider is asked to bring. */
 export interface PushNotification {
@@ -37,13 +38,23 @@ export type PushResult =
  * Brings notifications to devices through one service.
  *
  * An implementer MUST return a verdict for whatever the service answers, MUST give up when `signal` aborts (retry), MUST check
- * size and fields before any request (rejected), and MUST NOT throw, log or return a token or key. A throw counts as retry.
+ * size and fields before any request (rejected), MUST take a target that says nothing but its token unless `targetFault` refuses
+ * it, MUST NOT change what it is given, and MUST NOT throw, log or return a token or key. A throw counts as retry.
  */
 export interface PushProvider {
   /** Lower case, what clients name when they register. */
   readonly name: string;
-  /** Why this token can't be one of this service's, or undefined. Asked at registration. */
-  tokenFault?(token: string): string | undefined;
-  send(token: string, notification: PushNotification, options: { signal: AbortSignal }): Promise<PushResult>;
+  /**
+   * The apps that it is set up for, 1 at least. A target that names none of them is refused with `no-app`. Absent: what targets
+   * say of their app is not looked at.
+   */
+  readonly apps?: readonly string[];
+  /** Why this can't be one of the service's targets, or undefined. Asked at registration; what it says goes to the client. */
+  targetFault?(target: PushAddress): string | undefined;
+  /**
+   * Brings it to one target.
+   * @param target of those that passed `apps` and `targetFault`, with the fields that its client gave
+   */
+  send(target: PushAddress, notification: PushNotification, options: { signal: AbortSignal }): Promise<PushResult>;
   close?(): Promise<void>;
 }

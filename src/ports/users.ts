@@ -1,15 +1,14 @@
 import type { Topic } from "../protocol/names.ts";
 import type { Position } from "../protocol/message.ts";
+import type { PushAddress } from "../protocol/target.ts";
 import type { AddedRow } from "./outbox.ts";
 import type { NamesPage, Page } from "./page.ts";
 
 /** Where a device can be pushed to. */
-export interface PushTarget {
+export interface PushTarget extends PushAddress {
   /** A stable short hash of provider and token: what logs, explanations and indexes use. */
   readonly id: string;
   readonly provider: string;
-  /** The secret: a token, a subscription as JSON, a URL. */
-  readonly token: string;
   /** Milliseconds since 1970. */
   readonly registeredAt: number;
   /** Why and when it was found dead; it stays to be seen. */

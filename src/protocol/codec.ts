@@ -62,7 +62,7 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
     case "mark":
       return pack([type, frame.ref, frame.kind, frame.topic, frame.id, frame.epoch, frame.offset]);
     case "target":
-      return pack([type, frame.ref, frame.provider, frame.token]);
+      return pack([type, frame.ref, frame.provider, frame.token, frame.details]);
     case "failed":
       return pack([type, frame.topic, frame.epoch, frame.offset, frame.reason]);
     case "logout":
@@ -220,6 +220,7 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
         ref: reader.uint("ref"),
         provider: reader.text("provider"),
         token: reader.nil() ? null : reader.text("token"),
+        details: reader.value("details"),
       };
     case T.failed:
       return {

@@ -14,6 +14,7 @@ export type ErrorCode =
   | "not-subscribed" // a public channel the user is not subscribed to
   | "no-device" // a user nobody ever signed in as
   | "no-provider" // a push target for a provider this engine does not have
+  | "no-app" // a push target of an app that its provider is not set up for
   | "replaced" // a newer connection took the session
   | "closed" // the engine, client or storage is closed
   | "draining" // the node is going away; try again elsewhere or later

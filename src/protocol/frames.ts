@@ -156,12 +156,14 @@ export interface MarkFrame {
   offset: number;
 }
 
-/** Registers (or with token nil removes) this device's push target. `[10, ref, provider, token]` */
+/** Registers (or with token nil removes) this device's push target. `[10, ref, provider, token, details]` */
 export interface TargetFrame {
   type: "target";
   ref: number;
   provider: string;
   token: string | null;
+  /** A map of the fields of `TargetDetails`, or null. Whoever acts on it checks it: a fault in it is an answer's, not the connection's. */
+  details: unknown;
 }
 
 /** The app's handler gave up on an entry; the cursor passes it. `[11, topic, epoch, offset, reason]` */

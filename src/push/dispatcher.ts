@@ -4,7 +4,7 @@ import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts
 import type { Lease } from "../delivery/lease.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
-import { isEnabled } from "../delivery/target.ts";
+import { addressOf, isEnabled } from "../delivery/target.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
@@ -200,7 +200,7 @@ export class Dispatcher {
     });
     try {
       const result = await Promise.race([
-        provider.send(target.token, compose(row, entry, waiting, clock.now()), { signal: abort.signal }),
+        provider.send(addressOf(target), compose(row, entry, waiting, clock.now()), { signal: abort.signal }),
         aborted,
       ]);
       return isVerdict(result) ? inWords(result) : { verdict: "retry", reason: "the provider's answer is no verdict" };

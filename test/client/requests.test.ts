@@ -308,6 +308,7 @@ test("markRead, markDismissed, registerPush and unregisterPush say what they mea
     client.markRead(message!),
     client.markDismissed(message!),
     client.registerPush({ provider: "webhook", token: "t" }),
+    client.registerPush({ provider: "webhook", token: "t", locale: "fa-IR", reports: ["shown"] }),
     client.unregisterPush("webhook"),
   ]);
   await quiet();
@@ -317,9 +318,13 @@ test("markRead, markDismissed, registerPush and unregisterPush say what they mea
     { kind: "read", topic: "sara/default", id: "m-1", epoch: 7, offset: 1 },
     { kind: "dismissed", topic: "sara/default", id: "m-1", epoch: 7, offset: 1 },
   ]);
-  expect(targets).toMatchObject([{ provider: "webhook", token: "t" }, { provider: "webhook", token: null }]);
+  expect(targets).toMatchObject([
+    { provider: "webhook", token: "t", details: {} },
+    { provider: "webhook", token: "t", details: { locale: "fa-IR", reports: ["shown"] } },
+    { provider: "webhook", token: null, details: null },
+  ]);
   for (const { ref } of [...marks, ...targets]) await world.socket.say({ type: "ok", ref, value: null });
-  expect(await all).toEqual([undefined, undefined, undefined, undefined]);
+  expect(await all).toEqual(Array(5).fill(undefined));
   await expect(client.markRead({ ...message!, position: undefined })).rejects.toMatchObject({ code: "bad-message" });
   await client.close();
 });

@@ -86,7 +86,7 @@ test("what a person deals with on one node spares a device that can be pushed to
   const { users } = await cluster.storage.opened();
   const before = (await users.get("sara"))!.positions;
   expect(before.progress.laptop!["sara/default"]).toMatchObject({ acked: 1, shown: 1 });
-  await phone.request({ type: "target", ref: 1, provider: "fake", token: "phone" });
+  await phone.request({ type: "target", ref: 1, provider: "fake", token: "phone", details: null });
   const { positions } = (await users.get("sara"))!;
   expect({ ...positions, version: 0 }, "nothing in them changes").toEqual({ ...before, version: 0 });
   await publish(a, "one");

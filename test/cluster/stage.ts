@@ -50,10 +50,10 @@ export class Cluster {
       ...this.#options,
       push: [{
         name: provider.name,
-        send: (token, notification) => {
+        send: (target, notification) => {
           const isAmbiguous = access.isAway || this.storage.isAway;
-          this.pushes.push({ token, notification, node, at: this.clock.elapsed(), isAmbiguous });
-          return access.gate.answer(provider.send(token, notification));
+          this.pushes.push({ token: target.token, notification, node, at: this.clock.elapsed(), isAmbiguous });
+          return access.gate.answer(provider.send(target, notification));
         },
       }],
       storage: this.storage.for(access),
@@ -121,7 +121,7 @@ export class Node {
   async device(userId: string, { deviceId = `${userId}'s device`, token, ...rest }: DeviceOptions = {}): Promise<ClusterDevice> {
     const device = this.connect(userId, { deviceId, ...rest });
     await this.cluster.until(() => device.of("welcome").length > 0 || device.closedWith !== undefined);
-    if (token !== undefined) await device.request({ type: "target", ref: 0, provider: "fake", token });
+    if (token !== undefined) await device.request({ type: "target", ref: 0, provider: "fake", token, details: null });
     return device;
   }
 

@@ -93,7 +93,7 @@ describe("another user on the same device, on another node", () => {
   test("a late registration of the former user's does not bring the target back", async () => {
     const sara = await a.device("sara", { deviceId: "shared" });
     a.pause();
-    sara.send({ type: "target", ref: 9, provider: "fake", token: "t" });
+    sara.send({ type: "target", ref: 9, provider: "fake", token: "t", details: null });
     const reza = b.connect("reza", { deviceId: "shared" });
     await cluster.clock.advance(100);
     await a.resume("input");

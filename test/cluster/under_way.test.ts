@@ -72,13 +72,14 @@ const endings: Record<string, () => (() => boolean) | Promise<() => boolean>> = 
   "unsubscribe": () => returned(b.engine.unsubscribe("sara", { to: "*", channel: "news" })),
   "a client's unsubscribe": async () => asked(await phone(), { type: "unsubscribe", ref: 0, topic: "*/news" }),
   "logout": async () => asked(await phone(), { type: "logout", ref: 0 }),
-  "the removal of a target": async () => asked(await phone(), { type: "target", ref: 0, provider: "fake", token: null }),
+  "the removal of a target": async () =>
+    asked(await phone(), { type: "target", ref: 0, provider: "fake", token: null, details: null }),
   "a token's move to another user": async () => {
-    return asked(await b.device("reza"), { type: "target", ref: 0, provider: "fake", token: "t" });
+    return asked(await b.device("reza"), { type: "target", ref: 0, provider: "fake", token: "t", details: null });
   },
   "a token's move to another device": async () => {
     const laptop = await b.device("sara", { deviceId: "laptop", habit: "mute" });
-    return asked(laptop, { type: "target", ref: 0, provider: "fake", token: "t" });
+    return asked(laptop, { type: "target", ref: 0, provider: "fake", token: "t", details: null });
   },
   "another user's sign-in on the device": () => {
     const reza = b.connect("reza", { deviceId: "phone" });
@@ -110,7 +111,7 @@ describe("a token that is replaced while a push for the former one is under way 
     "waits for nothing: the push goes to the one that was read, held up at the %s",
     async (held, token) => {
       const arrive = await pushUnderWay(held);
-      const hasReturned = asked(await phone(), { type: "target", ref: 0, provider: "fake", token: "t2" });
+      const hasReturned = asked(await phone(), { type: "target", ref: 0, provider: "fake", token: "t2", details: null });
       await cluster.until(hasReturned, 1_000);
       await arrive();
       await cluster.clock.advance(300_000);

@@ -29,6 +29,23 @@ export const brokenUsers: readonly BrokenStorage[] = [
     }),
   },
   {
+    defect: "keeps of a push target only where it is",
+    caughtBy: ["users gives back what was put, whole, with its new version"],
+    spoil: (storage) => ({
+      ...storage,
+      users: over(storage.users, {
+        async get(userId) {
+          const record = await storage.users.get(userId);
+          const sessions = record?.sessions.map((session) => {
+            const targets = session.targets.map(({ app: _app, locale: _locale, timeZone: _timeZone, ...target }) => target);
+            return { ...session, targets };
+          });
+          return record && { ...record, sessions: sessions! };
+        },
+      }),
+    }),
+  },
+  {
     defect: "forgets what was handled",
     caughtBy: [
       "users gives back what is handled and how far each device is, whole",

@@ -17,7 +17,7 @@ const answers: Partial<Record<PushService, number>> = {
 function createProvider(url: string): PushProvider {
   return {
     name: "plain",
-    async send(_token, notification, { signal }): Promise<PushResult> {
+    async send(_target, notification, { signal }): Promise<PushResult> {
       const body = JSON.stringify(notification);
       if (body.length > 4_096) return { verdict: "rejected", reason: "too large" };
       try {
@@ -53,7 +53,7 @@ async function start(service: PushService, spoil: (provider: PushProvider) => Pu
   if (service === "unreachable") await close();
   return {
     provider: spoil(createProvider(url)),
-    token,
+    target: { token },
     requests: () => requests,
     close: service === "unreachable" ? () => Promise.resolve() : close,
   };
@@ -126,8 +126,8 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
     "gives up when it is told to, and says retry",
     (provider) => ({
       ...provider,
-      async send(token, notification, { signal }) {
-        const result = await provider.send(token, notification, { signal });
+      async send(target, notification, { signal }) {
+        const result = await provider.send(target, notification, { signal });
         signal.throwIfAborted();
         return result;
       },
@@ -137,23 +137,23 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
     "does not begin when it was told to give up before",
     (provider) => ({
       ...provider,
-      send: (token, notification) => provider.send(token, notification, { signal: new AbortController().signal }),
+      send: (target, notification) => provider.send(target, notification, { signal: new AbortController().signal }),
     }),
   ],
   "sends whatever the size": [
     "rejects what is too large without asking",
     (provider) => ({
       ...provider,
-      send: (token, notification, options) => provider.send(token, { ...notification, alert: {} }, options),
+      send: (target, notification, options) => provider.send(target, { ...notification, alert: {} }, options),
     }),
   ],
   "can't send what shows nothing": [
     "sends what shows nothing, and what stands for many",
     (provider) => ({
       ...provider,
-      send: (token, notification, options) =>
+      send: (target, notification, options) =>
         notification.alert
-          ? provider.send(token, notification, options)
+          ? provider.send(target, notification, options)
           : Promise.resolve({ verdict: "rejected", reason: "no alert" }),
     }),
   ],
@@ -161,15 +161,43 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
     "never tells a token",
     (provider) => ({
       ...provider,
-      async send(token, ...what) {
-        const result = await provider.send(token, ...what);
-        return result.verdict === "sent" ? { ...result, info: `to ${token}` } : result;
+      async send(target, ...what) {
+        const result = await provider.send(target, ...what);
+        return result.verdict === "sent" ? { ...result, info: `to ${target.token}` } : result;
       },
     }),
   ],
-  "finds fault with its own tokens": [
-    "has a plain name, takes its own tokens and says what is wrong with others",
-    (provider) => ({ ...provider, tokenFault: () => "no" }),
+  "finds fault with its own targets": [
+    "has a plain name, takes its own targets and says what is wrong with others",
+    (provider) => ({ ...provider, targetFault: () => "no" }),
+  ],
+  "repeats a token that it finds fault with": [
+    "has a plain name, takes its own targets and says what is wrong with others",
+    (provider) => ({
+      ...provider,
+      targetFault: (target) => target.token.length > 99 ? `${target.token} is too long` : undefined,
+    }),
+  ],
+  "is set up for another app than its target's": [
+    "names the apps that it is set up for, its targets' among them",
+    (provider) => ({ ...provider, apps: ["another"] }),
+  ],
+  "refuses targets that say more than it needs": [
+    "takes targets that say more",
+    (provider) => ({
+      ...provider,
+      targetFault: ({ token: _token, ...others }) => Object.keys(others).length > 0 ? "fields that it does not know" : undefined,
+    }),
+  ],
+  "works on what it is given": [
+    "changes nothing of what it is given",
+    (provider) => ({
+      ...provider,
+      send(target, notification, options) {
+        notification.ttl = Math.min(notification.ttl, 60);
+        return provider.send(target, notification, options);
+      },
+    }),
   ],
 };
 

@@ -13,7 +13,7 @@ const answers: Partial<Record<PushService, [status: number, headers?: Record<str
   failing: [503],
 };
 
-async function start(service: PushService): Promise<PushStage> {
+async function start(service: PushService, apps?: readonly string[]): Promise<PushStage> {
   let requests = 0;
   const server = createServer((_, response) => {
     requests++;
@@ -29,13 +29,18 @@ async function start(service: PushService): Promise<PushStage> {
     });
   if (service === "unreachable") await close();
   return {
-    provider: webhook({ url: `http://127.0.0.1:${port}/`, secret: "a secret of enough length", allowLoopback: true }),
-    token: "a-token-that-nobody-else-has",
+    provider: webhook({
+      url: `http://127.0.0.1:${port}/`,
+      secret: "a secret of enough length",
+      allowLoopback: true,
+      ...apps && { apps },
+    }),
+    target: { token: "a-token-that-nobody-else-has", ...apps && { app: apps[0]! } },
     requests: () => requests,
     close: service === "unreachable" ? () => Promise.resolve() : close,
   };
 }
 
-describe("the webhook provider", () => {
-  for (const one of pushProviderCases()) test(one.name, () => runPushCase(one, start));
+describe.each([undefined, ["org.example.app", "org.example.other"]])("the webhook provider, set up for %s", (apps) => {
+  for (const one of pushProviderCases()) test(one.name, () => runPushCase(one, (service) => start(service, apps)));
 });

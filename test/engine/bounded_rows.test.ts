@@ -147,7 +147,7 @@ test("a provider that never answers delays no other one's pushes", async () => {
     { name: "hangs", send: () => new Promise<never>(() => {}) },
     {
       name: "well",
-      send(token: string, { id }: { id: string }) {
+      send({ token }: { token: string }, { id }: { id: string }) {
         sent.push(`${token} ${id}`);
         return Promise.resolve({ verdict: "sent" as const });
       },
@@ -156,7 +156,7 @@ test("a provider that never answers delays no other one's pushes", async () => {
   const lives = await createStage({ push });
   const register = async (userId: string, provider: string): Promise<void> => {
     const device = await lives.device(userId);
-    await device.request({ type: "target", ref: 0, provider, token: userId });
+    await device.request({ type: "target", ref: 0, provider, token: userId, details: null });
     device.leave();
   };
   await lives.engine.subscribe("reza", { to: "*", channel: "other" });

@@ -77,7 +77,7 @@ async function play(at: number, how: Failure): Promise<Played> {
   await say("for reza", { to: "reza" });
   await advance(clock, devices, 6_000);
   await phone.open({ visible: false, habit: "sees" });
-  await phone.ask({ type: "target", ref: 0, provider: "fake", token: "new phone" });
+  await phone.ask({ type: "target", ref: 0, provider: "fake", token: "new phone", details: null });
   await say("background");
   await advance(clock, devices, 8_000);
   phone.close("leave");

@@ -23,7 +23,7 @@ async function jumpy({ clock, engine }: Stage, meanwhile: (self: ConnectionEvent
   }, { url: "/peyk", headers: new Headers(), remoteAddress: undefined });
   events.message(encodeClientFrame(helloFrame("jumpy")));
   await clock.settle();
-  events.message(encodeClientFrame({ type: "target", ref: 1, provider: "fake", token: "jumpy" }));
+  events.message(encodeClientFrame({ type: "target", ref: 1, provider: "fake", token: "jumpy", details: null }));
   await clock.settle();
   return trigger;
 }

@@ -73,10 +73,10 @@ test("a target that comes or goes changes what is pushed from the next message o
   const { clock, devices, pushed, say } = await abreast(["ada", "bo"], { visible: false });
   const [ada, bo] = devices as [Device, Device];
   await say("0");
-  await ada.request({ type: "target", ref: 0, provider: "fake", token: null });
+  await ada.request({ type: "target", ref: 0, provider: "fake", token: null, details: null });
   await say("1");
   await say("2");
-  await ada.request({ type: "target", ref: 0, provider: "fake", token: "ada" });
+  await ada.request({ type: "target", ref: 0, provider: "fake", token: "ada", details: null });
   await say("3");
   await clock.advance(100_000);
   expect(pushed().filter((push) => push.startsWith("ada"))).toEqual(["ada news 2", "ada news 5"]);

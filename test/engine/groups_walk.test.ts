@@ -41,7 +41,7 @@ class Life {
     this.#read = this.#unseen = 0;
     this.device = new Device(stage.engine, stage.clock, this.user, this.token, { cursors });
     await stage.clock.settle();
-    this.device.send({ type: "target", ref: 0, provider: "fake", token: this.token });
+    this.device.send({ type: "target", ref: 0, provider: "fake", token: this.token, details: null });
     await stage.clock.settle();
   }
 

@@ -52,7 +52,7 @@ test("a push that waits is dropped with its token when that is removed or moves 
     if (how === "moved") await lives.device("reza", { token: "old" });
     else {
       const phone = await lives.sara("phone", { visible: false });
-      await phone.request({ type: "target", ref: 0, provider: "fake", token: null });
+      await phone.request({ type: "target", ref: 0, provider: "fake", token: null, details: null });
     }
     lives.provider.verdict = () => ({ verdict: "sent" });
     await lives.clock.advance(120_000);
@@ -63,7 +63,7 @@ test("a push that waits is dropped with its token when that is removed or moves 
 test("a push that waited for a token that was removed does not go to one that is registered after that", async () => {
   const lives = await waiting("normal");
   const phone = await lives.sara("phone", { visible: false, habit: "mute" });
-  for (const token of [null, "new"]) await phone.request({ type: "target", ref: 0, provider: "fake", token });
+  for (const token of [null, "new"]) await phone.request({ type: "target", ref: 0, provider: "fake", token, details: null });
   phone.leave();
   await lives.clock.advance(120_000);
   expect(lives.pushed()).toEqual(["old hi"]);
@@ -75,7 +75,7 @@ test("a push that is under way as its token is removed does not go to one that i
   lives.provider.verdict = (_, attempt) => attempt === 1 ? promise : { verdict: "sent" };
   const phone = await lives.sara("phone", { token: "old", visible: false, habit: "mute" });
   await lives.say("hi");
-  for (const token of [null, "new"]) await phone.request({ type: "target", ref: 0, provider: "fake", token });
+  for (const token of [null, "new"]) await phone.request({ type: "target", ref: 0, provider: "fake", token, details: null });
   resolve(OFF);
   await lives.clock.advance(40_000);
   expect(lives.pushed()).toEqual(["old hi"]);
@@ -108,7 +108,7 @@ test("a target gets nothing from before its registration, whatever the app is do
     await lives.clock.settle();
     await lives.say("before");
     await lives.say("before, low", { urgency: "low" });
-    const target = { type: "target", ref: 0, provider: "fake", token: "new" } as const;
+    const target = { type: "target", ref: 0, provider: "fake", token: "new", details: null } as const;
     const device = how === "away" ? await lives.sara("phone", { visible: false, habit: "sees" }) : phone;
     expect(await device.request(target)).toMatchObject({ type: "ok" });
     device.leave();

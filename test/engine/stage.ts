@@ -6,6 +6,7 @@ import {
   memory,
   type Note,
   type OpenStorage,
+  type PushAddress,
   type PushNotification,
   type PushProvider,
   type PushResult,
@@ -69,7 +70,7 @@ export async function createStage(options: EngineOptions & { clock?: ManualClock
     async device(userId, { deviceId = `${userId}'s device`, token, ...rest } = {}) {
       const device = new Device(engine, clock, userId, deviceId, rest);
       await clock.settle();
-      if (token !== undefined) await device.request({ type: "target", ref: 0, provider: "fake", token });
+      if (token !== undefined) await device.request({ type: "target", ref: 0, provider: "fake", token, details: null });
       return device;
     },
     async story(id) {
@@ -233,12 +234,13 @@ export function tells(
 /** A push service that says what it is told to say, and writes down what it was asked. */
 export class FakeProvider implements PushProvider {
   readonly name = "fake";
-  readonly sent: { token: string; notification: PushNotification }[] = [];
+  readonly sent: { token: string; target: PushAddress; notification: PushNotification }[] = [];
   /** Asked for each send; the default takes everything. */
   verdict: (token: string, attempt: number) => PushResult | Promise<PushResult> = () => ({ verdict: "sent", info: "ok" });
 
-  async send(token: string, notification: PushNotification): Promise<PushResult> {
-    this.sent.push({ token, notification });
+  async send(target: PushAddress, notification: PushNotification): Promise<PushResult> {
+    const { token } = target;
+    this.sent.push({ token, target, notification });
     return await this.verdict(token, this.sent.length);
   }
 

@@ -57,7 +57,7 @@ test.each(["drop", "leave"] as const)(
     const provider = new FakeProvider();
     const { clock, engine, open, state } = await createBench({ push: [provider] });
     const sara = await open("sara");
-    sara.send({ type: "target", ref: 1, provider: "fake", token: "t" });
+    sara.send({ type: "target", ref: 1, provider: "fake", token: "t", details: null });
     await clock.settle();
     void engine.drain();
     sara[way]();

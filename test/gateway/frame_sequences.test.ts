@@ -83,7 +83,7 @@ function frame(wire: Wire): ClientFrame {
     case 10:
       return { type: "mark", ref, kind: pick(["read", "dismissed"]), ...cursor, id: pick(["a", "hi"]) };
     case 11:
-      return { type: "target", ref, provider: pick(["fake", "none"]), token: pick([null, "t", "", "u"]) };
+      return { type: "target", ref, provider: pick(["fake", "none"]), token: pick([null, "t", "", "u"]), details: null };
     case 12:
       return { type: "failed", ...cursor, reason: pick(["threw", "timeout", "x".repeat(40)]) };
     default:

@@ -10,7 +10,7 @@ const requests: ClientFrame[] = [
   { type: "unsubscribe", ref: 1, topic: "*/news" },
   { type: "token", ref: 1, token: "sara" },
   { type: "mark", ref: 1, kind: "read", topic: "sara/default", id: "m", epoch: 1, offset: 1 },
-  { type: "target", ref: 1, provider: "webhook", token: "t" },
+  { type: "target", ref: 1, provider: "webhook", token: "t", details: null },
   { type: "logout", ref: 1 },
 ];
 const others: ClientFrame[] = [

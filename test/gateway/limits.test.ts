@@ -128,7 +128,12 @@ test("whoever asks and asks but never reads the answers is closed with 4002 befo
   sara.clogged = true;
   for (let beat = 0; beat < 10 && sara.closedWith === undefined; beat++) {
     for (let message = 0; message < 45; message++) {
-      sara.send(...Array.from({ length: 200 }, (_, ref) => ({ type: "target" as const, ref, provider: "none", token: "t" })));
+      sara.send(
+        ...Array.from(
+          { length: 200 },
+          (_, ref) => ({ type: "target" as const, ref, provider: "none", token: "t", details: null }),
+        ),
+      );
       await clock.settle();
     }
     await clock.advance(25_000);

@@ -139,7 +139,7 @@ export class Device {
   register(token: string | null): void {
     if (this.#connection?.welcomed !== true) return;
     this.token = token ?? undefined;
-    this.request({ type: "target", ref: 0, provider: this.provider, token });
+    this.request({ type: "target", ref: 0, provider: this.provider, token, details: null });
   }
 
   logout(): void {

@@ -159,7 +159,7 @@ export class Stage {
   #provider(gate: Gate, name: string, mode: () => Mode): PushProvider {
     return {
       name,
-      send: (token, { topic, position: { epoch, offset }, id, collapseId, waiting }) => {
+      send: ({ token }, { topic, position: { epoch, offset }, id, collapseId, waiting }) => {
         if (!gate.isRunning) return new Promise(() => {});
         const request = ++this.#requests;
         this.trace.note({ what: "asked", ask: { request, token, topic, epoch, offset, id, collapseId, waiting } });

@@ -65,7 +65,7 @@ export class Script {
   }
 
   registers(device: string, token: string | null = `${device} token`): this {
-    return this.asks(device, { type: "target", ref: 0, provider: "fake", token });
+    return this.asks(device, { type: "target", ref: 0, provider: "fake", token, details: null });
   }
 
   subscribed(channel = "news"): this {

@@ -121,7 +121,7 @@ const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     epoch: uint,
     offset: uint,
   }),
-  frame("target", { ref, provider: text, token: fc.option(text) }),
+  frame("target", { ref, provider: text, token: fc.option(text), details: data.map((value) => value ?? null) }),
   frame("failed", { topic, epoch: uint, offset: uint, reason: text }),
   frame("logout", { ref }),
 );

@@ -63,6 +63,7 @@ describe("PROTOCOL.md", () => {
       "not-subscribed": true,
       "no-device": true,
       "no-provider": true,
+      "no-app": true,
       "replaced": true,
       "closed": true,
       "draining": true,

@@ -94,7 +94,7 @@ const notification: PushNotification = {
 
 function send(host: string, port: number): Promise<PushResult> {
   const provider = webhook({ url: `https://${host}:${port}/`, secret: "a secret of enough length", allowLoopback: true });
-  return provider.send("phone", notification, { signal: new AbortController().signal });
+  return provider.send({ token: "phone" }, notification, { signal: new AbortController().signal });
 }
 
 test("the webhook tells nothing to a receiver whose certificate nobody it trusts has signed, and tries again later", async () => {

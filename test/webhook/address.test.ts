@@ -241,8 +241,8 @@ describe("a provider is refused at creation with bad-config", () => {
 });
 
 test("a token is any text of 1 to 1,024 characters", () => {
-  const { tokenFault } = webhook({ url: "https://push.example.org/", secret });
-  expect(tokenFault?.("phone 7")).toBeUndefined();
-  expect(tokenFault?.("")).toBe("empty");
-  expect(tokenFault?.("x".repeat(1_025))).toContain("longer");
+  const { targetFault } = webhook({ url: "https://push.example.org/", secret });
+  expect(targetFault?.({ token: "phone 7" })).toBeUndefined();
+  expect(targetFault?.({ token: "" })).toBe("empty");
+  expect(targetFault?.({ token: "x".repeat(1_025) })).toContain("longer");
 });

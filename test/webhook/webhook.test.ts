@@ -7,6 +7,7 @@ import { verifyWebhook, webhook, type WebhookOptions } from "../../adapters/webh
 import { post } from "../../adapters/webhook/post.ts";
 import { retryAfter } from "../../adapters/webhook/verdict.ts";
 import type { PushNotification, PushResult } from "../../src/ports/push_provider.ts";
+import type { PushAddress } from "../../src/protocol/target.ts";
 
 const secret = "a secret of enough length";
 const notification: PushNotification = {
@@ -54,10 +55,11 @@ async function receiver(
   const { port } = server.address() as AddressInfo;
   const provider = webhook({ url: `http://127.0.0.1:${port}/hook?key=k3y`, secret, allowLoopback: true, ...options });
   const send = (
-    token = "phone",
+    target: string | PushAddress = "phone",
     changes: Partial<PushNotification> = {},
     signal = new AbortController().signal,
-  ): Promise<PushResult> => provider.send(token, { ...notification, ...changes }, { signal });
+  ): Promise<PushResult> =>
+    provider.send(typeof target === "string" ? { token: target } : target, { ...notification, ...changes }, { signal });
   return { all, port, send, server };
 }
 
@@ -76,6 +78,22 @@ describe("a request", () => {
     expect(Math.abs(Number(headers["peyk-timestamp"]) - Date.now() / 1_000)).toBeLessThan(60);
   });
 
+  test("passes on what the client said of its target", async () => {
+    const { all, send } = await receiver(() => ok);
+    const target: PushAddress = {
+      token: "phone 7",
+      app: "org.example.app",
+      environment: "sandbox",
+      keyId: "k1",
+      locale: "fa-IR",
+      timeZone: "Asia/Tehran",
+      reports: ["shown"],
+    };
+    await send(target);
+    const [{ headers, body } = {} as Received] = all;
+    expect(verifyWebhook({ headers, body, secret })).toEqual({ ...notification, ...target, deliveryId: headers["peyk-id"] });
+  });
+
   test("keeps its id on every try; another target, message or secret has another", async () => {
     const { all, send, port } = await receiver(() => ok);
     await send("phone");
@@ -83,7 +101,7 @@ describe("a request", () => {
     await send("laptop");
     await send("phone", { id: "m2" });
     const other = webhook({ url: `http://127.0.0.1:${port}/`, secret: secret.toUpperCase(), allowLoopback: true });
-    await other.send("phone", notification, { signal: new AbortController().signal });
+    await other.send({ token: "phone" }, notification, { signal: new AbortController().signal });
     const ids = all.map(({ headers }) => headers["peyk-id"]);
     expect(ids[0]).toBe(ids[1]);
     expect(new Set(ids).size).toBe(4);
@@ -98,7 +116,7 @@ describe("a request", () => {
   test("by name goes to the address that was looked up and checked", async () => {
     const { all, send, port } = await receiver(() => ok);
     const named = webhook({ url: `http://localhost:${port}/`, secret, allowLoopback: true });
-    const { verdict } = await named.send("phone", notification, { signal: new AbortController().signal });
+    const { verdict } = await named.send({ token: "phone" }, notification, { signal: new AbortController().signal });
     expect(verdict).toBe("sent");
     await send();
     expect(all[0]?.headers.host).toBe(`localhost:${port}`);
