@@ -36,7 +36,7 @@ export {
   type TopicDecision,
 } from "./src/ports/outbox.ts";
 export type { Peers } from "./src/ports/peers.ts";
-export type { PushNotification, PushProvider, PushResult } from "./src/ports/push_provider.ts";
+export type { PushNotification, PushProvider, PushResult, PushScope } from "./src/ports/push_provider.ts";
 export type { PushAddress, TargetDetails } from "./src/protocol/target.ts";
 export type { Random } from "./src/ports/random.ts";
 export type { OpenStorage, Retention, Storage, StorageContext } from "./src/ports/storage.ts";

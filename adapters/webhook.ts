@@ -31,7 +31,8 @@ const MAX_TIMEOUT_MS = 120_000;
 /**
  * A push provider that posts each push as signed JSON ({@link WebhookDelivery}) to one address: your own push service, a chat, a test.
  *
- * Answers: 2xx sent · 410 the target is gone · 429 and 5xx again later (Retry-After counts) · all others rejected.
+ * Answers: 2xx sent · 410 the target is gone · 429 and 5xx again later (Retry-After counts) · 401 and 403 again later, and the
+ * receiver rests when that is its answer to several users · all others rejected.
  * The name is resolved and checked before every request, and the connection goes to the addresses that were checked; redirects are not followed.
  *
  * @example

@@ -48,12 +48,14 @@ import { createMarks } from "./push/marks.ts";
 import { PushQueue } from "./push/queue.ts";
 import { readPageOf } from "./push/read_page.ts";
 import { RestingTargets } from "./push/resting.ts";
+import { RestingServices } from "./push/resting_services.ts";
 import { RowMaker } from "./push/row_maker.ts";
 import { MemberRows } from "./push/member_rows.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
 import { Pace } from "./push/pace.ts";
 import { PendingPushes } from "./push/pending.ts";
 import { createSweep } from "./push/sweep.ts";
+import { TargetChanges } from "./push/target_changes.ts";
 import { TopicDecider } from "./push/topic_decider.ts";
 import { checkPolicy } from "./session/policy.ts";
 import { createStepper } from "./session/step.ts";
@@ -175,17 +177,18 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const topics = new TopicDecider({ users, outbox, members, queue, lease, shared, clock, logger });
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
   const resting = new RestingTargets(outbox, clock);
+  const services = new RestingServices(clock, random, logger);
+  const targets = new TargetChanges({ records, roster, actor, pending, counters, clock });
   const pace = new Pace(policy.coalesceMs, clock);
   const dispatcher = new Dispatcher({
     ...{
       lastLook,
       lease,
       outbox,
-      records,
-      roster,
-      actor,
       pending,
       resting,
+      services,
+      targets,
       pace,
       policy,
       journal,

@@ -1,4 +1,4 @@
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, notStrictEqual, strictEqual } from "node:assert/strict";
 import type { PushNotification, PushProvider, PushResult } from "../../src/ports/push_provider.ts";
 import { isAppName, type PushAddress } from "../../src/protocol/target.ts";
 
@@ -17,7 +17,11 @@ export type PushService =
   /** Takes the request and says nothing. */
   | "silent"
   /** Is not there. */
-  | "unreachable";
+  | "unreachable"
+  /** Takes every notification, and says that the target has another token, "the-token-that-it-has-now". */
+  | "replacing"
+  /** Says that it does not know who asks, or that the target is somebody else's: HTTP 401 and 403, and what means the same. */
+  | "refusing-access";
 
 /** A provider before a service that behaves that way. */
 export interface PushStage {
@@ -32,22 +36,34 @@ export interface PushStage {
 /** One thing that a PushProvider must do. */
 export interface PushCase {
   readonly name: string;
+  /** It needs a service that behaves as not every one does. Absent: no. */
+  readonly isOptional?: true;
   run(start: (service: PushService) => Promise<PushStage>): Promise<void>;
 }
 
+/** A provider's service does not behave that way. */
+class NotForIt extends Error {}
+
 /**
  * Runs one case.
- * @param start sets up a provider before a service, the real one or one that answers like it
+ * @param start sets up a provider before a service, the real one or one that answers like it; undefined where that service never
+ * behaves that way, which may be "replacing" and "refusing-access"
  * @throws what the provider did otherwise
  */
-export async function runPushCase({ run }: PushCase, start: (service: PushService) => Promise<PushStage>): Promise<void> {
+export async function runPushCase(
+  { isOptional, run }: PushCase,
+  start: (service: PushService) => Promise<PushStage | undefined>,
+): Promise<void> {
   const stages: PushStage[] = [];
   try {
     await run(async (service) => {
       const stage = await start(service);
+      if (stage === undefined) throw new NotForIt(`nothing was set up before a service that is ${service}`);
       stages.push(stage);
       return stage;
     });
+  } catch (error) {
+    if (!(error instanceof NotForIt) || !isOptional) throw error;
   } finally {
     for (const stage of stages) await stage.close();
   }
@@ -93,6 +109,43 @@ export function pushProviderCases(): PushCase[] {
     verdict("says rejected when the service will never take it", "refusing", "rejected"),
     verdict("says retry when the service failed", "failing", "retry"),
     verdict("says retry when the service is not there", "unreachable", "retry"),
+    { ...verdict("says replaced when the service names another token", "replacing", "replaced"), isOptional: true },
+    {
+      name: "passes on the token that the target has now",
+      isOptional: true,
+      async run(start) {
+        const result = await send(await start("replacing"));
+        strictEqual("token" in result ? result.token : undefined, "the-token-that-it-has-now");
+      },
+    },
+    {
+      name: "does not blame the service where the target may have caused it",
+      async run(start) {
+        for (const service of ["target-gone", "refusing"] as const) {
+          const result = await send(await start(service));
+          notStrictEqual("scope" in result ? result.scope : undefined, "service", `with a service that is ${service}`);
+        }
+      },
+    },
+    {
+      name: "says that it is unclear whose fault it is when access is refused",
+      isOptional: true,
+      async run(start) {
+        const result = await send(await start("refusing-access"));
+        strictEqual("scope" in result ? result.scope : undefined, "unclear");
+      },
+    },
+    {
+      name: "names a lane that is the same each time, and tells no token",
+      async run(start) {
+        const { provider, target } = await start("accepting");
+        if (provider.lane === undefined) return;
+        const lanes = [target, { ...target, ...details }, target].map((one) => provider.lane!(one));
+        strictEqual(lanes.every((lane) => typeof lane === "string" && lane.length <= 256), true, "256 characters at most");
+        strictEqual(new Set(lanes).size, 1, "the same for one target");
+        strictEqual(lanes[0]!.includes(target.token), false, "no token");
+      },
+    },
     {
       name: "passes on when to come again",
       async run(start) {

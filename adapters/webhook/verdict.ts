@@ -30,6 +30,8 @@ export function verdictOf(status: number, retryAfterHeader: string | undefined, 
   if (status >= 200 && status < 300) return { verdict: "sent", info: reason };
   if (status === 410) return { verdict: "gone", reason };
   if (status === 429 || (status >= 500 && status < 600)) return retry(reason, retryAfter(retryAfterHeader, now));
+  // The receiver has another secret, or does not want this target: it can't be told which.
+  if (status === 401 || status === 403) return { verdict: "retry", reason, scope: "unclear" };
   if (status >= 300 && status < 400) return { verdict: "rejected", reason: `${reason}: redirects are not followed` };
   return { verdict: "rejected", reason };
 }

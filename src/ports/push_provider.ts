@@ -23,16 +23,31 @@ export interface PushNotification {
   waiting: number;
 }
 
+/**
+ * How far a reply reaches that is no "sent". One device must not be able to silence others, so:
+ * - "target", the default: it says something of this target or notification.
+ * - "unclear": the target may have caused it, or the way in which the provider is set up (HTTP 401 and 403, a token of another
+ *   project or environment). The target rests. After 3 such replies for different users, with nothing taken in between, the lane does.
+ * - "service": no target can have caused it (the provider's own key is refused, the service is overloaded). The lane rests.
+ *
+ * A target rests for `afterMs`, else a minute and twice as long each time, at most an hour. A lane rests for `afterMs` (at most an
+ * hour), else a second and twice as long each time, at most a minute; then one push is tried at a time. That it does is told once, to
+ * the logger.
+ */
+export type PushScope = "target" | "unclear" | "service";
+
 /** A provider's verdict. */
 export type PushResult =
   /** The provider took it (that is not "delivered"). `info`: its own id or status, for `explain()`. */
   | { verdict: "sent"; info?: string }
+  /** The provider took it, and knows the target by this token from now on. The engine stores it in place of the former one. */
+  | { verdict: "replaced"; token: string; info?: string }
   /** The target is dead for good. */
   | { verdict: "gone"; reason: string }
   /** This notification will never be taken; the target may be fine. */
-  | { verdict: "rejected"; reason: string }
+  | { verdict: "rejected"; reason: string; scope?: PushScope }
   /** Not now. `afterMs` undefined: the engine backs off by itself. */
-  | { verdict: "retry"; afterMs?: number; reason: string };
+  | { verdict: "retry"; afterMs?: number; reason: string; scope?: PushScope };
 
 /**
  * Brings notifications to devices through one service.
@@ -51,6 +66,12 @@ export interface PushProvider {
   readonly apps?: readonly string[];
   /** Why this can't be one of the service's targets, or undefined. Asked at registration; what it says goes to the client. */
   targetFault?(target: PushAddress): string | undefined;
+  /**
+   * Names what a target shares with others: a connection, a key, and so whatever is wrong with them. An origin, for example, or a key
+   * and an environment. 256 characters at most, the same each time, and no secret: it is told to the logger. Absent: the provider
+   * has one lane.
+   */
+  lane?(target: PushAddress): string;
   /**
    * Brings it to one target.
    * @param target of those that passed `apps` and `targetFault`, with the fields that its client gave

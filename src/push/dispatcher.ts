@@ -1,10 +1,8 @@
 import type { Counters } from "../delivery/counters.ts";
 import type { Journal, NoteKind } from "../delivery/journal.ts";
-import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
 import type { Lease } from "../delivery/lease.ts";
-import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
-import { addressOf, isEnabled } from "../delivery/target.ts";
+import { addressOf } from "../delivery/target.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
@@ -12,24 +10,24 @@ import type { PushResult } from "../ports/push_provider.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
-import { SessionEvent } from "../session/step.ts";
-import type { SessionActor } from "../delivery/actor.ts";
 import { compose } from "./compose.ts";
 import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
 import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
 import { NOT_ASKED, type PendingPushes } from "./pending.ts";
 import type { RestingTargets } from "./resting.ts";
+import { type RestingServices, SERVICE_RESTS } from "./resting_services.ts";
+import type { TargetChanges } from "./target_changes.ts";
+import { checkedVerdict, isTaken, laneOf } from "./verdict.ts";
 
 /** What dispatching works with. */
 export interface DispatcherParts {
   lastLook: LastLook;
   lease: Lease;
   outbox: Outbox;
-  records: UserRecords;
-  roster: Roster;
-  actor: SessionActor;
   pending: PendingPushes;
   resting: RestingTargets;
+  services: RestingServices;
+  targets: TargetChanges;
   pace: Pace;
   policy: Pick<Policy, "leftMs">;
   journal: Journal;
@@ -102,18 +100,22 @@ export class Dispatcher {
    * @returns resolves when it is written down what became of all rows
    */
   begin({ rows: read, term }: Looked, sent: () => void): Promise<void> {
-    const { lastLook, lease, pace, pending } = this.#parts;
+    const { lastLook, lease, pace, pending, services } = this.#parts;
     const rows = read.map(({ row, found }) => ({ row, look: lastLook.at(row, found) }));
     const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
     // No node waits for one whose lease has lapsed: what it looked at before that may have ended.
     const mayAsk = !this.#closed && lease.isHeld && lease.term === term;
     if (!mayAsk || leaving.length === 0) return this.#finish(rows, leaving, undefined);
-    const end = pace.leave(leaving[0]!.row);
-    if (end === undefined) return this.#wait(rows, leaving);
+    const { provider, row, target } = leaving[0]!;
+    if (!pace.mayLeave(row)) return this.#wait(rows, leaving, pace.nextAt(row.targetId), WAITS_FOR_TURN);
+    const heard = services.ask({ provider: provider.name, lane: laneOf(provider, addressOf(target)) }, row.userId);
+    if (typeof heard === "number") return this.#wait(rows, leaving, heard, SERVICE_RESTS);
+    const end = pace.leave(row);
     for (const { row } of leaving) pending.asked(row);
     const result = this.#send(leaving[0]!, countOf(leaving)).then((result) => {
-      end(result.verdict === "sent");
-      if (result.verdict === "sent") sent();
+      heard(result);
+      end?.(isTaken(result));
+      if (isTaken(result)) sent();
       return result;
     });
     return this.#finish(rows, leaving, result);
@@ -131,12 +133,12 @@ export class Dispatcher {
     else await this.#again(leaving.map(({ row }) => row), clock.now(), NOT_ASKED + (this.#closed ? CLOSED : LAPSED));
   }
 
-  /** Others left meanwhile: these wait for the next push that may leave for their target. */
-  async #wait(rows: readonly LookedAt[], leaving: readonly Parcel[]): Promise<void> {
-    const dueAt = this.#parts.pace.nextAt(leaving[0]!.row.targetId);
-    for (const { row } of leaving) this.held(row, WAITS_FOR_TURN);
+  /** These may not leave before then. What waits for the same again is not told again. */
+  async #wait(rows: readonly LookedAt[], leaving: readonly Parcel[], dueAt: number, why: string): Promise<void> {
+    const note = NOT_ASKED + why;
+    for (const { row } of leaving) if (row.note !== note || why !== SERVICE_RESTS) this.held(row, why);
     await this.#stay(rows);
-    await this.#again(leaving.map(({ row }) => row), dueAt, NOT_ASKED + WAITS_FOR_TURN);
+    await this.#again(leaving.map(({ row }) => row), dueAt, note);
   }
 
   /** Those of which no provider is asked end here, or wait. */
@@ -152,20 +154,29 @@ export class Dispatcher {
 
   /** @param leaving what the push stands for; the one it is named after comes first */
   async #land(leaving: readonly Parcel[], result: PushResult): Promise<void> {
-    const { clock, counters } = this.#parts;
+    const { clock, counters, resting, targets } = this.#parts;
     const parcel = leaving[0]!;
+    const { row, target } = parcel;
     const rows = leaving.map(({ row }) => row);
     switch (result.verdict) {
+      case "replaced":
       case "sent":
+        resting.trust(row.targetId);
+        if (result.verdict === "replaced") await this.insist(() => targets.replace(row, target, result.token));
         await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, leaving));
         for (const one of leaving) this.#tellOthers(one, sentNote(result.info ?? parcel.provider.name, leaving));
         return;
       case "rejected":
+        if (result.scope === "unclear") {
+          const until = resting.doubt(row.targetId);
+          await this.insist(() => resting.rest(row.targetId, until));
+        }
         return await this.#settle(rows, "rejected", result.reason);
       case "gone":
         // A token that was replaced meanwhile says nothing about the one that is there now.
-        if (await this.#disable(parcel, result.reason)) return await this.#settle(rows, "gone", result.reason);
-        return await this.#again(rows, clock.now(), "the token was replaced");
+        return await this.insist(() => targets.disable(row, target, result.reason))
+          ? await this.#settle(rows, "gone", result.reason)
+          : await this.#again(rows, clock.now(), "the token was replaced");
       case "retry":
         counters.pushesRetried += rows.length;
         for (const row of rows) this.#note(row, "push-retry", result.reason);
@@ -173,14 +184,16 @@ export class Dispatcher {
     }
   }
 
-  async #retry(rows: readonly OutboxRow[], { afterMs, reason }: Extract<PushResult, { verdict: "retry" }>): Promise<void> {
+  async #retry(rows: readonly OutboxRow[], { afterMs, reason, scope }: Extract<PushResult, { verdict: "retry" }>): Promise<void> {
     const { clock, resting } = this.#parts;
     const { attempts, targetId } = rows[0]!;
     // What makes no sense counts as nothing said.
     const isSaid = typeof afterMs === "number" && !Number.isNaN(afterMs);
-    const dueAt = clock.now() + (isSaid ? Math.max(afterMs, LEAST_PAUSE_MS) : this.#backoff(attempts));
+    const isUnclear = scope === "unclear";
+    const unsaid = isUnclear ? resting.doubt(targetId) : clock.now() + this.#backoff(attempts);
+    const dueAt = isSaid ? clock.now() + Math.max(afterMs, LEAST_PAUSE_MS) : unsaid;
     // Said of the target: what else waits for it waits too.
-    if (isSaid) await this.insist(() => resting.rest(targetId, dueAt));
+    if (isUnclear || (isSaid && scope !== "service")) await this.insist(() => resting.rest(targetId, dueAt));
     await this.#again(rows, dueAt, reason);
   }
 
@@ -203,7 +216,7 @@ export class Dispatcher {
         provider.send(addressOf(target), compose(row, entry, waiting, clock.now()), { signal: abort.signal }),
         aborted,
       ]);
-      return isVerdict(result) ? inWords(result) : { verdict: "retry", reason: "the provider's answer is no verdict" };
+      return checkedVerdict(result) ?? { verdict: "retry", reason: "the provider's answer is no verdict" };
     } catch {
       // A provider must not throw; what it threw might hold a token, so it is not told.
       return { verdict: "retry", reason: "the provider failed" };
@@ -234,38 +247,10 @@ export class Dispatcher {
   }
 
   /**
-   * A dead target stays to be seen, with its reason; nothing more is sent to it.
-   * @returns false: it is not the session's target any more
-   */
-  async #disable({ row, target: { id } }: Parcel, reason: string): Promise<boolean> {
-    const { actor, clock, counters, pending, records, roster } = this.#parts;
-    const { userId, deviceId, targetId } = row;
-    let isThere = false;
-    let isLeft = false;
-    await this.insist(async () => {
-      const record = await records.update(userId, (record) => {
-        const session = sessionOf(record, deviceId);
-        isThere = session?.targets.some((target) => target.id === id) === true;
-        if (session === undefined || !isThere) return undefined;
-        const disabled = { reason, at: clock.now() };
-        const targets = session.targets.map((target) => target.id === id ? { ...target, disabled } : target);
-        return { record: withSession(record, { ...session, targets }) };
-      });
-      isLeft = sessionOf(record, deviceId)?.targets.some(isEnabled) === true;
-      if (isThere) await pending.dropNow({ userId, deviceId, targetId }, "the target is gone");
-    });
-    if (!isThere) return false;
-    counters.targetsGone++;
-    const session = roster.find(userId, deviceId);
-    if (session !== undefined && !isLeft) actor.raise(session, SessionEvent["target.none"]);
-    return true;
-  }
-
-  /**
    * Writes down what became of a push, again and again while the storage refuses: asking the provider twice would be worse.
    * What can't be written before the engine closes is asked again after the next start.
    */
-  async insist(write: () => Promise<void>): Promise<void> {
+  async insist<Result>(write: () => Promise<Result>): Promise<Result | undefined> {
     const { clock, logger } = this.#parts;
     for (;;) {
       try {
@@ -273,7 +258,7 @@ export class Dispatcher {
       } catch (error) {
         logger.error("what became of a push could not be written down, it is tried again", { error });
       }
-      if (this.#closed) return;
+      if (this.#closed) return undefined;
       await new Promise<void>((resolve) => {
         const timer = clock.setTimeout(() => {
           this.#naps.delete(timer);
@@ -310,19 +295,6 @@ export class Dispatcher {
     this.#parts.journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, kind, detail);
   }
 }
-
-/** A provider without types may answer anything. */
-function isVerdict(result: Partial<PushResult> | undefined | null): result is PushResult {
-  return VERDICTS.includes(result?.verdict as PushResult["verdict"]);
-}
-
-/** Its words go into the books, where nothing but text can stand. */
-function inWords(result: PushResult): PushResult {
-  if (result.verdict !== "sent") return typeof result.reason === "string" ? result : { ...result, reason: "no reason given" };
-  return result.info === undefined || typeof result.info === "string" ? result : { verdict: "sent" };
-}
-
-const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "gone", "rejected", "retry"]);
 
 /** Of a push that stands for several the note names the message that it is known by. */
 function sentNote(info: string, leaving: readonly Parcel[]): string {

@@ -85,7 +85,7 @@ export class ProviderLane {
     if (!lease.isHeld || this.#waiting.size >= MOST_WAITING) return NOTHING;
     try {
       // What other nodes may take meanwhile is not gone by.
-      if (!shared && await this.#enterSome(room) > 0) return NOTHING;
+      if (!shared && (await this.#enterSome(room)).entered > 0) return NOTHING;
       const vainMs = Math.ceil(this.#vainUntil - clock.elapsed());
       if (vainMs > 0) this.#sleepUntil(clock.now() + vainMs);
       else await this.#read(room);
@@ -106,7 +106,10 @@ export class ProviderLane {
       // Where a page was cut short, what lands or enters its section looks again.
       const isCut = nextDueAt !== undefined && nextDueAt <= now;
       if (!isCut) this.#sleepUntil(nextDueAt);
-      if (await this.#enterSome(room) > 0) return;
+      const { entered, putOff } = await this.#enterSome(room);
+      if (entered > 0) return;
+      // What rests is due later now: another look says when.
+      if (putOff > 0 && limit < MOST_READ) continue;
       this.#vainUntil = clock.elapsed() + Math.ceil(rows.length / VAIN_PER_MS);
       if (!isCut || limit >= MOST_READ) return;
     }
@@ -114,9 +117,9 @@ export class ProviderLane {
 
   /**
    * Of what is due takes in hand what stands first in its queue and may leave, `room` at most and a bounded number of each user.
-   * @returns how many rows
+   * @returns how many rows, and of how many targets that rest what waits was put off
    */
-  async #enterSome(room: number): Promise<number> {
+  async #enterSome(room: number): Promise<{ entered: number; putOff: number }> {
     const { clock, resting } = this.#parts;
     const chosen: OutboxRow[] = [];
     const asleep: string[] = [];
@@ -137,7 +140,7 @@ export class ProviderLane {
     }
     for (const [userId, rows] of Map.groupBy(chosen, ({ userId }) => userId)) this.#enter(userId, rows);
     if (asleep.length > 0) await resting.postpone(asleep);
-    return chosen.length;
+    return { entered: chosen.length, putOff: asleep.length };
   }
 
   /** The next row of a queue whose first one is through. What can't follow now is found by the next look. */

@@ -5,6 +5,10 @@ import { NOT_ASKED } from "./pending.ts";
 /** Targets that are remembered; of more those are forgotten that began to rest the longest ago. */
 const REMEMBERED = 10_000;
 
+/** A target whose own fault a reply may be rests for so long at first, for twice as long each time, and at most … */
+const FIRST_REST_MS = 60_000;
+const LAST_REST_MS = 3_600_000;
+
 const RESTS = `${NOT_ASKED}its provider asked for a pause`;
 
 /** Targets that a provider does not want to be asked for before some time: their rows are due then, the new ones too. */
@@ -13,17 +17,32 @@ export class RestingTargets {
   readonly #clock: Clock;
   /** Until when, milliseconds since 1970. */
   readonly #until = new Map<string, number>();
+  /** How often in a row a reply may have been the target's own fault. */
+  readonly #doubted = new Map<string, number>();
 
   constructor(outbox: Outbox, clock: Clock) {
     this.#outbox = outbox;
     this.#clock = clock;
   }
 
+  /**
+   * A reply may be this target's own fault.
+   * @returns until when it is to rest
+   */
+  doubt(targetId: string): number {
+    const times = this.#doubted.get(targetId) ?? 0;
+    remember(this.#doubted, targetId, times + 1);
+    return this.#clock.now() + Math.min(FIRST_REST_MS * 2 ** times, LAST_REST_MS);
+  }
+
+  /** It takes pushes. */
+  trust(targetId: string): void {
+    this.#doubted.delete(targetId);
+  }
+
   /** Nothing leaves for this target before then. */
   async rest(targetId: string, until: number): Promise<void> {
-    this.#until.delete(targetId);
-    this.#until.set(targetId, until);
-    if (this.#until.size > REMEMBERED) this.#until.delete(this.#until.keys().next().value!);
+    remember(this.#until, targetId, until);
     await this.postpone([targetId]);
   }
 
@@ -45,4 +64,10 @@ export class RestingTargets {
       if (ids.length > 0) await this.#outbox.postpone(ids, until, RESTS);
     }));
   }
+}
+
+function remember(map: Map<string, number>, targetId: string, value: number): void {
+  map.delete(targetId);
+  map.set(targetId, value);
+  if (map.size > REMEMBERED) map.delete(map.keys().next().value!);
 }

@@ -11,21 +11,26 @@ const answers: Partial<Record<PushService, number>> = {
   refusing: 400,
   busy: 429,
   failing: 500,
+  replacing: 200,
+  "refusing-access": 403,
 };
 
 /** A provider as small as can be. */
 function createProvider(url: string): PushProvider {
   return {
     name: "plain",
+    lane: ({ app = "" }) => app,
     async send(_target, notification, { signal }): Promise<PushResult> {
       const body = JSON.stringify(notification);
       if (body.length > 4_096) return { verdict: "rejected", reason: "too large" };
       try {
         const response = await fetch(url, { method: "POST", body, signal });
         await response.body?.cancel();
+        if (response.status === 200) return { verdict: "replaced", token: response.headers.get("token")! };
         if (response.ok) return { verdict: "sent" };
         const reason = String(response.status);
         if (response.status === 410) return { verdict: "gone", reason };
+        if (response.status === 403) return { verdict: "retry", reason, scope: "unclear" };
         if (response.status === 400) return { verdict: "rejected", reason };
         const after = Number(response.headers.get("retry-after"));
         return { verdict: "retry", reason, ...after > 0 ? { afterMs: after * 1_000 } : {} };
@@ -41,7 +46,7 @@ async function start(service: PushService, spoil: (provider: PushProvider) => Pu
   const server = createServer((_, response) => {
     requests++;
     const status = answers[service];
-    if (status !== undefined) response.writeHead(status, status === 429 ? { "retry-after": "7" } : {}).end();
+    if (status !== undefined) response.writeHead(status, { "retry-after": "7", token: "the-token-that-it-has-now" }).end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
@@ -121,6 +126,50 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
         return result as PushResult;
       },
     }),
+  ],
+  "keeps to itself that a token was replaced": [
+    "says replaced when the service names another token",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "replaced" ? { verdict: "sent" } : result;
+      },
+    }),
+  ],
+  "says of a replaced token what it was": [
+    "passes on the token that the target has now",
+    (provider) => ({
+      ...provider,
+      async send(target, ...what) {
+        const result = await provider.send(target, ...what);
+        return result.verdict === "replaced" ? { ...result, token: target.token } : result;
+      },
+    }),
+  ],
+  "blames the service for a bad notification": [
+    "does not blame the service where the target may have caused it",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "rejected" ? { ...result, scope: "service" } : result;
+      },
+    }),
+  ],
+  "blames the target alone when access is refused": [
+    "says that it is unclear whose fault it is when access is refused",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const { scope: _, ...result } = await provider.send(...what) as PushResult & { scope?: unknown };
+        return result as PushResult;
+      },
+    }),
+  ],
+  "has a lane for each token": [
+    "names a lane that is the same each time, and tells no token",
+    (provider) => ({ ...provider, lane: ({ token }) => `to ${token}` }),
   ],
   "rejects when it is aborted": [
     "gives up when it is told to, and says retry",
@@ -213,4 +262,12 @@ describe("a push provider is caught that", () => {
 test("every push case catches somebody", () => {
   const catching = new Set(Object.values(defects).map(([caughtBy]) => caughtBy));
   expect(pushProviderCases().map(({ name }) => name).filter((name) => !catching.has(name))).toEqual([]);
+});
+
+test("only optional cases may be left out", async () => {
+  for (const one of pushProviderCases()) {
+    const run = runPushCase(one, () => Promise.resolve(undefined));
+    if (one.isOptional === true) await run;
+    else await expect(run, one.name).rejects.toThrow("nothing was set up");
+  }
 });

@@ -11,9 +11,12 @@ const answers: Partial<Record<PushService, [status: number, headers?: Record<str
   refusing: [422],
   busy: [429, { "retry-after": "7" }],
   failing: [503],
+  "refusing-access": [403],
 };
 
-async function start(service: PushService, apps?: readonly string[]): Promise<PushStage> {
+async function start(service: PushService, apps?: readonly string[]): Promise<PushStage | undefined> {
+  // A receiver has no words for another token.
+  if (service === "replacing") return undefined;
   let requests = 0;
   const server = createServer((_, response) => {
     requests++;

@@ -264,8 +264,10 @@ test("1,144 answers of every status class, body and Retry-After form give the ri
       cases.slice(at, at + 44).map(async ({ status, form }, i) => {
         const result = await send(String(at + i));
         const again = status === 429 || status >= 500;
-        const verdict = status < 300 ? "sent" : status === 410 ? "gone" : again ? "retry" : "rejected";
+        const isUnclear = status === 401 || status === 403;
+        const verdict = status < 300 ? "sent" : status === 410 ? "gone" : again || isUnclear ? "retry" : "rejected";
         expect([at + i, status, result.verdict]).toEqual([at + i, status, verdict]);
+        expect("scope" in result ? result.scope : undefined).toBe(isUnclear ? "unclear" : undefined);
         const afterMs = result.verdict === "retry" ? result.afterMs : undefined;
         if (again && waits[form] === "a minute") expect(Math.abs((afterMs ?? 0) - 60_000)).toBeLessThan(20_000);
         else expect([status, form, afterMs]).toEqual([status, form, again ? waits[form] : undefined]);

@@ -1,0 +1,139 @@
+import type { Clock } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
+import type { PushResult } from "../ports/push_provider.ts";
+import type { Random } from "../ports/random.ts";
+import { isTaken } from "./verdict.ts";
+
+/** What is told of a push that waits for its service. */
+export const SERVICE_RESTS = "its push service does not take pushes: waits for one that it takes";
+
+/** Users with replies that anybody's fault may be, one after the other, after which it is the service's. */
+const DOUBTED_USERS = 3;
+/** A service that rests is asked with one push so often. */
+const PROBE_MS = 60_000;
+/** A user whose own reply may be to blame leaves the probe to others for so long. */
+const BEHIND_MS = 10_000;
+const FIRST_REST_MS = 1_000;
+/** Whatever a service says, it is asked again within this time. */
+const LAST_REST_MS = 3_600_000;
+/** Rests in a row after which it is more than a hiccup. */
+const ALARM_AFTER = 3;
+/** While a probe is under way others look again after this time. */
+const LOOK_AGAIN_MS = 1_000;
+/** What waits for a service comes back one after the other, this far apart: it is looked at again and again. */
+const APART_MS = 5;
+/** Services that rest or are doubted, and doubted users of one, at most. Of more those are forgotten that came first. */
+const REMEMBERED = 1_000;
+
+/** What shares a connection, a pace and its faults: a provider's lane. */
+export interface Service {
+  readonly provider: string;
+  readonly lane: string;
+}
+
+/** A service that rests, or whose last replies leave it open. */
+interface Doubt {
+  /** Nothing is asked before then. Milliseconds since 1970; 0: it does not rest. */
+  until: number;
+  /** Rests in a row. */
+  rests: number;
+  isProbing: boolean;
+  isTold: boolean;
+  /** Users whose replies may be their own targets' fault. */
+  readonly users: Set<string>;
+  /** Pushes that were told to wait since it rests. */
+  waiting: number;
+}
+
+/**
+ * Services that take nothing from anybody: with a scope of "service" a reply says so by itself, with "unclear" after three different
+ * users got one and nothing was taken in between. Then one push at a time is a probe, and all others wait for its answer.
+ *
+ * Each node goes by what it hears itself.
+ */
+export class RestingServices {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #doubts = new Map<string, Doubt>();
+
+  constructor(clock: Clock, random: Random, logger: Logger) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#logger = logger;
+  }
+
+  /**
+   * A push of this user is about to leave.
+   * @returns what the answer is to be told to; a number: not before then, milliseconds since 1970
+   */
+  ask(service: Service, userId: string): number | ((result: PushResult) => void) {
+    const doubt = this.#doubts.get(keyOf(service));
+    if (doubt === undefined || doubt.until === 0) return (result) => this.#heard(service, userId, result, false);
+    const now = this.#clock.now();
+    const free = doubt.until + (doubt.users.has(userId) ? BEHIND_MS : 0);
+    if (doubt.isProbing || now < free) return Math.max(free, now + LOOK_AGAIN_MS) + APART_MS * doubt.waiting++;
+    doubt.isProbing = true;
+    return (result) => this.#heard(service, userId, result, true);
+  }
+
+  #heard(service: Service, userId: string, result: PushResult, isProbe: boolean): void {
+    const doubt = this.#doubts.get(keyOf(service));
+    if (isProbe && doubt !== undefined) doubt.isProbing = false;
+    const scope = "scope" in result ? result.scope : undefined;
+    if (scope === "service") return this.#failed(service, result, isProbe);
+    if (scope === "unclear") return this.#doubt(service, userId, isProbe);
+    // Who finds fault with one target or notification takes others.
+    const isWell = isTaken(result) || (isProbe && result.verdict !== "retry");
+    if (doubt === undefined) return;
+    if (!isWell) {
+      if (isProbe) this.#rest(service, doubt, PROBE_MS);
+      return;
+    }
+    this.#doubts.delete(keyOf(service));
+    if (doubt.isTold) this.#logger.info("a push service takes pushes again", { ...service });
+  }
+
+  #failed(service: Service, result: PushResult, isProbe: boolean): void {
+    const doubt = this.#find(service);
+    const said = "afterMs" in result && (result.afterMs ?? NaN) > 0 ? Math.min(result.afterMs!, LAST_REST_MS) : 0;
+    // Of what was under way when it began to rest nothing is learnt but a later time.
+    if (doubt.until !== 0 && !isProbe) {
+      doubt.until = Math.max(doubt.until, this.#clock.now() + said);
+      return;
+    }
+    const backoff = Math.min(FIRST_REST_MS * 2 ** doubt.rests, PROBE_MS) * (0.5 + this.#random.fraction() / 2);
+    this.#rest(service, doubt, said > 0 ? Math.max(said, FIRST_REST_MS) : backoff);
+  }
+
+  #doubt(service: Service, userId: string, isProbe: boolean): void {
+    const doubt = this.#find(service);
+    doubt.users.delete(userId);
+    doubt.users.add(userId);
+    if (doubt.users.size > REMEMBERED) doubt.users.delete(doubt.users.values().next().value!);
+    if (isProbe || (doubt.until === 0 && doubt.users.size >= DOUBTED_USERS)) this.#rest(service, doubt, PROBE_MS);
+  }
+
+  #rest(service: Service, doubt: Doubt, ms: number): void {
+    doubt.until = this.#clock.now() + Math.ceil(ms);
+    doubt.rests++;
+    doubt.waiting = 0;
+    if (doubt.isTold || (doubt.rests < ALARM_AFTER && ms < PROBE_MS)) return;
+    doubt.isTold = true;
+    this.#logger.error("a push service takes nothing: its pushes wait, one at a time is tried", { ...service });
+  }
+
+  #find(service: Service): Doubt {
+    const key = keyOf(service);
+    const known = this.#doubts.get(key);
+    if (known !== undefined) return known;
+    const doubt = { until: 0, rests: 0, isProbing: false, isTold: false, users: new Set<string>(), waiting: 0 };
+    this.#doubts.set(key, doubt);
+    if (this.#doubts.size > REMEMBERED) this.#doubts.delete(this.#doubts.keys().next().value!);
+    return doubt;
+  }
+}
+
+function keyOf({ lane, provider }: Service): string {
+  return `${provider}\n${lane}`;
+}

@@ -1,0 +1,80 @@
+import type { SessionActor } from "../delivery/actor.ts";
+import type { Counters } from "../delivery/counters.ts";
+import { sessionOf, type UserRecords, withSession } from "../delivery/records.ts";
+import type { Roster } from "../delivery/roster.ts";
+import { isEnabled, tokenId } from "../delivery/target.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { OutboxRow } from "../ports/outbox.ts";
+import type { PushTarget } from "../ports/users.ts";
+import { SessionEvent } from "../session/step.ts";
+import type { PendingPushes } from "./pending.ts";
+
+/** What changing targets works with. */
+export interface TargetChangesParts {
+  actor: SessionActor;
+  clock: Clock;
+  counters: Counters;
+  pending: PendingPushes;
+  records: UserRecords;
+  roster: Roster;
+}
+
+type Place = Pick<OutboxRow, "userId" | "deviceId" | "targetId">;
+
+/** What becomes of a stored target by what its service says of it. */
+export class TargetChanges {
+  readonly #parts: TargetChangesParts;
+
+  constructor(parts: TargetChangesParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * A dead target stays to be seen, with its reason; nothing more is sent to it.
+   * @returns false: it is not the session's target any more
+   */
+  async disable(place: Place, { id }: PushTarget, reason: string): Promise<boolean> {
+    const { actor, clock, counters, pending, roster } = this.#parts;
+    const { userId, deviceId, targetId } = place;
+    const { isThere, isLeft } = await this.#change(place, id, (target) => ({ ...target, disabled: { reason, at: clock.now() } }));
+    if (!isThere) return false;
+    await pending.dropNow({ userId, deviceId, targetId }, "the target is gone");
+    counters.targetsGone++;
+    const session = roster.find(userId, deviceId);
+    if (session !== undefined && !isLeft) actor.raise(session, SessionEvent["target.none"]);
+    return true;
+  }
+
+  /**
+   * The service knows the target by another token: what waits for the place goes there. A token belongs to one session, and who
+   * registered it knows better than the service: where somebody has it already, the former one is dead.
+   */
+  async replace(place: Place, target: PushTarget, token: string): Promise<void> {
+    const { clock, records } = this.#parts;
+    const id = tokenId(target.provider, token);
+    if (id === target.id) return;
+    if ((await records.store.holders({ targetId: id })).length > 0) {
+      await this.disable(place, target, "its token was replaced by one that is registered elsewhere");
+      return;
+    }
+    await this.#change(place, target.id, (stored) => ({ ...stored, id, token, registeredAt: clock.now() }));
+  }
+
+  /** @returns whether the session had that target, and has one that may be pushed to */
+  async #change(
+    { userId, deviceId }: Place,
+    id: string,
+    change: (target: PushTarget) => PushTarget,
+  ): Promise<{ isThere: boolean; isLeft: boolean }> {
+    let isThere = false;
+    const record = await this.#parts.records.update(userId, (record) => {
+      const session = sessionOf(record, deviceId);
+      isThere = session?.targets.some((target) => target.id === id) === true;
+      if (session === undefined || !isThere) return undefined;
+      return {
+        record: withSession(record, { ...session, targets: session.targets.map((one) => one.id === id ? change(one) : one) }),
+      };
+    });
+    return { isThere, isLeft: sessionOf(record, deviceId)?.targets.some(isEnabled) === true };
+  }
+}

@@ -1,0 +1,36 @@
+import type { PushProvider, PushResult } from "../ports/push_provider.ts";
+import type { PushAddress } from "../protocol/target.ts";
+
+const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "replaced", "gone", "rejected", "retry"]);
+const SCOPES: readonly unknown[] = Object.freeze(["target", "unclear", "service"]);
+const MAX_LANE = 256;
+const MAX_TOKEN = 4_096;
+
+/** A provider without types may answer anything: undefined where it is no verdict, and what can't be written down left out. */
+export function checkedVerdict(result: PushResult | undefined | null): PushResult | undefined {
+  if (!VERDICTS.includes(result?.verdict as PushResult["verdict"])) return undefined;
+  const checked = { ...result } as Record<string, unknown>;
+  if (checked["info"] !== undefined && typeof checked["info"] !== "string") delete checked["info"];
+  if (!SCOPES.includes(checked["scope"])) delete checked["scope"];
+  const isTold = checked["verdict"] === "sent" || checked["verdict"] === "replaced";
+  if (!isTold && typeof checked["reason"] !== "string") checked["reason"] = "no reason given";
+  const { token } = checked;
+  const isToken = typeof token === "string" && token.length > 0 && token.length <= MAX_TOKEN;
+  if (checked["verdict"] === "replaced" && !isToken) checked["verdict"] = "sent";
+  return checked as unknown as PushResult;
+}
+
+/** Whether the provider has taken the push. */
+export function isTaken(result: PushResult): result is Extract<PushResult, { verdict: "sent" | "replaced" }> {
+  return result.verdict === "sent" || result.verdict === "replaced";
+}
+
+/** The lane of a target: a provider that says nothing sensible of it has one. */
+export function laneOf(provider: PushProvider, target: PushAddress): string {
+  try {
+    const lane: unknown = provider.lane?.(target);
+    return typeof lane === "string" && lane.length <= MAX_LANE ? lane : "";
+  } catch {
+    return "";
+  }
+}
