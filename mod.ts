@@ -19,7 +19,15 @@ export type { Policy } from "./src/session/policy.ts";
 export type { Route, SessionState } from "./src/session/step.ts";
 export { CloseCode } from "./src/protocol/codes.ts";
 export { type ErrorCode, type ErrorDetails, PeykError } from "./src/protocol/errors.ts";
-export type { Message, MessageOptions, Notification, OutgoingMessage, Position, Urgency } from "./src/protocol/message.ts";
+export type {
+  InterruptionLevel,
+  Message,
+  MessageOptions,
+  Notification,
+  OutgoingMessage,
+  Position,
+  Urgency,
+} from "./src/protocol/message.ts";
 export type { Topic } from "./src/protocol/names.ts";
 export type { Clock, Timer } from "./src/ports/clock.ts";
 export type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "./src/ports/connection.ts";
@@ -36,7 +44,7 @@ export {
   type TopicDecision,
 } from "./src/ports/outbox.ts";
 export type { Peers } from "./src/ports/peers.ts";
-export type { PushNotification, PushProvider, PushResult, PushScope } from "./src/ports/push_provider.ts";
+export type { Alert, PushNotification, PushProvider, PushResult, PushScope } from "./src/ports/push_provider.ts";
 export type { PushAddress, TargetDetails } from "./src/protocol/target.ts";
 export type { Random } from "./src/ports/random.ts";
 export type { OpenStorage, Retention, Storage, StorageContext } from "./src/ports/storage.ts";

@@ -32,7 +32,8 @@ const MAX_TIMEOUT_MS = 120_000;
  * A push provider that posts each push as signed JSON ({@link WebhookDelivery}) to one address: your own push service, a chat, a test.
  *
  * Answers: 2xx sent · 410 the target is gone · 429 and 5xx again later (Retry-After counts) · 401 and 403 again later, and the
- * receiver rests when that is its answer to several users · all others rejected.
+ * receiver rests when that is its answer to several users · all others rejected. What makes a body larger than 65,536 bytes is left
+ * out, `alert` and `native`: a message waits then.
  * The name is resolved and checked before every request, and the connection goes to the addresses that were checked; redirects are not followed.
  *
  * @example
@@ -67,7 +68,11 @@ export function webhook(options: WebhookOptions): PushProvider {
       ...target,
       ...notification,
     };
-    const body = new TextEncoder().encode(JSON.stringify(delivery));
+    let body = new TextEncoder().encode(JSON.stringify(delivery));
+    if (body.length > MAX_BODY_BYTES) {
+      const { alert, native: _native, ...bare } = delivery;
+      body = new TextEncoder().encode(JSON.stringify({ ...bare, ...alert && { alert: {} } }));
+    }
     if (body.length > MAX_BODY_BYTES) return { verdict: "rejected", reason: `larger than ${MAX_BODY_BYTES} bytes` };
     const timeout = AbortSignal.timeout(timeoutMs);
     const either = AbortSignal.any([signal, timeout]);

@@ -30,6 +30,8 @@ export interface PushStage {
   readonly target: PushAddress;
   /** How many notifications the service was asked to take. */
   requests(): number;
+  /** How many bytes it was sent altogether, bodies only. */
+  bytes(): number;
   close(): Promise<void>;
 }
 
@@ -173,10 +175,21 @@ export function pushProviderCases(): PushCase[] {
       },
     },
     {
-      name: "rejects what is too large without asking",
+      name: "leaves out what is too large, and brings the rest",
+      async run(start) {
+        for (const large of [{ alert: { body: "a".repeat(1 << 20) } }, { native: { large: "a".repeat(1 << 20) } }]) {
+          const stage = await start("accepting");
+          strictEqual((await send(stage, large)).verdict, "sent");
+          strictEqual(stage.requests(), 1);
+          strictEqual(stage.bytes() < 1 << 19, true, "without the words");
+        }
+      },
+    },
+    {
+      name: "rejects what is too large without its words, and asks nobody",
       async run(start) {
         const stage = await start("accepting");
-        strictEqual((await send(stage, { alert: { body: "a".repeat(1 << 20) } })).verdict, "rejected");
+        strictEqual((await send(stage, { id: "a".repeat(1 << 20) })).verdict, "rejected");
         strictEqual(stage.requests(), 0);
       },
     },

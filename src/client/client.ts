@@ -23,7 +23,15 @@ import { joinTabs, type Tabs } from "./tabs.ts";
 
 export { PeykError } from "../protocol/errors.ts";
 export type { ErrorCode } from "../protocol/errors.ts";
-export type { Message, MessageOptions, Notification, OutgoingMessage, Position, Urgency } from "../protocol/message.ts";
+export type {
+  InterruptionLevel,
+  Message,
+  MessageOptions,
+  Notification,
+  OutgoingMessage,
+  Position,
+  Urgency,
+} from "../protocol/message.ts";
 export type { TargetDetails } from "../protocol/target.ts";
 export type { CloseReason, Status } from "./connection.ts";
 export type { ClientStorage, WebSocketConstructor, WebSocketLike } from "./environment.ts";

@@ -2,6 +2,7 @@ import { encodeEnvelope, encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import { DEFAULT_TTL_SECONDS, type MessageOptions, type OutgoingMessage, type Position } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
+import { checkNotification } from "../protocol/notification.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -76,10 +77,10 @@ export class Publisher {
     const { clock, counters, journal, receipts, transport } = this.#parts;
     checkName(id, "message id");
     if (from !== undefined) checkName(from, "from");
-    if (options !== undefined) checkRanges(options);
+    const checked = options && checkedOptions(options);
     const sentAt = clock.now();
     const expiresAt = sentAt + (options?.ttl ?? DEFAULT_TTL_SECONDS) * 1_000;
-    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options, payload, device });
+    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options: checked, payload, device });
     if (bytes.length > MAX_MESSAGE_BYTES) {
       throw new PeykError("too-large", `a message of ${bytes.length} bytes`, {
         hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.`,
@@ -109,11 +110,15 @@ function presentOptions(options: MessageOptions): MessageOptions | undefined {
 }
 
 /** What the codec can't know: it checks types, and drops what is no option. */
-function checkRanges({ ttl, live, inApp }: MessageOptions): void {
+function checkedOptions(options: MessageOptions): MessageOptions {
+  const { ttl, live, inApp, notification } = options;
   if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 1 && ttl <= MAX_TTL_SECONDS)) {
     throw new PeykError("bad-message", "ttl: not whole seconds from 1 to 30 days", {
       hint: "For a message that nobody stores, set live.",
     });
   }
   if (live === true && inApp === true) throw new PeykError("bad-message", "live and inApp: a live message is in no log");
+  return notification === undefined || notification === null
+    ? options
+    : { ...options, notification: checkNotification(notification) };
 }

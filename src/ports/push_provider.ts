@@ -2,6 +2,9 @@ import type { Notification, Position, Urgency } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { PushAddress } from "../protocol/target.ts";
 
+/** What a push shows. */
+export type Alert = Omit<Notification, "native">;
+
 /** What a provider is asked to bring. */
 export interface PushNotification {
   /** Who it is for: the app drops what is not for the user signed in. */
@@ -13,7 +16,12 @@ export interface PushNotification {
   /** Stays the same on every try: the provider's collapse or idempotency key, at most 64 bytes. */
   collapseId: string;
   /** What to show; undefined with `silent`. Without a title and body it only says that a message waits: the app finds the words. */
-  alert: Notification | undefined;
+  alert: Alert | undefined;
+  /**
+   * What the publisher set for this provider alone. It adds fields of the service's own, and MUST NOT change the recipient, the topic,
+   * the kind of push, its priority, its collapse id or its time to live, whatever it holds. Absent: nothing.
+   */
+  native?: Readonly<Record<string, unknown>>;
   /** Wakes the app, shows nothing. */
   silent: boolean;
   urgency: Urgency;
@@ -53,7 +61,8 @@ export type PushResult =
  * Brings notifications to devices through one service.
  *
  * An implementer MUST return a verdict for whatever the service answers, MUST give up when `signal` aborts (retry), MUST check
- * size and fields before any request (rejected), MUST take a target that says nothing but its token unless `targetFault` refuses
+ * size and fields before any request (rejected), MUST leave `alert` and `native` empty where the whole is too large (a message waits:
+ * the app finds the words), MUST take a target that says nothing but its token unless `targetFault` refuses
  * it, MUST NOT change what it is given, and MUST NOT throw, log or return a token or key. A throw counts as retry.
  */
 export interface PushProvider {

@@ -11,6 +11,9 @@ export interface Position {
 /** How soon a message is worth waking a device (RFC 8030 section 5.3). */
 export type Urgency = "very-low" | "low" | "normal" | "high";
 
+/** How much a notification may interrupt (Apple's `interruption-level`, UNNotificationInterruptionLevel). */
+export type InterruptionLevel = "passive" | "active" | "time-sensitive" | "critical";
+
 /** What a push shows. Providers map these to their own fields and leave out what they lack. */
 export interface Notification {
   title?: string;
@@ -23,6 +26,23 @@ export interface Notification {
   sound?: string;
   /** A later push with the same key replaces this one on the device. */
   collapseKey?: string;
+  /** Notifications with the same one stand together on the device (Apple's `thread-id`). 256 characters at most. */
+  thread?: string;
+  /** Which of the app's registered kinds it is: its buttons go by that (Apple's `category`). 256 characters at most. */
+  category?: string;
+  /** The Android notification channel that it belongs to. 256 characters at most. */
+  channel?: string;
+  /**
+   * How much it may interrupt, as Apple names it: "passive" lights no screen, "time-sensitive" and "critical" come through a focus, if
+   * the app may. Default: the device's, "active".
+   */
+  interruptionLevel?: InterruptionLevel;
+  /**
+   * What goes to one provider alone, by the provider's name: fields of its own that nothing above stands for. It adds to a push, and
+   * changes nothing of whom it goes to and how (recipient, topic, kind of push, priority, collapse id, time to live). 4,096 bytes of
+   * msgpack at most, for all of them.
+   */
+  native?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   actions?: readonly { action: string; title: string }[];
 }
 

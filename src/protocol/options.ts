@@ -1,12 +1,12 @@
-import type { MessageOptions, Notification, Urgency } from "./message.ts";
+import type { MessageOptions, Urgency } from "./message.ts";
 import { badMessage, pack } from "./pack.ts";
 import { Reader } from "./reader.ts";
-import { badFrame } from "./scan.ts";
 
 const URGENCIES = ["very-low", "low", "normal", "high"] as const satisfies Urgency[];
 
 /**
- * Reads a map of message options. Keys that are not known are stepped over, nil counts as absent.
+ * Reads a map of message options. Keys that are not known are stepped over, nil counts as absent. What stands in a notification is
+ * looked at where it is published, see `checkNotification`: here it is a map.
  * @throws {PeykError} `bad-frame` when a value has the wrong type
  */
 export function readOptions(reader: Reader): MessageOptions {
@@ -19,9 +19,12 @@ export function readOptions(reader: Reader): MessageOptions {
       case "urgency":
         options.urgency = reader.word(key, URGENCIES);
         break;
-      case "notification":
-        options.notification = readNotification(reader);
+      case "notification": {
+        const notification: Record<string, unknown> = {};
+        reader.fields(key, (field) => notification[field] = reader.value(field));
+        options.notification = notification;
         break;
+      }
       case "live":
       case "inApp":
       case "silent":
@@ -46,45 +49,4 @@ export function checkOptions(options: MessageOptions): MessageOptions {
   } catch (cause) {
     throw badMessage(cause);
   }
-}
-
-function readNotification(reader: Reader): Notification {
-  const notification: Notification = {};
-  reader.fields("notification", (key) => {
-    switch (key) {
-      case "title":
-      case "body":
-      case "icon":
-      case "image":
-      case "url":
-      case "sound":
-      case "collapseKey":
-        notification[key] = reader.text(key);
-        break;
-      case "badge":
-        notification.badge = reader.uint(key);
-        break;
-      case "actions":
-        notification.actions = reader.list(key, MAX_ACTIONS, () => readAction(reader));
-        break;
-      default:
-        reader.skip(key);
-    }
-  });
-  return notification;
-}
-
-/** No platform shows more than a few. */
-const MAX_ACTIONS = 16;
-
-function readAction(reader: Reader): { action: string; title: string } {
-  let action: string | undefined;
-  let title: string | undefined;
-  reader.fields("action", (key) => {
-    if (key === "action") action = reader.text(key);
-    else if (key === "title") title = reader.text(key);
-    else reader.skip(key);
-  });
-  if (action === undefined || title === undefined) throw badFrame("action: action or title missing");
-  return { action, title };
 }

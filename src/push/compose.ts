@@ -1,9 +1,8 @@
 import type { OpenedEntry } from "../delivery/opened_entry.ts";
 import { decodeEnvelope, decodePayload } from "../protocol/codec.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
-import type { Notification } from "../protocol/message.ts";
 import type { OutboxRow } from "../ports/outbox.ts";
-import type { PushNotification } from "../ports/push_provider.ts";
+import type { Alert, PushNotification } from "../ports/push_provider.ts";
 
 /**
  * What a push says about a message. Only here is a payload opened.
@@ -14,7 +13,8 @@ import type { PushNotification } from "../ports/push_provider.ts";
 export function compose(row: OutboxRow, { bytes, position }: OpenedEntry, waiting: number, now: number): PushNotification {
   const { id, options, payload } = decodeEnvelope(bytes);
   const silent = options?.silent === true;
-  const alert: Notification = { ...options?.notification };
+  const { native, ...shown } = options?.notification ?? {};
+  const alert: Alert = { ...shown };
   if (options?.useAsAlert === true) {
     const { content } = decodePayload(payload);
     if (content !== undefined) alert.body ??= content;
@@ -27,6 +27,7 @@ export function compose(row: OutboxRow, { bytes, position }: OpenedEntry, waitin
     // The same on every try and for every target: providers collapse per target.
     collapseId: fingerprint(`${row.topic}\n${row.position.epoch}.${row.position.offset}`),
     alert: silent ? undefined : alert,
+    ...native?.[row.provider] && { native: native[row.provider]! },
     silent,
     urgency: row.urgency,
     ttl: Math.max(1, Math.ceil((row.expiresAt - now) / 1_000)),

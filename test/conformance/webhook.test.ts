@@ -17,9 +17,10 @@ const answers: Partial<Record<PushService, [status: number, headers?: Record<str
 async function start(service: PushService, apps?: readonly string[]): Promise<PushStage | undefined> {
   // A receiver has no words for another token.
   if (service === "replacing") return undefined;
-  let requests = 0;
-  const server = createServer((_, response) => {
+  let [bytes, requests] = [0, 0];
+  const server = createServer((request, response) => {
     requests++;
+    request.on("data", (chunk: Uint8Array) => void (bytes += chunk.length));
     const answer = answers[service];
     if (answer !== undefined) response.writeHead(...answer).end();
   });
@@ -40,6 +41,7 @@ async function start(service: PushService, apps?: readonly string[]): Promise<Pu
     }),
     target: { token: "a-token-that-nobody-else-has", ...apps && { app: apps[0]! } },
     requests: () => requests,
+    bytes: () => bytes,
     close: service === "unreachable" ? () => Promise.resolve() : close,
   };
 }

@@ -107,10 +107,22 @@ describe("a request", () => {
     expect(new Set(ids).size).toBe(4);
   });
 
-  test("larger than 64 KiB is rejected unsent", async () => {
+  test("larger than 64 KiB leaves its words out: a message waits", async () => {
     const { all, send } = await receiver(() => ok);
-    expect(await send("phone", { alert: { body: "x".repeat(65_536) } })).toMatchObject({ verdict: "rejected" });
-    expect(all).toEqual([]);
+    for (const large of [{ alert: { body: "x".repeat(65_536) } }, { native: { x: "x".repeat(65_536) } }]) {
+      expect(await send("phone", large)).toMatchObject({ verdict: "sent" });
+    }
+    for (const { headers, body } of all) {
+      const { deliveryId: _, ...delivery } = verifyWebhook({ headers, body, secret })!;
+      expect(delivery).toEqual({ ...notification, token: "phone", alert: {} });
+    }
+    expect(all).toHaveLength(2);
+  });
+
+  test("carries what was meant for this provider alone", async () => {
+    const { all, send } = await receiver(() => ok);
+    await send("phone", { native: { ttl: 1, priority: "high" } });
+    expect(JSON.parse(all[0]!.body)).toMatchObject({ ...notification, native: { ttl: 1, priority: "high" } });
   });
 
   test("by name goes to the address that was looked up and checked", async () => {
