@@ -44,6 +44,7 @@ export {
   type TopicDecision,
 } from "./src/ports/outbox.ts";
 export type { Peers } from "./src/ports/peers.ts";
+export type { Compose, PushReader } from "./src/push/composer.ts";
 export type { Alert, PushNotification, PushProvider, PushResult, PushScope } from "./src/ports/push_provider.ts";
 export type { PushAddress, TargetDetails } from "./src/protocol/target.ts";
 export type { Random } from "./src/ports/random.ts";

@@ -17,6 +17,8 @@ export interface WebhookOptions {
   secret: string;
   /** The apps whose targets are taken, see `PushProvider.apps`. Default: all, and targets that name none. */
   apps?: readonly string[];
+  /** "none": the receiver gets ids and no words, see `PushProvider.content`. Default "full". */
+  content?: "full" | "none";
   /** Allows http and https to this machine, for development and for receivers beside the engine. Default false. */
   allowLoopback?: boolean;
   /** How long one try may take altogether, milliseconds. Default 10,000. */
@@ -44,7 +46,7 @@ const MAX_TIMEOUT_MS = 120_000;
  * @throws {PeykError} `bad-url`, `bad-config`
  */
 export function webhook(options: WebhookOptions): PushProvider {
-  const { apps, secret, timeoutMs = 10_000, allowLoopback = false } = options;
+  const { apps, content, secret, timeoutMs = 10_000, allowLoopback = false } = options;
   const url = checkedUrl(options.url, allowLoopback);
   if (typeof secret !== "string" || secret.length < MIN_SECRET) {
     throw new PeykError("bad-config", `secret: shorter than ${MIN_SECRET} characters`, {
@@ -95,7 +97,7 @@ export function webhook(options: WebhookOptions): PushProvider {
     }
   }
 
-  return { name: "webhook", ...apps && { apps }, targetFault, send };
+  return { name: "webhook", ...apps && { apps }, ...content && { content }, targetFault, send };
 }
 
 /** A token is an opaque name that the receiver gave to the client. */

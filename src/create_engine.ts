@@ -23,6 +23,7 @@ import { Tick } from "./delivery/tick.ts";
 import { Subscriptions } from "./delivery/subscriptions.ts";
 import {
   checkAuthenticate,
+  checkCompose,
   checkHandledBy,
   checkLimits,
   checkProviders,
@@ -42,6 +43,7 @@ import { Arbiter } from "./push/arbiter.ts";
 import { AckedPushes } from "./push/acked.ts";
 import { AttachedPushes } from "./push/attached.ts";
 import { AwayPushes } from "./push/away.ts";
+import { Composer } from "./push/composer.ts";
 import { Dispatcher } from "./push/dispatcher.ts";
 import { LastLook } from "./push/last_look.ts";
 import { createMarks } from "./push/marks.ts";
@@ -180,8 +182,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const services = new RestingServices(clock, random, logger);
   const targets = new TargetChanges({ records, roster, actor, pending, counters, clock });
   const pace = new Pace(policy.coalesceMs, clock);
+  const composer = new Composer({ compose: checkCompose(options.compose), clock, logger });
   const dispatcher = new Dispatcher({
     ...{
+      composer,
       lastLook,
       lease,
       outbox,

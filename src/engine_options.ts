@@ -7,6 +7,7 @@ import type { Storage } from "./ports/storage.ts";
 import { PeykError } from "./protocol/errors.ts";
 import { checkName } from "./protocol/names.ts";
 import { isAppName } from "./protocol/target.ts";
+import type { Compose } from "./push/composer.ts";
 import type { Policy } from "./session/policy.ts";
 
 /** What bounds a client. */
@@ -36,6 +37,11 @@ export interface EngineOptions {
   storage?: Storage;
   /** Who brings pushes. Default: nobody. */
   push?: readonly PushProvider[];
+  /**
+   * Finds the words of pushes, in the reader's language. It has 1 second; when it throws, takes longer or returns what is no
+   * notification, the message's own words are used. Not asked for silent messages, nor for providers with content "none".
+   */
+  compose?: Compose;
   /** The waiting times: for acks, for connections to come back, for input. */
   policy?: Partial<Policy>;
   /**
@@ -61,12 +67,21 @@ export function checkAuthenticate({ authenticate, insecure }: EngineOptions): Au
   throw new PeykError("bad-config", "no authenticate", { hint: "Give authenticate(), or insecure: true to try things out." });
 }
 
+export function checkCompose(compose: Compose | undefined): Compose | undefined {
+  if (compose === undefined || typeof compose === "function") return compose;
+  throw new PeykError("bad-config", "compose is no function", { hint: "Leave it out for the words that messages bring." });
+}
+
 export function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
   for (const { apps, name } of providers) {
     if (apps === undefined || (apps.length > 0 && apps.every(isAppName))) continue;
     throw new PeykError("bad-config", `apps of the push provider "${name}" are not 1 or more names of apps`, {
       hint: "An app's name is 1-128 letters, digits and ._:-, as clients give it when they register.",
     });
+  }
+  for (const { content, name } of providers) {
+    if (content === undefined || content === "full" || content === "none") continue;
+    throw new PeykError("bad-config", `content of the push provider "${name}" is neither "full" nor "none"`);
   }
   const names = new Set(providers.map(({ name }) => name));
   if (names.size === providers.length) return providers;

@@ -234,6 +234,13 @@ export function pushProviderCases(): PushCase[] {
       },
     },
     {
+      name: "says how much of a message its service is to have",
+      async run(start) {
+        const { provider: { content = "full" } } = await start("accepting");
+        match(content, /^(full|none)$/);
+      },
+    },
+    {
       name: "takes targets that say more",
       async run(start) {
         const stage = await start("accepting");

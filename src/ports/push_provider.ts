@@ -73,6 +73,10 @@ export interface PushProvider {
    * say of their app is not looked at.
    */
   readonly apps?: readonly string[];
+  /**
+   * "none": nothing of a message is to be at the service. A push names the message then, and says that it waits. Default "full".
+   */
+  readonly content?: "full" | "none";
   /** Why this can't be one of the service's targets, or undefined. Asked at registration; what it says goes to the client. */
   targetFault?(target: PushAddress): string | undefined;
   /**

@@ -10,7 +10,7 @@ import type { PushResult } from "../ports/push_provider.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
-import { compose } from "./compose.ts";
+import type { Composer } from "./composer.ts";
 import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
 import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
 import { NOT_ASKED, type PendingPushes } from "./pending.ts";
@@ -21,6 +21,7 @@ import { checkedVerdict, isTaken, laneOf } from "./verdict.ts";
 
 /** What dispatching works with. */
 export interface DispatcherParts {
+  composer: Composer;
   lastLook: LastLook;
   lease: Lease;
   outbox: Outbox;
@@ -88,9 +89,15 @@ export class Dispatcher {
    * @param groups rows of one user that were taken; those of a group leave as one push
    */
   async read(groups: readonly (readonly OutboxRow[])[]): Promise<Looked[]> {
-    const { lastLook, lease } = this.#parts;
+    const { composer, lastLook, lease } = this.#parts;
     const { term } = lease;
-    const found = await lastLook.read(groups.flat());
+    const rows = groups.flat();
+    let found = await lastLook.read(rows);
+    if (composer.isAsked) {
+      const looks = rows.map((row) => lastLook.at(row, found.get(row.id)!));
+      // What was read is old by the time that words were found.
+      if (await composer.prepare(looks.filter((look) => "provider" in look))) found = await lastLook.read(rows);
+    }
     return groups.map((rows) => ({ rows: rows.map((row) => ({ row, found: found.get(row.id)! })), term }));
   }
 
@@ -203,8 +210,9 @@ export class Dispatcher {
     }
   }
 
-  async #send({ row, target, provider, entry }: Parcel, waiting: number): Promise<PushResult> {
-    const { clock } = this.#parts;
+  async #send(parcel: Parcel, waiting: number): Promise<PushResult> {
+    const { clock, composer } = this.#parts;
+    const { target, provider } = parcel;
     const abort = new AbortController();
     this.#aborts.add(abort);
     const timeout = clock.setTimeout(() => abort.abort(), SEND_TIMEOUT_MS);
@@ -213,7 +221,7 @@ export class Dispatcher {
     });
     try {
       const result = await Promise.race([
-        provider.send(addressOf(target), compose(row, entry, waiting, clock.now()), { signal: abort.signal }),
+        provider.send(addressOf(target), composer.notification(parcel, waiting), { signal: abort.signal }),
         aborted,
       ]);
       return checkedVerdict(result) ?? { verdict: "retry", reason: "the provider's answer is no verdict" };

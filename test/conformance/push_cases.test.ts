@@ -246,6 +246,10 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
     "names the apps that it is set up for, its targets' among them",
     (provider) => ({ ...provider, apps: ["another"] }),
   ],
+  "wants a part of a message that there is no name for": [
+    "says how much of a message its service is to have",
+    (provider) => ({ ...provider, content: "some" as "none" }),
+  ],
   "refuses targets that say more than it needs": [
     "takes targets that say more",
     (provider) => ({

@@ -119,6 +119,12 @@ describe("a request", () => {
     expect(all).toHaveLength(2);
   });
 
+  test("says nothing of a message where the receiver is to know nothing of it", () => {
+    const url = "https://push.example.org/";
+    expect(webhook({ url, secret, content: "none" }).content).toBe("none");
+    expect(webhook({ url, secret }).content).toBeUndefined();
+  });
+
   test("carries what was meant for this provider alone", async () => {
     const { all, send } = await receiver(() => ok);
     await send("phone", { native: { ttl: 1, priority: "high" } });
