@@ -172,6 +172,28 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "keeps the handle of a push with the row that it is named after, and with no other",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const rows = ["first", "second", "alone", "without", "waits"];
+      await add(storage, ...rows.map((id) => newRow(id, { messageId: "m" })));
+      await outbox.take(["first", "second", "alone", "without"]);
+      await outbox.settle(["second", "first"], "sent", "201", "https://push.example.org/m/1?k=é");
+      await outbox.settle(["alone"], "sent", "201", "h".repeat(1_024));
+      await outbox.settle(["without"], "sent", "201");
+      // What has ended stays as it is.
+      await outbox.settle(["without", "second"], "sent", "late", "late");
+      const found = new Map((await outbox.ofMessage("m")).map((row) => [row.id, row]));
+      deepStrictEqual(rows.map((id) => [id, found.get(id)?.handle, "handle" in found.get(id)!]), [
+        ["first", undefined, false],
+        ["second", "https://push.example.org/m/1?k=é", true],
+        ["alone", "h".repeat(1_024), true],
+        ["without", undefined, false],
+        ["waits", undefined, false],
+      ]);
+    },
+  },
+  {
     name: "remembers a settled row until it expires",
     async run({ storage, clock }) {
       const { outbox } = storage;
@@ -557,6 +579,16 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
       strictEqual((await storage.outbox.ofMessage("message of sending"))[0]?.attempts, 1);
       await add(storage, newRow("settled"));
       strictEqual((await storage.outbox.ofMessage("message of settled"))[0]?.status, "sent");
+    },
+  },
+  {
+    name: "keeps the handle of a push over a restart",
+    durable: true,
+    async run(stage) {
+      await add(stage.storage, newRow("row", { messageId: "m" }));
+      await stage.storage.outbox.take(["row"]);
+      await stage.storage.outbox.settle(["row"], "sent", "201", "handle");
+      strictEqual((await (await stage.reopen()).outbox.ofMessage("m"))[0]?.handle, "handle");
     },
   },
   {

@@ -107,6 +107,14 @@ function verdict(name: string, service: PushService, want: PushResult["verdict"]
 export function pushProviderCases(): PushCase[] {
   return [
     verdict("says sent when the service took it", "accepting", "sent"),
+    {
+      name: "names a push by a handle that can be stored, if at all",
+      async run(start) {
+        const result = await send(await start("accepting"));
+        if (!("handle" in result)) return;
+        strictEqual(typeof result.handle === "string" && result.handle.length > 0 && result.handle.length <= 1_024, true);
+      },
+    },
     verdict("says gone when the target is dead", "target-gone", "gone"),
     verdict("says rejected when the service will never take it", "refusing", "rejected"),
     verdict("says retry when the service failed", "failing", "retry"),

@@ -97,12 +97,14 @@ export class JetStreamOutbox implements Outbox {
     await this.#changes.all(ids, change, TOGETHER);
   }
 
-  async settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {
+  async settle(ids: readonly string[], end: OutboxEnd, note: string, handle?: string): Promise<void> {
     const [first, ...others] = new Set(ids);
     if (first === undefined) return;
     const isOnePush = end === "sent";
     const change: Change = (row) => {
-      return { row: { ...row, status: end, note, covers: isOnePush && row.id === first ? others : [] } };
+      const isFirst = row.id === first;
+      const given = isFirst && handle !== undefined ? { handle } : {};
+      return { row: { ...row, status: end, note, covers: isOnePush && isFirst ? others : [], ...given } };
     };
     if (!isOnePush) return void await this.#changes.all([first, ...others], change, TOGETHER);
     if (others.length < ONE_PUSH) return void await this.#changes.all([first, ...others], change, ONE_PUSH);

@@ -90,7 +90,7 @@ export class Batches {
       case "postpone":
         return this.#outbox.postpone(command) as undefined;
       case "settle":
-        return this.#outbox.settle(command.ids, command.end, command.note, now) as undefined;
+        return this.#outbox.settle(command.ids, command.end, command.note, command.handle, now) as undefined;
       case "cancel":
         return this.#outbox.cancel(command.match, command.note, now);
       case "decide":

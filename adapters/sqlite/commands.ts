@@ -21,7 +21,7 @@ export type Command =
   | { kind: "take"; ids: readonly string[]; now: number }
   | { kind: "retry"; takes: readonly Take[]; dueAt: number; note: string; now: number }
   | { kind: "postpone"; ids: readonly string[]; dueAt: number; note: string; now: number }
-  | { kind: "settle"; ids: readonly string[]; end: OutboxEnd; note: string; now: number }
+  | { kind: "settle"; ids: readonly string[]; end: OutboxEnd; note: string; handle: string | undefined; now: number }
   | { kind: "cancel"; match: CancelMatch; note: string; now: number }
   | { kind: "decide"; decision: TopicDecision; next: number; rows: readonly AddedRow[]; now: number };
 

@@ -78,8 +78,8 @@ export class SqliteOutbox implements Outbox {
     return this.#writer.send({ kind: "postpone", ids, dueAt, note, now: this.#context.clock.now() });
   }
 
-  settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {
-    return this.#writer.send({ kind: "settle", ids, end, note, now: this.#context.clock.now() });
+  settle(ids: readonly string[], end: OutboxEnd, note: string, handle?: string): Promise<void> {
+    return this.#writer.send({ kind: "settle", ids, end, note, handle, now: this.#context.clock.now() });
   }
 
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]> {

@@ -58,7 +58,7 @@ export class OutboxWriter {
          WHERE id = ? AND status = 'sending' AND attempts = ?`,
     );
     this.#end = db.prepare(
-      "UPDATE push SET status = ?, note = ?, covers = ?, changed = ? WHERE id = ? AND status IN ('pending', 'sending')",
+      "UPDATE push SET status = ?, note = ?, covers = ?, handle = ?, changed = ? WHERE id = ? AND status IN ('pending', 'sending')",
     );
     this.#cancel = db.prepare(
       `UPDATE push SET status = 'dropped', note = ?, changed = ? WHERE status = 'pending' AND ${MATCHES} RETURNING *`,
@@ -112,10 +112,13 @@ export class OutboxWriter {
     return true;
   }
 
-  settle(ids: readonly string[], end: OutboxEnd, note: string, now: number): void {
+  settle(ids: readonly string[], end: OutboxEnd, note: string, handle: string | undefined, now: number): void {
     const [, ...others] = ids;
     const covers = end === "sent" && others.length > 0 ? JSON.stringify(others) : null;
-    for (const [index, id] of ids.entries()) this.#end.run(end, note, index === 0 ? covers : null, whole(now), id);
+    for (const [index, id] of ids.entries()) {
+      const ofFirst = index === 0 ? [covers, handle ?? null] : [null, null];
+      this.#end.run(end, note, ...ofFirst, whole(now), id);
+    }
   }
 
   cancel(match: CancelMatch, note: string, now: number): OutboxRow[] {

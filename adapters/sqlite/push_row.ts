@@ -24,6 +24,7 @@ export function readRow(row: Record<string, unknown>): OutboxRow {
     attempts: Number(row.attempts),
     note: row.note === null ? undefined : String(row.note),
     covers: row.covers === null ? [] : JSON.parse(String(row.covers)) as string[],
+    ...row.handle === null ? {} : { handle: String(row.handle) },
     changedAt: Number(row.changed),
   };
 }

@@ -82,6 +82,7 @@ CREATE TABLE push (
   attempts INTEGER NOT NULL,
   note TEXT,
   covers TEXT,
+  handle TEXT,
   changed INTEGER NOT NULL
 );
 CREATE INDEX push_due ON push (provider, due, id) WHERE status = 'pending';

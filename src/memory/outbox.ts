@@ -107,11 +107,12 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve();
   }
 
-  settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void> {
+  settle(ids: readonly string[], end: OutboxEnd, note: string, handle?: string): Promise<void> {
     this.#forget();
     const [, ...others] = ids;
     for (const [index, id] of ids.entries()) {
-      this.#end(this.#rows.get(id), end, note, end === "sent" && index === 0 ? others : NOTHING);
+      const isFirst = index === 0;
+      this.#end(this.#rows.get(id), end, note, end === "sent" && isFirst ? others : NOTHING, isFirst ? handle : undefined);
     }
     return Promise.resolve();
   }
@@ -156,9 +157,16 @@ export class MemoryOutbox implements Outbox {
     return [...ids].map((id) => this.#rows.get(id)!);
   }
 
-  #end(row: OutboxRow | undefined, end: OutboxEnd, note: string, covers: readonly string[]): OutboxRow | undefined {
+  #end(
+    row: OutboxRow | undefined,
+    end: OutboxEnd,
+    note: string,
+    covers: readonly string[],
+    handle?: string,
+  ): OutboxRow | undefined {
     if (row === undefined || !isOpen(row)) return undefined;
-    const ended: OutboxRow = { ...row, status: end, note, covers, changedAt: this.#clock.now() };
+    const given = handle === undefined ? {} : { handle };
+    const ended: OutboxRow = { ...row, status: end, note, covers, ...given, changedAt: this.#clock.now() };
     this.#set(ended);
     this.#settled.add({ at: row.expiresAt, id: row.id });
     return ended;

@@ -81,6 +81,8 @@ export interface OutboxRow extends NewOutboxRow {
   readonly note: string | undefined;
   /** The ids of the other rows that left in the same push, which is named after this one. Empty for all others. */
   readonly covers: readonly string[];
+  /** Names the push at its service: a secret. With the row that the push is named after, where the service gave one. Absent: no. */
+  readonly handle?: string;
   /** When status last changed. Milliseconds since 1970. */
   readonly changedAt: number;
 }
@@ -127,8 +129,10 @@ export interface Outbox {
    * Several ids that end as `sent` left as one push, named after the first: that row's `covers` MUST then be the other ids, in
    * their order, and every other row's MUST be empty. They MUST end in one step where the store can do that. Else the first row
    * MUST be written last, after all others: when the node dies in between, the first is asked again, under the same id.
+   *
+   * @param handle goes with the first row, and with no other
    */
-  settle(ids: readonly string[], end: OutboxEnd, note: string): Promise<void>;
+  settle(ids: readonly string[], end: OutboxEnd, note: string, handle?: string): Promise<void>;
   /**
    * Drops the pending rows that match. What is `sending` stays.
    * @returns the dropped rows

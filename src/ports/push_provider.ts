@@ -46,10 +46,14 @@ export type PushScope = "target" | "unclear" | "service";
 
 /** A provider's verdict. */
 export type PushResult =
-  /** The provider took it (that is not "delivered"). `info`: its own id or status, for `explain()`. */
-  | { verdict: "sent"; info?: string }
+  /**
+   * The provider took it (that is not "delivered"). `info`: its own id or status, for `explain()`. `handle`: names the push at the
+   * service, for taking it back (Web Push: the Location of RFC 8030 section 5). A secret of 1-1,024 characters: it is stored with the
+   * push for as long as that is remembered, and told to nobody.
+   */
+  | { verdict: "sent"; info?: string; handle?: string }
   /** The provider took it, and knows the target by this token from now on. The engine stores it in place of the former one. */
-  | { verdict: "replaced"; token: string; info?: string }
+  | { verdict: "replaced"; token: string; info?: string; handle?: string }
   /** The target is dead for good. */
   | { verdict: "gone"; reason: string }
   /** This notification will never be taken; the target may be fine. */

@@ -170,7 +170,7 @@ export class Dispatcher {
       case "sent":
         resting.trust(row.targetId);
         if (result.verdict === "replaced") await this.insist(() => targets.replace(row, target, result.token));
-        await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, leaving));
+        await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, leaving), result.handle);
         for (const one of leaving) this.#tellOthers(one, sentNote(result.info ?? parcel.provider.name, leaving));
         return;
       case "rejected":
@@ -239,9 +239,9 @@ export class Dispatcher {
     return most * (0.5 + this.#parts.random.fraction() / 2);
   }
 
-  async #settle(rows: readonly OutboxRow[], end: OutboxEnd, note: string): Promise<void> {
+  async #settle(rows: readonly OutboxRow[], end: OutboxEnd, note: string, handle?: string): Promise<void> {
     const { counters, outbox, pending } = this.#parts;
-    await this.insist(() => outbox.settle(rows.map(({ id }) => id), end, note));
+    await this.insist(() => outbox.settle(rows.map(({ id }) => id), end, note, handle));
     for (const row of rows) {
       if (end === "dropped") {
         pending.dropped(row, note);

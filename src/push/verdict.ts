@@ -5,19 +5,23 @@ const VERDICTS: readonly PushResult["verdict"][] = Object.freeze(["sent", "repla
 const SCOPES: readonly unknown[] = Object.freeze(["target", "unclear", "service"]);
 const MAX_LANE = 256;
 const MAX_TOKEN = 4_096;
+const MAX_HANDLE = 1_024;
 
 /** A provider without types may answer anything: undefined where it is no verdict, and what can't be written down left out. */
 export function checkedVerdict(result: PushResult | undefined | null): PushResult | undefined {
   if (!VERDICTS.includes(result?.verdict as PushResult["verdict"])) return undefined;
   const checked = { ...result } as Record<string, unknown>;
   if (checked["info"] !== undefined && typeof checked["info"] !== "string") delete checked["info"];
+  if (!isText(checked["handle"], MAX_HANDLE)) delete checked["handle"];
   if (!SCOPES.includes(checked["scope"])) delete checked["scope"];
   const isTold = checked["verdict"] === "sent" || checked["verdict"] === "replaced";
   if (!isTold && typeof checked["reason"] !== "string") checked["reason"] = "no reason given";
-  const { token } = checked;
-  const isToken = typeof token === "string" && token.length > 0 && token.length <= MAX_TOKEN;
-  if (checked["verdict"] === "replaced" && !isToken) checked["verdict"] = "sent";
+  if (checked["verdict"] === "replaced" && !isText(checked["token"], MAX_TOKEN)) checked["verdict"] = "sent";
   return checked as unknown as PushResult;
+}
+
+function isText(value: unknown, most: number): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= most;
 }
 
 /** Whether the provider has taken the push. */

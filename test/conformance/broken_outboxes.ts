@@ -280,6 +280,26 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     }),
   },
   {
+    defect: "forgets how a push is named at its service",
+    caughtBy: ["outbox keeps the handle of a push with the row that it is named after, and with no other"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { settle: (ids, end, note) => storage.outbox.settle(ids, end, note) }),
+    }),
+  },
+  {
+    defect: "gives a push's name to each of its rows",
+    caughtBy: ["outbox keeps the handle of a push with the row that it is named after, and with no other"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async settle(ids, end, note, handle) {
+          for (const id of ids) await storage.outbox.settle([id], end, note, handle);
+        },
+      }),
+    }),
+  },
+  {
     defect: "forgets what a push covers",
     caughtBy: ["outbox says of rows that left as one push what the one that it is named after covers, and of no other row"],
     spoil: (storage) => withCovers(storage, () => []),

@@ -234,6 +234,7 @@ export const brokenTransports: readonly BrokenStorage[] = [
       "users keeps what is handled and how far each device is over a restart",
       "outbox turns sending into pending at a restart and keeps the rest",
       "outbox keeps over a restart what a push covers",
+      "outbox keeps the handle of a push over a restart",
       "outbox keeps over a restart how far topics are decided",
     ],
     spoil: (storage) => ({ ...storage, transport: over(storage.transport, { durable: true }) }),

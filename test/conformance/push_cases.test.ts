@@ -97,6 +97,16 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
       },
     }),
   ],
+  "names pushes by what can't be stored": [
+    "names a push by a handle that can be stored, if at all",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "sent" ? { ...result, handle: "x".repeat(1_025) } : result;
+      },
+    }),
+  ],
   "takes a dead target for a bad notification": [
     "says gone when the target is dead",
     (provider) => ({
