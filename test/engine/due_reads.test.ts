@@ -29,7 +29,7 @@ async function pushToAll(tokens: readonly string[], answersAfter: (token: string
     },
     push: [{
       name: "fake",
-      send: (token) =>
+      send: ({ token }) =>
         new Promise<PushResult>((resolve) => {
           const after = answersAfter(token);
           if (after === undefined) return;
