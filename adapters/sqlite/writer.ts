@@ -6,6 +6,8 @@ import { type Failure, failure, toError } from "./failure.ts";
 
 /** Commands in one transaction at most: what bounds the wait of the first of them. */
 const MAX_BATCH = 1_000;
+/** What the writing thread has for what it forgets at once: batches come and go there, and nothing stays. */
+const YOUNG_MB = 12;
 
 interface Waiting {
   readonly command: Command;
@@ -42,7 +44,10 @@ export class Writer {
   private constructor(options: WriterOptions) {
     // Next to this file lies its TypeScript source, or what became of it in the package.
     const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
-    this.#worker = new Worker(new URL(name, import.meta.url), { workerData: options });
+    this.#worker = new Worker(new URL(name, import.meta.url), {
+      workerData: options,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
     this.#worker.on("message", (reply: Reply) => this.#receive(reply));
     this.#worker.on("error", (error) => this.#die(String(error)));
     this.#worker.on("exit", () => this.#die("the writing thread ended"));

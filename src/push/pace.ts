@@ -6,7 +6,7 @@ const BURST = 5;
 /** … within this time. */
 const WITHIN_MS = 60_000;
 /** Targets that are remembered. Of more those are forgotten that nothing left for the longest: they may get a burst again. */
-const REMEMBERED = 20_000;
+const REMEMBERED = 10_000;
 
 /** Why a push waits, as it is told. */
 export const WAITS_FOR_TURN = "many came within a minute: waits for the next push that may leave";
