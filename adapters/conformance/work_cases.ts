@@ -69,6 +69,27 @@ export const workCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "hands out other users' topics while all of one user take their time",
+    async run(stage) {
+      const done = new Set<string>();
+      const release: (() => void)[] = [];
+      let isOver = false;
+      const { close } = await stage.storage.work!.consume((item) => {
+        if (item.topic.startsWith("busy/") && !isOver) return new Promise<void>((resolve) => release.push(resolve));
+        done.add(item.topic);
+        return Promise.resolve();
+      });
+      for (let index = 0; index < 100; index++) await publishMany(stage, `busy/channel ${index}`, 1);
+      await stage.until(() => release.length > 0, "a topic of that user handed out");
+      await publishMany(stage, topic, 1);
+      await stage.until(() => done.has(topic), "another user's topic handed out");
+      isOver = true;
+      for (const each of release) each();
+      await stage.until(() => done.has("busy/channel 99"), "the last topic of that user handed out");
+      await close();
+    },
+  },
+  {
     name: "runs the handler for one topic once at a time, and again for what came meanwhile",
     async run(stage) {
       let running = 0;

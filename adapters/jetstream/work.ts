@@ -1,3 +1,4 @@
+import { AtWork } from "../../src/ports/at_work.ts";
 import type { Timer } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Work, WorkItem } from "../../src/ports/transport.ts";
@@ -86,6 +87,7 @@ class Crew {
   /** Topics whose next run may begin, the longest waiting first. */
   readonly #ready = new Set<Topic>();
   readonly #runs = new Set<Promise<void>>();
+  readonly #atWork = new AtWork();
   #atHand = 0;
   #pumping = false;
   #progress: Timer | undefined;
@@ -139,9 +141,12 @@ class Crew {
       this.#pumping = false;
       for (const topic of this.#ready) {
         if (this.#runs.size >= CONCURRENCY || this.#closed) return;
+        if (!this.#atWork.mayBegin(topic)) continue;
         this.#ready.delete(topic);
+        this.#atWork.begin(topic);
         const run: Promise<void> = this.#run(topic, this.#tasks.get(topic)!).then(() => {
           this.#runs.delete(run);
+          this.#atWork.end(topic);
           if (this.#ready.size > 0) this.#pump();
           for (const puller of this.#pullers) puller.pull();
         });

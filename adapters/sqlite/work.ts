@@ -1,4 +1,5 @@
 import type { StatementSync } from "node:sqlite";
+import { AtWork } from "../../src/ports/at_work.ts";
 import type { Timer } from "../../src/ports/clock.ts";
 import type { StorageContext } from "../../src/ports/storage.ts";
 import type { Work, WorkItem } from "../../src/ports/transport.ts";
@@ -7,7 +8,7 @@ import type { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
 /** Topics worked on at a time. */
-const CONCURRENCY = 16;
+const CONCURRENCY = 64;
 /** Topics read at a time of those that an earlier life or an absent consumer left. */
 const BACKLOG_PAGE = 500;
 /** The wait after a topic's first failure; it doubles up to the second. */
@@ -41,6 +42,7 @@ export class SqliteWork implements Work {
   readonly #waiting = new Map<Topic, number>();
   /** Topics under way, and how far they reach by now. */
   readonly #busy = new Map<Topic, number>();
+  readonly #atWork = new AtWork();
   /** Topics whose handler failed, until they are tried again. */
   readonly #failed = new Map<Topic, Failed>();
   readonly #consumers: Consumer[] = [];
@@ -102,17 +104,20 @@ export class SqliteWork implements Work {
       this.#pumping = false;
       if (this.#consumers.length > 0 && this.#busy.size < CONCURRENCY && this.#waiting.size === 0) this.#readBacklog();
       for (const [topic, head] of this.#waiting) {
+        if (this.#busy.size >= CONCURRENCY) return;
+        if (!this.#atWork.mayBegin(topic)) continue;
         const consumer = this.#consumers.shift();
         if (consumer === undefined) return;
         // Those who share the work take turns.
         this.#consumers.push(consumer);
-        if (this.#busy.size >= CONCURRENCY) return;
+        this.#atWork.begin(topic);
         this.#waiting.delete(topic);
         this.#busy.set(topic, head);
         const run: Promise<void> = this.#run(topic, head, consumer.handler).finally(() => {
           consumer.running.delete(run);
           const reached = this.#busy.get(topic)!;
           this.#busy.delete(topic);
+          this.#atWork.end(topic);
           if (reached > head) this.hint(topic, reached);
           this.#pump();
         });

@@ -1,10 +1,11 @@
+import { AtWork } from "../ports/at_work.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Work, WorkItem } from "../ports/transport.ts";
 import type { TopicLog } from "./log.ts";
 
 /** Topics worked on at a time. */
-const CONCURRENCY = 16;
+const CONCURRENCY = 64;
 /** The wait after a topic's first failure; it doubles up to the second. */
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 30_000;
@@ -23,6 +24,7 @@ export class MemoryWork implements Work {
   /** Topics with unswept entries that nobody works on, oldest hint first. */
   readonly #waiting = new Set<TopicLog>();
   readonly #busy = new Set<TopicLog>();
+  readonly #atWork = new AtWork();
   /** Topics whose handler failed, until they are tried again. */
   readonly #failed = new Map<TopicLog, { times: number; timer: Timer | undefined }>();
   readonly #consumers: Consumer[] = [];
@@ -67,16 +69,19 @@ export class MemoryWork implements Work {
     this.#clock.defer(() => {
       this.#pumping = false;
       for (const log of this.#waiting) {
+        if (this.#busy.size >= CONCURRENCY) return;
+        if (!this.#atWork.mayBegin(log.topic)) continue;
         const consumer = this.#consumers.shift();
         if (consumer === undefined) return;
         // Those who share the work take turns.
         this.#consumers.push(consumer);
-        if (this.#busy.size >= CONCURRENCY) return;
+        this.#atWork.begin(log.topic);
         this.#waiting.delete(log);
         this.#busy.add(log);
         const run: Promise<void> = this.#run(log, consumer.handler).finally(() => {
           consumer.running.delete(run);
           this.#busy.delete(log);
+          this.#atWork.end(log.topic);
           if (log.swept < log.headOffset) this.hint(log);
           this.#pump();
         });

@@ -111,7 +111,7 @@ export interface WorkItem {
  *
  * An implementer MUST hand out a topic again (after a restart too, on another node too) until the handler resolved for its head,
  * MUST NOT run the handler for one topic twice at a time on one node, MUST NOT let a topic whose handler hangs or rejects hold up
- * the others, and MAY merge several entries of a topic into one item.
+ * the others, nor all topics of one user those of other users, and MAY merge several entries of a topic into one item.
  */
 export interface Work {
   /** @returns what ends it: `close` begins no run any more, and waits for the handlers that are running */

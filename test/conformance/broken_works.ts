@@ -46,6 +46,20 @@ export const brokenWorks: readonly BrokenStorage[] = [
       }),
   },
   {
+    defect: "works on two topics at a time, whosever they are",
+    caughtBy: ["work hands out other users' topics while all of one user take their time"],
+    spoil: (storage) =>
+      rework(storage, (handler) => {
+        const running = new Set<Promise<void>>();
+        return async (item) => {
+          while (running.size >= 2) await Promise.race(running);
+          const run = handler(item);
+          running.add(run);
+          return await run.finally(() => running.delete(run));
+        };
+      }),
+  },
+  {
     defect: "runs the handler twice at a time",
     caughtBy: ["work runs the handler for one topic once at a time, and again for what came meanwhile"],
     spoil: (storage) => rework(storage, (handler) => async (item) => void await Promise.all([handler(item), handler(item)])),
