@@ -17,7 +17,7 @@ const SCENARIOS = 7;
 
 /** The shortest that shows it: longer than a lease lives (8 s). By hand as long as the rule says. */
 export const PAUSE_MS = byHand === undefined ? 12_000 : 30_000;
-export const POLICY = { graceMs: 2_000, ackTimeoutMs: 3_000, activeElsewhereMs: 5_000 } as const;
+export const POLICY = { graceMs: 2_000, ackTimeoutMs: 3_000, activeElsewhereMs: 5_000, coalesceMs: 0 } as const;
 /** Within so long after its last lease a dead node's sessions are to be decided for. */
 export const DECIDED_MS = POLICY.graceMs + POLICY.activeElsewhereMs + 5_000;
 /** Nobody decides any more. */
