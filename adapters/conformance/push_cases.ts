@@ -20,7 +20,7 @@ export type PushService =
   | "unreachable"
   /** Takes every notification, and says that the target has another token, "the-token-that-it-has-now". */
   | "replacing"
-  /** Says that it does not know who asks, or that the target is somebody else's: HTTP 401 and 403, and what means the same. */
+  /** Refuses the credentials, or says that the target is of another app or project: HTTP 401 and 403, and what means the same. */
   | "refusing-access";
 
 /** A provider before a service that behaves that way. */
@@ -194,7 +194,7 @@ export function pushProviderCases(): PushCase[] {
       },
     },
     {
-      name: "rejects what is too large without its words, and asks nobody",
+      name: "rejects what is too large even without its words, before any request",
       async run(start) {
         const stage = await start("accepting");
         strictEqual((await send(stage, { id: "a".repeat(1 << 20) })).verdict, "rejected");
@@ -226,7 +226,7 @@ export function pushProviderCases(): PushCase[] {
         match(provider.name, /^[a-z][a-z0-9-]*$/);
         strictEqual(provider.targetFault?.(target), undefined);
         for (const token of ["", "\0", "a".repeat(100_000), "{]"]) {
-          for (const garbage of [{ token }, { ...target, token }, { token, app: "nobody's", keyId: "x" }]) {
+          for (const garbage of [{ token }, { ...target, token }, { token, app: "unknown", keyId: "x" }]) {
             strictEqual(String(provider.targetFault?.(garbage)).includes("a".repeat(100)), false, "a fault goes to the client");
           }
         }

@@ -435,7 +435,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
-    name: "lists as pushable nobody whose sessions on no node have no target that is left",
+    name: "lists a user as pushable only for a target that is not disabled, of a session that no node holds",
     async run({ storage: { users } }) {
       const list = async () => (await users.pushableMembers(topic, start)).names;
       const dead = { id: "dead", provider: "p", token: "y", registeredAt: 1, disabled: { reason: "gone", at: 2 } };

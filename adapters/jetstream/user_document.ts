@@ -146,7 +146,7 @@ export function lookUps(stream: StateStream, devices: Devices | undefined): Read
   subjects.add(`${seenPrefix(stream, weekOf(seenAt))}.${user}`);
   if (sessions.some(isPushable)) {
     for (const topic of Object.keys(subscriptions)) {
-      // Nobody asks that of a private one: its owner alone reads it.
+      // Only public topics are asked about: a private one has its owner as its only subscriber.
       if (isPublic(topic)) subjects.add(`${pushablePrefix(stream, topic)}.${user}`);
     }
   }

@@ -121,7 +121,7 @@ export class Dispatcher {
     for (const { row } of leaving) pending.asked(row);
     const result = this.#send(leaving[0]!, countOf(leaving)).then((result) => {
       heard(result);
-      end?.(isTaken(result));
+      end(isTaken(result));
       if (isTaken(result)) sent();
       return result;
     });
@@ -167,12 +167,14 @@ export class Dispatcher {
     const rows = leaving.map(({ row }) => row);
     switch (result.verdict) {
       case "replaced":
-      case "sent":
+      case "sent": {
+        const note = sentNote(result.info ?? parcel.provider.name, leaving);
         resting.trust(row.targetId);
         if (result.verdict === "replaced") await this.insist(() => targets.replace(row, target, result.token));
-        await this.#settle(rows, "sent", sentNote(result.info ?? parcel.provider.name, leaving), result.handle);
-        for (const one of leaving) this.#tellOthers(one, sentNote(result.info ?? parcel.provider.name, leaving));
+        await this.#settle(rows, "sent", note, result.handle);
+        for (const one of leaving) this.#tellOthers(one, note);
         return;
+      }
       case "rejected":
         if (result.scope === "unclear") {
           const until = resting.doubt(row.targetId);

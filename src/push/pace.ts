@@ -55,12 +55,11 @@ export class Pace {
   }
 
   /**
-   * A push leaves now, if it may.
-   * @returns what is to be called when it has ended, for what did not arrive does not count; undefined: it is to wait
+   * A push that may leave does so now.
+   * @returns what is to be called when it has ended, for what did not arrive does not count
    */
-  leave(row: Paced): ((isSent: boolean) => void) | undefined {
+  leave(row: Paced): (isSent: boolean) => void {
     if (this.#isFree(row)) return nothing;
-    if (!this.mayLeave(row)) return undefined;
     const now = this.#clock.elapsed();
     const target = this.#find(row.targetId, now);
     // A turn is not used up by what needs none.

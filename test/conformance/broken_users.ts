@@ -368,17 +368,17 @@ export const brokenUsers: readonly BrokenStorage[] = [
   },
   {
     defect: "lists as pushable who is away without a target",
-    caughtBy: ["users lists as pushable nobody whose sessions on no node have no target that is left"],
+    caughtBy: ["users lists a user as pushable only for a target that is not disabled, of a session that no node holds"],
     spoil: (storage) => listing(storage, ({ sessions }) => sessions.some(isAway)),
   },
   {
     defect: "lists as pushable who has dead targets only",
-    caughtBy: ["users lists as pushable nobody whose sessions on no node have no target that is left"],
+    caughtBy: ["users lists a user as pushable only for a target that is not disabled, of a session that no node holds"],
     spoil: (storage) => listing(storage, ({ sessions }) => sessions.some((one) => isAway(one) && one.targets.length > 0)),
   },
   {
     defect: "lists as pushable who is away, for the target of a session that is not",
-    caughtBy: ["users lists as pushable nobody whose sessions on no node have no target that is left"],
+    caughtBy: ["users lists a user as pushable only for a target that is not disabled, of a session that no node holds"],
     spoil: (storage) =>
       listing(storage, ({ sessions }) => {
         return sessions.some(isAway) && sessions.some(({ targets }) => targets.some(({ disabled }) => disabled === undefined));

@@ -214,7 +214,7 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
     }),
   ],
   "sends whatever the size": [
-    "rejects what is too large without its words, and asks nobody",
+    "rejects what is too large even without its words, before any request",
     (provider) => ({
       ...provider,
       send: (target, notification, options) =>
