@@ -45,7 +45,7 @@ export {
 } from "./src/ports/outbox.ts";
 export type { Peers } from "./src/ports/peers.ts";
 export type { Compose, PushReader } from "./src/push/composer.ts";
-export type { Alert, PushNotification, PushProvider, PushResult, PushScope } from "./src/ports/push_provider.ts";
+export type { Alert, PushNotification, PushProvider, PushResult, PushScope, PushSendOptions } from "./src/ports/push_provider.ts";
 export type { PushAddress, TargetDetails } from "./src/protocol/target.ts";
 export type { Random } from "./src/ports/random.ts";
 export type { OpenStorage, Retention, Storage, StorageContext } from "./src/ports/storage.ts";

@@ -1,4 +1,4 @@
-import type { PushNotification, PushProvider, PushResult } from "../src/ports/push_provider.ts";
+import type { PushNotification, PushProvider, PushResult, PushSendOptions } from "../src/ports/push_provider.ts";
 import { PeykError } from "../src/protocol/errors.ts";
 import type { PushAddress } from "../src/protocol/target.ts";
 import { addressesAllowed, isLocalName, literalAddress } from "./webhook/address.ts";
@@ -63,7 +63,7 @@ export function webhook(options: WebhookOptions): PushProvider {
   async function send(
     target: PushAddress,
     notification: PushNotification,
-    { signal }: { signal: AbortSignal },
+    { signal }: PushSendOptions,
   ): Promise<PushResult> {
     const delivery: WebhookDelivery = {
       deliveryId: deliveryIdOf(secret, target.token, notification),

@@ -54,12 +54,23 @@ export type PushResult =
   | { verdict: "sent"; info?: string; handle?: string }
   /** The provider took it, and knows the target by this token from now on. The engine stores it in place of the former one. */
   | { verdict: "replaced"; token: string; info?: string; handle?: string }
-  /** The target is dead for good. */
-  | { verdict: "gone"; reason: string }
+  /**
+   * The target is dead for good. `since`: when the service found it so, milliseconds since 1970. A target that was registered after
+   * that, with the same token, lives again: the push is tried again then. Absent: it is dead now.
+   */
+  | { verdict: "gone"; reason: string; since?: number }
   /** This notification will never be taken; the target may be fine. */
   | { verdict: "rejected"; reason: string; scope?: PushScope }
   /** Not now. `afterMs` undefined: the engine backs off by itself. */
   | { verdict: "retry"; afterMs?: number; reason: string; scope?: PushScope };
+
+/** What a provider is told beside what it is to send. */
+export interface PushSendOptions {
+  /** The engine gives the try up. */
+  signal: AbortSignal;
+  /** How many nodes send through this provider at the moment, this one included: they share what a service allows. Absent: one. */
+  nodes?: number;
+}
 
 /**
  * Brings notifications to devices through one service.
@@ -93,6 +104,6 @@ export interface PushProvider {
    * Brings it to one target.
    * @param target of those that passed `apps` and `targetFault`, with the fields that its client gave
    */
-  send(target: PushAddress, notification: PushNotification, options: { signal: AbortSignal }): Promise<PushResult>;
+  send(target: PushAddress, notification: PushNotification, options: PushSendOptions): Promise<PushResult>;
   close?(): Promise<void>;
 }

@@ -37,14 +37,20 @@ const layers: Layer[] = [
   { name: "mod", path: "mod.ts", on: [...facing, "options", "memory", "engine"], packages: [] },
 ];
 
-/** What the server adapters share. */
-const shared: Layer = { name: "adapters/gateway", path: "adapters/gateway/", on: below, packages: [] };
+/** What the server adapters share, and what the push providers do. */
+const shared: Layer[] = ["adapters/gateway", "adapters/push_service"].map((name) => ({
+  name,
+  path: `${name}/`,
+  on: below,
+  packages: [],
+}));
 
 /** Each adapter stands alone: `adapters/x.ts` and `adapters/x/` are one, and it may use node: modules and what npm installs. */
 function adapterOf(path: string, dependencies: string[]): Layer | undefined {
   const name = /^adapters\/[^/]+?(?=\/|\.ts$)/.exec(path)?.[0];
   if (name === undefined) return undefined;
-  const base = name === shared.name ? shared : { ...shared, name, path: name, on: [...below, shared.name, ...onTopOf(name)] };
+  const base = shared.find((layer) => layer.name === name) ??
+    { name, path: name, on: [...below, ...shared.map((layer) => layer.name), ...onTopOf(name)] };
   return { ...base, packages: [...dependencies, "node:"] };
 }
 
