@@ -1,11 +1,10 @@
 import type { PushNotification, PushProvider, PushResult, PushSendOptions } from "../src/ports/push_provider.ts";
 import { PeykError } from "../src/protocol/errors.ts";
 import type { PushAddress } from "../src/protocol/target.ts";
-import { addressesAllowed, isLocalName, literalAddress } from "./webhook/address.ts";
-import { allowedAddresses } from "./webhook/resolve.ts";
-import { post } from "./webhook/post.ts";
+import { addressesAllowed, isLocalName, literalAddress } from "./push_service/address.ts";
+import { ServiceClient } from "./push_service/client.ts";
 import { deliveryIdOf, signatureOf, type WebhookDelivery, WebhookHeader } from "./webhook/signature.ts";
-import { failureReason, retry, verdictOf } from "./webhook/verdict.ts";
+import { verdictOf } from "./webhook/verdict.ts";
 
 export { verifyWebhook, type WebhookDelivery, WebhookHeader, type WebhookRequest } from "./webhook/signature.ts";
 
@@ -21,7 +20,7 @@ export interface WebhookOptions {
   content?: "full" | "none";
   /** Allows http and https to this machine, for development and for receivers beside the engine. Default false. */
   allowLoopback?: boolean;
-  /** How long one try may take altogether, milliseconds. Default 10,000. */
+  /** How long one try may take from when it is written, and how long a connection may take to open. Milliseconds, default 10,000. */
   timeoutMs?: number;
 }
 
@@ -36,7 +35,8 @@ const MAX_TIMEOUT_MS = 120_000;
  * Answers: 2xx sent · 410 the target is gone · 429 and 5xx again later (Retry-After counts) · 401 and 403 again later, and the
  * receiver rests when that is its answer to several users · all others rejected. What makes a body larger than 65,536 bytes is left
  * out, `alert` and `native`: a message waits then.
- * The name is resolved and checked before every request, and the connection goes to the addresses that were checked; redirects are not followed.
+ * The name is resolved and checked before every connection, which goes to the addresses that were checked; connections are kept, over
+ * HTTP/2 where the receiver speaks it. Redirects are not followed.
  *
  * @example
  * ```ts ignore
@@ -58,7 +58,7 @@ export function webhook(options: WebhookOptions): PushProvider {
       hint: "Leave it out for 10 seconds.",
     });
   }
-  const rule = { tls: url.protocol === "https:", allowLoopback };
+  const client = new ServiceClient({ allowLoopback, timeoutMs });
 
   async function send(
     target: PushAddress,
@@ -76,28 +76,17 @@ export function webhook(options: WebhookOptions): PushProvider {
       body = new TextEncoder().encode(JSON.stringify({ ...bare, ...alert && { alert: {} } }));
     }
     if (body.length > MAX_BODY_BYTES) return { verdict: "rejected", reason: `larger than ${MAX_BODY_BYTES} bytes` };
-    const timeout = AbortSignal.timeout(timeoutMs);
-    const either = AbortSignal.any([signal, timeout]);
-    try {
-      const addresses = await allowedAddresses(url.hostname, rule, either);
-      if (addresses === undefined) return { verdict: "rejected", reason: "the address is not one that may be called" };
-      const timestamp = String(Math.floor(Date.now() / 1_000));
-      const headers = {
-        "content-type": "application/json",
-        "content-length": String(body.length),
-        [WebhookHeader.id]: delivery.deliveryId,
-        [WebhookHeader.timestamp]: timestamp,
-        [WebhookHeader.signature]: signatureOf(secret, timestamp, body),
-      };
-      const answer = await post({ url, addresses, headers, body, signal: either });
-      return verdictOf(answer.status, answer.retryAfter, Date.now());
-    } catch (error) {
-      if (signal.aborted) return retry("aborted");
-      return retry(timeout.aborted ? `no answer within ${timeoutMs} ms` : failureReason(error));
-    }
+    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const headers = {
+      "content-type": "application/json",
+      [WebhookHeader.id]: delivery.deliveryId,
+      [WebhookHeader.timestamp]: timestamp,
+      [WebhookHeader.signature]: signatureOf(secret, timestamp, body),
+    };
+    return verdictOf(await client.request({ lane: "webhook", url, headers, body, signal }), Date.now());
   }
 
-  return { name: "webhook", ...apps && { apps }, ...content && { content }, targetFault, send };
+  return { name: "webhook", ...apps && { apps }, ...content && { content }, targetFault, send, close: () => client.close() };
 }
 
 /** A token is an opaque name that the receiver gave to the client. */

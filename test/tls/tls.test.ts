@@ -101,7 +101,7 @@ test("the webhook tells nothing to a receiver whose certificate nobody it trusts
   let requests = 0;
   const { port } = await httpsServer(() => (requests++, 204));
   const reason = "connection failed: DEPTH_ZERO_SELF_SIGNED_CERT";
-  expect(await send("localhost", port)).toEqual({ verdict: "retry", reason });
+  expect(await send("localhost", port)).toEqual({ verdict: "retry", reason, scope: "service" });
   expect(requests).toBe(0);
 });
 
@@ -113,6 +113,7 @@ test("the webhook posts over https to a receiver it trusts, and tells nothing to
   expect(await send("127.0.0.1", port)).toEqual({
     verdict: "retry",
     reason: "connection failed: ERR_TLS_CERT_ALTNAME_INVALID",
+    scope: "service",
   });
   expect(requests).toBe(1);
 });
