@@ -54,6 +54,7 @@ export function verdictOf(reply: ServiceReply, now: number): PushResult {
 }
 
 function saidBy({ body }: ServiceAnswer): { reason?: unknown; timestamp?: unknown } {
+  if (body === "") return {};
   try {
     const said: unknown = JSON.parse(body);
     return typeof said === "object" && said !== null ? said : {};

@@ -68,7 +68,11 @@ export class Lane {
 
   request(request: ServiceRequest): Promise<ServiceReply> {
     if (request.signal.aborted) return Promise.resolve(ABORTED);
-    return new Promise((resolve) => this.#enter(request, resolve, false));
+    return new Promise((resolve) => {
+      const connection = this.#waiting.size === 0 ? this.#open(request.url) : undefined;
+      if (connection !== undefined && this.#hasRoom(connection)) void this.#send(connection, request, resolve, false);
+      else this.#enter(request, resolve, false);
+    });
   }
 
   /** The next request goes over a new connection; what is under way ends on the former one. */
@@ -105,17 +109,16 @@ export class Lane {
   #pump(): void {
     for (const waiting of this.#waiting) {
       const connection = this.#open(waiting.request.url);
-      if (connection === undefined || connection.underWay >= this.#widthOf(connection)) break;
+      if (connection === undefined || !this.#hasRoom(connection)) break;
       this.#waiting.delete(waiting);
       waiting.request.signal.removeEventListener("abort", waiting.abort);
-      void this.#send(connection, waiting);
+      void this.#send(connection, waiting.request, waiting.resolve, waiting.isSecond);
     }
     if (this.#waiting.size > 0) this.#watch();
   }
 
-  #widthOf(connection: ServiceConnection): number {
-    const width = Math.min(connection.width, this.#window.width);
-    return this.#isProven ? width : Math.min(width, this.#parts.firstWidth);
+  #hasRoom({ underWay, width }: ServiceConnection): boolean {
+    return underWay < Math.min(width, this.#window.width, this.#isProven ? Infinity : this.#parts.firstWidth);
   }
 
   /** The connection, where one is open. Else one is opened, once for all that waits. */
@@ -149,7 +152,12 @@ export class Lane {
     return undefined;
   }
 
-  async #send(connection: ServiceConnection, { request, resolve, isSecond }: Waiting): Promise<void> {
+  async #send(
+    connection: ServiceConnection,
+    request: ServiceRequest,
+    resolve: (reply: ServiceReply) => void,
+    isSecond: boolean,
+  ): Promise<void> {
     const startedAt = performance.now();
     const outcome = await connection.send(request);
     const now = performance.now();
