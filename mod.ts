@@ -8,11 +8,12 @@ export { createEngine, type Engine, type SubscribeOptions } from "./src/create_e
 export type { EngineOptions, Limits } from "./src/engine_options.ts";
 export type { Receipt } from "./src/delivery/publish.ts";
 export type { Counters } from "./src/delivery/counters.ts";
-export type { EngineEvents, ReceiptEvent, SessionChange } from "./src/delivery/events.ts";
-export type { DeviceName, EntryName, Note, NoteKind } from "./src/delivery/journal.ts";
+export type { EngineEvents, PushServiceEvent, ReceiptEvent, SessionChange } from "./src/delivery/events.ts";
+export type { DeviceName, EntryName, Note, NoteKind, PushFacts } from "./src/delivery/journal.ts";
 export { deviceName } from "./src/delivery/session.ts";
 export type { DeviceExplanation, Explanation } from "./src/explain.ts";
-export type { SessionInfo } from "./src/sessions.ts";
+export type { ExplainedEvent } from "./src/explained_event.ts";
+export type { SessionInfo, TargetInfo } from "./src/sessions.ts";
 export type { Action, Authenticate, Authorize, Credentials, Identity } from "./src/gateway/authorization.ts";
 export { memory } from "./src/memory/memory.ts";
 export type { Policy } from "./src/session/policy.ts";
@@ -47,6 +48,8 @@ export type { Peers } from "./src/ports/peers.ts";
 export type { Compose, PushReader } from "./src/push/composer.ts";
 export type { Alert, PushNotification, PushProvider, PushResult, PushScope, PushSendOptions } from "./src/ports/push_provider.ts";
 export type { PushAddress, TargetDetails } from "./src/protocol/target.ts";
+export type { Rest } from "./src/push/resting.ts";
+export type { RestingPushService } from "./src/push/resting_services.ts";
 export type { Random } from "./src/ports/random.ts";
 export type { OpenStorage, Retention, Storage, StorageContext } from "./src/ports/storage.ts";
 export type {

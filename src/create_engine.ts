@@ -39,6 +39,7 @@ import type { Acceptor } from "./ports/connection.ts";
 import { PeykError } from "./protocol/errors.ts";
 import type { OutgoingMessage, Position } from "./protocol/message.ts";
 import { checkName, topicOf } from "./protocol/names.ts";
+import { Alarms } from "./push/alarms.ts";
 import { Arbiter } from "./push/arbiter.ts";
 import { AckedPushes } from "./push/acked.ts";
 import { AttachedPushes } from "./push/attached.ts";
@@ -50,7 +51,7 @@ import { createMarks } from "./push/marks.ts";
 import { PushQueue } from "./push/queue.ts";
 import { readPageOf } from "./push/read_page.ts";
 import { RestingTargets } from "./push/resting.ts";
-import { RestingServices } from "./push/resting_services.ts";
+import { type RestingPushService, RestingServices } from "./push/resting_services.ts";
 import { RowMaker } from "./push/row_maker.ts";
 import { MemberRows } from "./push/member_rows.ts";
 import { OutboxWorker } from "./push/outbox_worker.ts";
@@ -92,6 +93,11 @@ export interface Engine extends Acceptor, AsyncDisposable {
   explain(id: string): Promise<Explanation | undefined>;
   /** A user's devices with their states. */
   sessions(userId: string): Promise<SessionInfo[]>;
+  /**
+   * The push services that take nothing at the moment, with the reason; a short hiccup is one too. By what this node has heard itself:
+   * each finds out on its own. The event `push-service` tells when one begins to rest for more than that, and when it is well again.
+   */
+  restingPushServices(): RestingPushService[];
   /**
    * Subscribes a user, all devices present and future. Of one that is there already nothing changes, unless `anew`.
    * @returns where it begins
@@ -178,8 +184,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const members = new MemberRows({ records, roster, rows, queue, stepper, journal, read });
   const topics = new TopicDecider({ users, outbox, members, queue, lease, shared, clock, logger });
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
-  const resting = new RestingTargets(outbox, clock);
-  const services = new RestingServices(clock, random, logger);
+  const resting = new RestingTargets(outbox, journal, clock);
+  const services = new RestingServices(clock, random, new Alarms(clock, emitter, logger));
   const targets = new TargetChanges({ records, roster, actor, pending, counters, clock });
   const pace = new Pace(policy.coalesceMs, clock);
   const composer = new Composer({ compose: checkCompose(options.compose), clock, logger });
@@ -337,8 +343,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     async sessions(userId) {
       const record = await users.get(checkName(userId, "userId"));
       const there = record === undefined ? [] : await neighbours?.sessions(otherNodes(record, node), userId) ?? [];
-      return describeSessions(record, [...heldSessions(userId, { attention, roster, stepper }), ...there]);
+      const held = [...heldSessions(userId, { attention, roster, stepper }), ...there];
+      return describeSessions(record, held, (targetId) => resting.restOf(targetId));
     },
+    restingPushServices: () => services.list(),
     async subscribe(userId, { to, channel, since, anew }) {
       checkOpen();
       return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), { since, anew });

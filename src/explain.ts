@@ -1,12 +1,11 @@
-import type { AcceptedEntry, Account, DeviceName, EntryName, Journal, NoteKind } from "./delivery/journal.ts";
+import type { AcceptedEntry, Account, DeviceName, EntryName, Journal, NoteKind, PushFacts } from "./delivery/journal.ts";
 import type { Emitter } from "./delivery/events.ts";
 import { deviceName } from "./delivery/session.ts";
-import type { OutboxEnd, OutboxRow } from "./ports/outbox.ts";
+import { addEvent, eventOf, type ExplainedEvent } from "./explained_event.ts";
+import type { OutboxRow } from "./ports/outbox.ts";
 import type { Position } from "./protocol/message.ts";
 import { isPublic, type Topic } from "./protocol/names.ts";
 import type { Clock } from "./ports/clock.ts";
-import { queuedNote } from "./push/need.ts";
-import { NOT_ASKED } from "./push/pending.ts";
 import type { Route } from "./session/step.ts";
 
 /** Why one device got a message the way it did. */
@@ -19,8 +18,8 @@ export interface DeviceExplanation {
   /** The rule that decided, e.g. "connected.live/alert". */
   readonly rule: string | undefined;
   readonly route: { readonly socket: Route["socket"]; readonly push: Route["push"] } | undefined;
-  /** What happened since, in order. */
-  readonly events: readonly { readonly at: number; readonly kind: NoteKind; readonly detail: string | undefined }[];
+  /** What happened since, in order. Of 50 and more the first ones and the last one. */
+  readonly events: readonly ExplainedEvent[];
 }
 
 /** What the engine can say about a message. Bounded and recent; of pushes also what the outbox keeps until they expire. */
@@ -43,13 +42,12 @@ export interface Explanation {
 
 const MESSAGES_KEPT = 10_000;
 const DEVICES_KEPT = 100;
-const EVENTS_KEPT = 50;
 
 interface DevicePage {
   readonly who: DeviceName;
   state: string | undefined;
   route: Route | undefined;
-  readonly events: { at: number; kind: NoteKind; detail: string | undefined }[];
+  readonly events: ExplainedEvent[];
 }
 
 /** Few rules decide about one message, and every public one has some: a list takes less than a Map. */
@@ -123,16 +121,16 @@ export class ExplanationBook implements Journal {
     if (page !== undefined) this.#count(page, route, devices);
   }
 
-  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string): void {
+  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void {
     const at = this.#clock.now();
     const page = this.#pages.get(keyOf(entry));
     if (page !== undefined) {
       if (kind === "acked") page.delivered++;
       const device = devicePage(page, who);
-      if (device !== undefined && device.events.length < EVENTS_KEPT) device.events.push({ at, kind, detail });
+      if (device !== undefined) addEvent(device.events, { at, kind, detail, ...push });
     }
     if (!this.#emitter.wants("note")) return;
-    this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail });
+    this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail, ...push });
   }
 
   /** The latest message with this id that is still remembered. */
@@ -208,30 +206,17 @@ function forgotten(rows: readonly OutboxRow[]): Explanation | undefined {
 /** A device with what its rows say and its events don't. */
 function withRows(device: DeviceName & Partial<DeviceExplanation>, rows: readonly OutboxRow[]): DeviceExplanation {
   const { userId, device: name, state, route, events = [] } = device;
-  const untold = [...events];
-  const added = rows.flatMap((row) => {
-    const event = eventOf(row);
-    const isQueued = row.attempts === 0 && QUEUED.has(event.kind);
-    const index = untold.findIndex(({ kind, detail }) =>
-      isQueued ? QUEUED.has(kind) : kind === event.kind && detail === event.detail
+  // Of each target there is one row: two may have said the same.
+  const added = rows.map(eventOf).filter((event, index) => {
+    const isQueued = rows[index]!.note === undefined && QUEUED.has(event.kind);
+    return !events.some(({ kind, detail, provider }) =>
+      provider === event.provider && (isQueued ? QUEUED.has(kind) : kind === event.kind && detail === event.detail)
     );
-    // Each event is that of one row: two targets may have said the same.
-    if (index >= 0) untold.splice(index, 1);
-    return index < 0 ? [event] : [];
   });
   return {
     ...{ userId, device: name, state, route, rule: device.rule ?? rows[0]!.rule },
     events: [...events, ...added].sort((one, other) => one.at - other.at),
   };
-}
-
-/** The last thing that happened to a push, as the engine told it. */
-function eventOf(row: OutboxRow): DeviceExplanation["events"][number] {
-  const { changedAt: at, note, status } = row;
-  if (status !== "pending" && status !== "sending") return { at, kind: NOTE_OF[status], detail: note };
-  if (status === "sending" || note === undefined) return { at, ...queuedNote(row, at) };
-  if (note.startsWith(NOT_ASKED)) return { at, kind: "push-held", detail: note.slice(NOT_ASKED.length) };
-  return { at, kind: "push-retry", detail: note };
 }
 
 /** What several nodes know about one message, as one. */
@@ -261,14 +246,6 @@ function merge(a: Explanation, b: Explanation): Explanation {
     delivered: a.delivered + b.delivered,
   };
 }
-
-const NOTE_OF = {
-  sent: "push-sent",
-  gone: "push-gone",
-  rejected: "push-rejected",
-  expired: "expired",
-  dropped: "push-dropped",
-} as const satisfies Record<OutboxEnd, NoteKind>;
 
 /** What a push is told with when it is made. */
 const QUEUED: ReadonlySet<NoteKind> = new Set(["push-queued", "push-held"]);

@@ -1,6 +1,8 @@
 import type { HeldSession } from "./cluster/questions.ts";
 import { deviceName } from "./delivery/session.ts";
+import { placeOf } from "./delivery/target.ts";
 import type { UserRecord } from "./ports/users.ts";
+import type { Rest } from "./push/resting.ts";
 import type { SessionState } from "./session/step.ts";
 
 /** One of a user's devices, as `sessions()` shows it. */
@@ -15,12 +17,32 @@ export interface SessionInfo {
   readonly unseen: number;
   /** When it last attached or left. Milliseconds since 1970. */
   readonly changedAt: number;
-  /** Push targets by their hash; a dead one says why and since when. */
-  readonly targets: readonly { id: string; provider: string; disabled: { reason: string; at: number } | undefined }[];
+  readonly targets: readonly TargetInfo[];
 }
 
-/** What the store knows of a user's devices, and what the nodes that hold them know better. */
-export function describeSessions(record: UserRecord | undefined, held: readonly HeldSession[]): SessionInfo[] {
+/** One of a device's push targets. */
+export interface TargetInfo {
+  /** A short stable hash that stands for the token. */
+  readonly id: string;
+  readonly provider: string;
+  /** Why nothing is sent to it any more, and since when, milliseconds since 1970. Undefined: it is in use. */
+  readonly disabled: { readonly reason: string; readonly at: number } | undefined;
+  /**
+   * Why nothing is sent to it before some time, milliseconds since 1970: its provider asked for a pause, or what it said may be the
+   * target's own fault. By what the node that is asked has heard itself, since its start. Undefined: it does not rest.
+   */
+  readonly resting: Rest | undefined;
+}
+
+/**
+ * What the store knows of a user's devices, and what the nodes that hold them know better.
+ * @param restOf whether a place that pushes go to rests
+ */
+export function describeSessions(
+  record: UserRecord | undefined,
+  held: readonly HeldSession[],
+  restOf: (targetId: string) => Rest | undefined,
+): SessionInfo[] {
   return (record?.sessions ?? []).map(({ deviceId, leaving, node, changedAt, targets }) => {
     const device = deviceName(deviceId);
     const known = held.find((session) => session.device === device);
@@ -32,7 +54,11 @@ export function describeSessions(record: UserRecord | undefined, held: readonly 
       attended: known?.attended ?? false,
       unseen: known?.unseen ?? 0,
       changedAt,
-      targets: targets.map(({ id, provider, disabled }) => ({ id, provider, disabled })),
+      targets: targets.map(({ id, provider, disabled }) => {
+        // Nothing is sent to a dead one, rested or not.
+        const resting = disabled === undefined ? restOf(placeOf(record!.userId, deviceId, provider)) : undefined;
+        return { id, provider, disabled, resting };
+      }),
     };
   });
 }

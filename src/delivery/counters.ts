@@ -20,12 +20,33 @@ export interface Counters {
   attached: number;
   /** Connections refused: no valid token, no hello, bad frames. */
   refused: number;
+  /**
+   * Pushes put into the outbox: one per message and target. Each ends as one of the following, and is counted then: sent, merged,
+   * rejected, gone, dropped or expired. So what is left of `pushesQueued` waits, or is under way. With several nodes on one storage
+   * that holds for the sum of all of them: a node may send what another one queued. And all counters begin at 0 with the engine: what
+   * waited in the storage before ends in them without having been queued there.
+   */
   pushesQueued: number;
+  /** Pushes that a provider took. One may stand for several messages. */
   pushesSent: number;
-  pushesRetried: number;
+  /** Pushes whose message is told of by another one, which was or will be sent in their stead. */
+  pushesMerged: number;
+  /** Pushes that a provider will never take. */
   pushesRejected: number;
+  /** Pushes whose target was found dead by them. Others that waited for it are dropped. */
+  pushesGone: number;
+  /** Pushes that were not needed any more before they left. */
   pushesDropped: number;
+  /** Pushes that nobody took before their message expired. */
+  pushesExpired: number;
+  /** Answers that said "not now", for each push that got one. */
+  pushesRetried: number;
+  /** Targets found dead. */
   targetsGone: number;
+  /** Targets whose provider gave another token for them. */
+  targetsReplaced: number;
+  /** How often a target was put to rest: its provider asked for a pause, or an answer may have been its own fault. */
+  targetsRested: number;
   /** Users forgotten because no device came for too long. */
   usersEvicted: number;
 }
@@ -45,10 +66,15 @@ export function createCounters(): Counters {
     refused: 0,
     pushesQueued: 0,
     pushesSent: 0,
-    pushesRetried: 0,
+    pushesMerged: 0,
     pushesRejected: 0,
+    pushesGone: 0,
     pushesDropped: 0,
+    pushesExpired: 0,
+    pushesRetried: 0,
     targetsGone: 0,
+    targetsReplaced: 0,
+    targetsRested: 0,
     usersEvicted: 0,
   };
 }

@@ -28,12 +28,38 @@ export interface SessionChange {
   readonly at: number;
 }
 
+/** Something is wrong with a push service, or well again: for whoever looks after the server. Each is told once, also to the logger. */
+export interface PushServiceEvent {
+  readonly provider: string;
+  /** What shares a connection, a key and their faults at that provider: see `PushProvider.lane`. */
+  readonly lane: string;
+  /**
+   * - "resting": it takes nothing, or refuses pushes as it is set up. Its pushes wait, one at a time is tried.
+   * - "well": it took one, and the others leave. Only after "resting".
+   * - "targets-resting": within 10 minutes it found fault with the targets of many users, so that these rest: tokens of another
+   *   project or environment, for example. Others get their pushes.
+   * - "targets-gone": within 10 minutes it said of most targets, and those of many users, that they are dead.
+   *
+   * The last two are told once for as long as they go on, and have no end of their own.
+   */
+  readonly kind: "resting" | "well" | "targets-resting" | "targets-gone";
+  /** What the service answered last; of "well" before that. */
+  readonly reason: string;
+  /** When that began. Milliseconds since 1970. */
+  readonly since: number;
+  /** Of the last two how many users have such targets, at least. */
+  readonly users: number | undefined;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
 /** The engine's events by name. */
 export interface EngineEvents {
   receipt: ReceiptEvent;
   session: SessionChange;
   /** Each line that `explain()` would show for private messages, and the exceptions of public ones, as they happen. */
   note: Note;
+  "push-service": PushServiceEvent;
 }
 
 /** Listeners by event. A listener's throw stops neither the engine nor the other listeners. */

@@ -14,11 +14,14 @@ export type NoteKind =
   | "push-queued" // a push is to leave
   | "push-held" // … later; `detail` says what it waits for
   | "push-released" // … now: what it waited for did not come; `detail` says what
-  | "push-sent" // a provider took it
-  | "push-retry" // a provider said: not now
+  | "push-asked" // a provider was asked, and its answer is not known; only in explain(), for as long as that is so
+  | "push-sent" // a provider took it; `detail` says how, and in which push where that stands for several messages
+  | "push-retry" // a provider said: not now; `detail` says why, and `until` when it is asked again
   | "push-gone" // the target is dead
   | "push-rejected" // a provider will never take it
   | "push-dropped" // not needed any more; `detail` says why
+  | "target-rested" // nothing leaves for this target before `until`; `detail` is what its provider said
+  | "target-replaced" // its provider knows the target by another token; `detail` says what became of it
   | "read"
   | "dismissed";
 
@@ -35,8 +38,18 @@ export interface DeviceName {
   readonly device: string;
 }
 
+/** What is told of a push beside its message and device. */
+export interface PushFacts {
+  /** Which push provider it is of: with each a device has one target at most. Absent: it is not of one target. */
+  readonly provider?: string | undefined;
+  /** The target by the hash that `sessions()` shows. Absent before it leaves, and where only the outbox remembers it. */
+  readonly target?: string | undefined;
+  /** Of what waits: it does not leave before then. Milliseconds since 1970. */
+  readonly until?: number | undefined;
+}
+
 /** A line of an explanation, also an engine event. */
-export interface Note extends EntryName, DeviceName {
+export interface Note extends EntryName, DeviceName, PushFacts {
   readonly kind: NoteKind;
   /** Milliseconds since 1970. */
   readonly at: number;
@@ -64,5 +77,5 @@ export interface Journal {
   routed(entry: EntryName, who: DeviceName, state: string, route: Route): void;
   /** How many devices of a public topic got this route, when they were decided as a group. */
   counted(entry: EntryName, route: Route, devices: number): void;
-  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string): void;
+  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void;
 }

@@ -40,7 +40,7 @@ export interface PushNotification {
  *
  * A target rests for `afterMs`, else a minute and twice as long each time, at most an hour. A lane rests for `afterMs` (at most an
  * hour), else a second and twice as long each time, at most a minute; then one push is tried at a time. That it does is told once, to
- * the logger.
+ * the logger and by the engine's event "push-service".
  */
 export type PushScope = "target" | "unclear" | "service";
 

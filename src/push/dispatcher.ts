@@ -1,5 +1,5 @@
 import type { Counters } from "../delivery/counters.ts";
-import type { Journal, NoteKind } from "../delivery/journal.ts";
+import type { Journal, NoteKind, PushFacts } from "../delivery/journal.ts";
 import type { Lease } from "../delivery/lease.ts";
 import { deviceName } from "../delivery/session.ts";
 import { addressOf } from "../delivery/target.ts";
@@ -17,6 +17,7 @@ import { NOT_ASKED, type PendingPushes } from "./pending.ts";
 import type { RestingTargets } from "./resting.ts";
 import { type RestingServices, SERVICE_RESTS } from "./resting_services.ts";
 import type { TargetChanges } from "./target_changes.ts";
+import { tell } from "./tell.ts";
 import { checkedVerdict, isTaken, laneOf } from "./verdict.ts";
 
 /** What dispatching works with. */
@@ -44,9 +45,12 @@ const FIRST_BACKOFF_MS = 1_000;
 const LAST_BACKOFF_MS = 60_000;
 /** A provider is not asked again sooner, whatever it says: its answers must not make a loop. */
 const LEAST_PAUSE_MS = 1_000;
+/** The last moment that a Date can say, milliseconds since 1970: a provider may ask for a pause without an end. */
+const LAST_MOMENT = 8.64e15;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
 
+const REPLACED = "the token was replaced";
 const CLOSED = "the node closed before it left";
 const LAPSED = "the node lost its lease before it left";
 
@@ -143,7 +147,7 @@ export class Dispatcher {
   /** These may not leave before then. What waits for the same again is not told again. */
   async #wait(rows: readonly LookedAt[], leaving: readonly Parcel[], dueAt: number, why: string): Promise<void> {
     const note = NOT_ASKED + why;
-    for (const { row } of leaving) if (row.note !== note || why !== SERVICE_RESTS) this.held(row, why);
+    for (const { row } of leaving) if (row.note !== note || why !== SERVICE_RESTS) this.held(row, why, dueAt);
     await this.#stay(rows);
     await this.#again(leaving.map(({ row }) => row), dueAt, note);
   }
@@ -153,7 +157,7 @@ export class Dispatcher {
     for (const { row, look } of rows) {
       if ("end" in look) await this.#settle([row], look.end, look.note);
       else if ("until" in look) {
-        this.#note(row, "push-held", look.note);
+        this.held(row, look.note, look.until);
         await this.insist(() => this.#parts.outbox.retry([row], look.until, NOT_ASKED + look.note));
       }
     }
@@ -161,7 +165,7 @@ export class Dispatcher {
 
   /** @param leaving what the push stands for; the one it is named after comes first */
   async #land(leaving: readonly Parcel[], result: PushResult): Promise<void> {
-    const { clock, counters, resting, targets } = this.#parts;
+    const { clock, resting, targets } = this.#parts;
     const parcel = leaving[0]!;
     const { row, target } = parcel;
     const rows = leaving.map(({ row }) => row);
@@ -170,40 +174,56 @@ export class Dispatcher {
       case "sent": {
         const note = sentNote(result.info ?? parcel.provider.name, leaving);
         resting.trust(row.targetId);
-        if (result.verdict === "replaced") await this.insist(() => targets.replace(row, target, result.token));
-        await this.#settle(rows, "sent", note, result.handle);
+        if (result.verdict === "replaced") {
+          const became = await this.insist(() => targets.replace(row, target, result.token));
+          if (became !== undefined) this.#note(row, "target-replaced", became, { target: target.id });
+        }
+        await this.#settle(rows, "sent", note, target.id, result.handle);
         for (const one of leaving) this.#tellOthers(one, note);
         return;
       }
       case "rejected":
-        if (result.scope === "unclear") {
-          const until = resting.doubt(row.targetId);
-          await this.insist(() => resting.rest(row.targetId, until));
-        }
-        return await this.#settle(rows, "rejected", result.reason);
+        if (result.scope === "unclear") await this.#rest(parcel, resting.doubt(row.targetId), result.reason);
+        return await this.#settle(rows, "rejected", result.reason, target.id);
       case "gone":
         // A token that was replaced meanwhile says nothing about the one that is there now.
-        return await this.insist(() => targets.disable(row, target, result.reason))
-          ? await this.#settle(rows, "gone", result.reason)
-          : await this.#again(rows, clock.now(), "the token was replaced");
+        if (await this.insist(() => targets.disable(row, target, result.reason))) {
+          return await this.#settle(rows, "gone", result.reason, target.id);
+        }
+        for (const row of rows) this.#note(row, "push-retry", REPLACED, { target: target.id, until: clock.now() });
+        return await this.#again(rows, clock.now(), REPLACED);
       case "retry":
-        counters.pushesRetried += rows.length;
-        for (const row of rows) this.#note(row, "push-retry", result.reason);
-        return await this.#retry(rows, result);
+        return await this.#retry(parcel, rows, result);
     }
   }
 
-  async #retry(rows: readonly OutboxRow[], { afterMs, reason, scope }: Extract<PushResult, { verdict: "retry" }>): Promise<void> {
-    const { clock, resting } = this.#parts;
-    const { attempts, targetId } = rows[0]!;
+  async #retry(
+    parcel: Parcel,
+    rows: readonly OutboxRow[],
+    { afterMs, reason, scope }: Extract<PushResult, { verdict: "retry" }>,
+  ): Promise<void> {
+    const { clock, counters, resting } = this.#parts;
+    const { attempts, targetId } = parcel.row;
     // What makes no sense counts as nothing said.
     const isSaid = typeof afterMs === "number" && !Number.isNaN(afterMs);
     const isUnclear = scope === "unclear";
     const unsaid = isUnclear ? resting.doubt(targetId) : clock.now() + this.#backoff(attempts);
-    const dueAt = isSaid ? clock.now() + Math.max(afterMs, LEAST_PAUSE_MS) : unsaid;
+    const dueAt = isSaid ? Math.min(clock.now() + Math.max(afterMs, LEAST_PAUSE_MS), LAST_MOMENT) : unsaid;
+    counters.pushesRetried += rows.length;
+    for (const row of rows) {
+      this.#note(row, "push-retry", reason, { target: parcel.target.id, until: Math.min(dueAt, row.expiresAt) });
+    }
     // Said of the target: what else waits for it waits too.
-    if (isUnclear || (isSaid && scope !== "service")) await this.insist(() => resting.rest(targetId, dueAt));
+    if (isUnclear || (isSaid && scope !== "service")) await this.#rest(parcel, dueAt, reason);
     await this.#again(rows, dueAt, reason);
+  }
+
+  /** Nothing leaves for the target before then. */
+  async #rest({ row, target }: Parcel, until: number, reason: string): Promise<void> {
+    const { counters, resting } = this.#parts;
+    counters.targetsRested++;
+    this.#note(row, "target-rested", reason, { target: target.id, until });
+    await this.insist(() => resting.rest(row.targetId, { until, reason }));
   }
 
   async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
@@ -241,18 +261,19 @@ export class Dispatcher {
     return most * (0.5 + this.#parts.random.fraction() / 2);
   }
 
-  async #settle(rows: readonly OutboxRow[], end: OutboxEnd, note: string, handle?: string): Promise<void> {
+  /** @param target where they were sent to, by its hash. Absent: no provider was asked */
+  async #settle(rows: readonly OutboxRow[], end: OutboxEnd, note: string, target?: string, handle?: string): Promise<void> {
     const { counters, outbox, pending } = this.#parts;
     await this.insist(() => outbox.settle(rows.map(({ id }) => id), end, note, handle));
-    for (const row of rows) {
+    for (const [index, row] of rows.entries()) {
       if (end === "dropped") {
         pending.dropped(row, note);
         continue;
       }
       pending.settled(row);
-      if (end === "sent") counters.pushesSent++;
-      else if (end === "rejected") counters.pushesRejected++;
-      this.#note(row, NOTES[end], note);
+      // Those that are sent together are one push.
+      counters[end === "sent" && index > 0 ? "pushesMerged" : ENDS[end].counter]++;
+      this.#note(row, ENDS[end].kind, note, { target });
     }
   }
 
@@ -279,9 +300,9 @@ export class Dispatcher {
     }
   }
 
-  /** A row does not leave yet: tells why. */
-  held(row: OutboxRow, why: string): void {
-    this.#note(row, "push-held", why);
+  /** A row does not leave before then: tells why. */
+  held(row: OutboxRow, why: string, until: number): void {
+    this.#note(row, "push-held", why, { until: Math.min(until, row.expiresAt) });
   }
 
   get #noInput(): string {
@@ -292,17 +313,17 @@ export class Dispatcher {
   }
 
   /** Messages of a private topic that a row stood for have no row of their own to tell of. */
-  #tellOthers({ row, others }: Parcel, note: string): void {
-    const { topic, userId, deviceId } = row;
+  #tellOthers({ row, others, target }: Parcel, note: string): void {
+    const { provider, topic, userId, deviceId } = row;
     if (isPublic(topic)) return;
     for (const entry of others) {
-      this.#parts.journal.note(entry, { userId, device: deviceName(deviceId) }, "push-sent", note);
+      const who = { userId, device: deviceName(deviceId) };
+      this.#parts.journal.note(entry, who, "push-sent", note, { provider, target: target.id });
     }
   }
 
-  #note(row: OutboxRow, kind: NoteKind, detail: string): void {
-    const entry = { id: row.messageId, topic: row.topic, position: row.position };
-    this.#parts.journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, kind, detail);
+  #note(row: OutboxRow, kind: NoteKind, detail: string, facts?: PushFacts): void {
+    tell(this.#parts.journal, row, kind, detail, facts);
   }
 }
 
@@ -319,4 +340,10 @@ function countOf(leaving: readonly Parcel[]): number {
   return leaving.reduce((sum, { others }) => sum + 1 + others.length, 0);
 }
 
-const NOTES = { sent: "push-sent", gone: "push-gone", rejected: "push-rejected", expired: "expired" } as const;
+/** How an end is told and counted. */
+const ENDS = {
+  sent: { kind: "push-sent", counter: "pushesSent" },
+  gone: { kind: "push-gone", counter: "pushesGone" },
+  rejected: { kind: "push-rejected", counter: "pushesRejected" },
+  expired: { kind: "expired", counter: "pushesExpired" },
+} as const satisfies Partial<Record<OutboxEnd, { kind: NoteKind; counter: keyof Counters }>>;

@@ -1,5 +1,6 @@
 import { howHandled } from "../reading/handled.ts";
 import { progressIn } from "../delivery/records.ts";
+import type { PushFacts } from "../delivery/journal.ts";
 import { deviceName } from "../delivery/session.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { Unsure, UserRecord } from "../ports/users.ts";
@@ -31,12 +32,15 @@ export function unsureOf(record: UserRecord, topic: Topic, { epoch, offset }: Po
 
 /** What is told of a push that is made: that it leaves, and by which rule, or what it waits for. */
 export function queuedNote(
-  { dueAt, rule, urgency }: Pick<NewOutboxRow, "dueAt" | "rule" | "urgency">,
+  { dueAt, provider, rule, urgency }: Pick<NewOutboxRow, "dueAt" | "provider" | "rule" | "urgency">,
   now: number,
-): { kind: "push-queued" | "push-held"; detail: string } {
+): PushFacts & { kind: "push-queued" | "push-held"; detail: string } {
+  const until = dueAt > now ? dueAt : undefined;
   const isLow = urgency === "low" || urgency === "very-low";
-  const isHeld = !isLow && dueAt > now;
-  return isHeld ? { kind: "push-held", detail: "the person is at another device" } : { kind: "push-queued", detail: rule };
+  const isHeld = !isLow && until !== undefined;
+  return isHeld
+    ? { kind: "push-held", detail: "the person is at another device", provider, until }
+    : { kind: "push-queued", detail: rule, provider, until };
 }
 
 /** Why a push is dropped, as a person would say it: "read on another device, 4 s before it was due". */

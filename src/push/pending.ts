@@ -1,10 +1,10 @@
 import type { Counters } from "../delivery/counters.ts";
 import type { Journal } from "../delivery/journal.ts";
-import { deviceName } from "../delivery/session.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { AddedRow, CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../ports/outbox.ts";
 import { type Done, dropWords } from "./need.ts";
+import { tell } from "./tell.ts";
 
 /** What the note of a row begins with that was taken, and of which no provider was asked. */
 export const NOT_ASKED = "not asked: ";
@@ -72,7 +72,10 @@ export class PendingPushes {
   /** These rows are in the outbox now. */
   added(rows: readonly AddedRow[]): void {
     this.#counters.pushesQueued += rows.length;
-    for (const { replaces, userId } of rows) if (replaces !== undefined) this.settled({ id: replaces, userId });
+    for (const { replaces, userId } of rows) {
+      // One that has ended meanwhile was counted then.
+      if (replaces !== undefined && this.settled({ id: replaces, userId })) this.#counters.pushesMerged++;
+    }
     this.#found(rows);
     this.#wake();
   }
@@ -111,12 +114,17 @@ export class PendingPushes {
     }
   }
 
-  /** A row ended. */
-  settled({ id, userId }: Pick<NewOutboxRow, "id" | "userId">): void {
+  /**
+   * A row ended.
+   * @returns whether it was known to wait
+   */
+  settled({ id, userId }: Pick<NewOutboxRow, "id" | "userId">): boolean {
     this.#asked.delete(id);
     this.#spared.delete(id);
     const known = this.#byUser.get(userId);
-    if (known?.delete(id) && known.size === 0) this.#byUser.delete(userId);
+    const wasKnown = known?.delete(id) === true;
+    if (known?.size === 0) this.#byUser.delete(userId);
+    return wasKnown;
   }
 
   /**
@@ -166,8 +174,7 @@ export class PendingPushes {
   dropped(row: OutboxRow, note: string): void {
     this.#counters.pushesDropped++;
     this.settled(row);
-    const entry = { id: row.messageId, topic: row.topic, position: row.position };
-    this.#journal.note(entry, { userId: row.userId, device: deviceName(row.deviceId) }, "push-dropped", note);
+    tell(this.#journal, row, "push-dropped", note);
   }
 }
 

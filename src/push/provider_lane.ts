@@ -248,8 +248,9 @@ export class ProviderLane {
         dueAt <= now && silent !== true && urgency !== "high"
       );
       for (const row of rows) this.#due.drop(queueOf(row));
-      if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), pace.nextAt(targetId), NOT_ASKED + WAITS_FOR_TURN);
-      for (const row of rows) dispatcher.held(row, WAITS_FOR_TURN);
+      const until = pace.nextAt(targetId);
+      if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), until, NOT_ASKED + WAITS_FOR_TURN);
+      for (const row of rows) dispatcher.held(row, WAITS_FOR_TURN, until);
     } catch (error) {
       logger.error("pushes could not be put off, it is tried again", { error });
       this.#sleepUntil(clock.now() + RETRY_MS);

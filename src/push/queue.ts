@@ -1,4 +1,4 @@
-import type { EntryName, Journal } from "../delivery/journal.ts";
+import type { Journal } from "../delivery/journal.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -6,6 +6,7 @@ import type { AckedPushes } from "./acked.ts";
 import { queuedNote } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
 import type { MadeRows } from "./row_maker.ts";
+import { tell } from "./tell.ts";
 
 /** What is told of new rows with. */
 export interface PushQueueParts {
@@ -28,15 +29,12 @@ export class PushQueue {
   added({ rows, spared, superseded }: MadeRows, deviceId: string): void {
     const { acked, clock, journal, pending, roster } = this.#parts;
     const now = clock.now();
-    const device = deviceName(deviceId);
     for (const row of rows) {
-      const entry: EntryName = { id: row.messageId, topic: row.topic, position: row.position };
-      const who = { userId: row.userId, device };
-      const { kind, detail } = queuedNote(row, now);
-      journal.note(entry, who, kind, detail);
+      const { kind, detail, ...facts } = queuedNote(row, now);
+      tell(journal, row, kind, detail, facts);
     }
     for (const { entry, userId, why } of spared) {
-      journal.note(entry, { userId, device }, "push-spared", why);
+      journal.note(entry, { userId, device: deviceName(deviceId) }, "push-spared", why);
     }
     const first = rows[0];
     if (first === undefined) return;

@@ -1,6 +1,8 @@
+import type { Journal } from "../delivery/journal.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Outbox } from "../ports/outbox.ts";
 import { NOT_ASKED } from "./pending.ts";
+import { tell } from "./tell.ts";
 
 /** Targets that are remembered; of more those are forgotten that began to rest the longest ago. */
 const REMEMBERED = 10_000;
@@ -9,19 +11,26 @@ const REMEMBERED = 10_000;
 const FIRST_REST_MS = 60_000;
 const LAST_REST_MS = 3_600_000;
 
-const RESTS = `${NOT_ASKED}its provider asked for a pause`;
+/** A target that its provider is not asked for. */
+export interface Rest {
+  /** Milliseconds since 1970. */
+  readonly until: number;
+  /** What its provider said last. */
+  readonly reason: string;
+}
 
 /** Targets that a provider does not want to be asked for before some time: their rows are due then, the new ones too. */
 export class RestingTargets {
   readonly #outbox: Outbox;
   readonly #clock: Clock;
-  /** Until when, milliseconds since 1970. */
-  readonly #until = new Map<string, number>();
+  readonly #journal: Journal;
+  readonly #rests = new Map<string, Rest>();
   /** How often in a row a reply may have been the target's own fault. */
   readonly #doubted = new Map<string, number>();
 
-  constructor(outbox: Outbox, clock: Clock) {
+  constructor(outbox: Outbox, journal: Journal, clock: Clock) {
     this.#outbox = outbox;
+    this.#journal = journal;
     this.#clock = clock;
   }
 
@@ -41,32 +50,39 @@ export class RestingTargets {
   }
 
   /** Nothing leaves for this target before then. */
-  async rest(targetId: string, until: number): Promise<void> {
-    remember(this.#until, targetId, until);
+  async rest(targetId: string, rest: Rest): Promise<void> {
+    remember(this.#rests, targetId, rest);
     await this.postpone([targetId]);
   }
 
   rests(targetId: string): boolean {
-    const until = this.#until.get(targetId);
-    if (until === undefined) return false;
-    if (until > this.#clock.now()) return true;
-    this.#until.delete(targetId);
-    return false;
+    return this.restOf(targetId) !== undefined;
+  }
+
+  /** Undefined: it does not rest. */
+  restOf(targetId: string): Rest | undefined {
+    const rest = this.#rests.get(targetId);
+    if (rest === undefined || rest.until > this.#clock.now()) return rest;
+    this.#rests.delete(targetId);
+    return undefined;
   }
 
   /** Of these targets those that rest: what waits for them is due at the end of that. Rows of another node may have come since. */
   async postpone(targetIds: readonly string[]): Promise<void> {
-    const resting = [...new Set(targetIds)].filter((targetId) => this.rests(targetId));
-    await Promise.all(resting.map(async (targetId) => {
-      const until = this.#until.get(targetId)!;
-      const waiting = await this.#outbox.waiting([targetId]);
-      const ids = waiting.filter(({ dueAt }) => dueAt < until).map(({ id }) => id);
-      if (ids.length > 0) await this.#outbox.postpone(ids, until, RESTS);
+    await Promise.all([...new Set(targetIds)].map(async (targetId) => {
+      const rest = this.restOf(targetId);
+      if (rest === undefined) return;
+      const { until, reason } = rest;
+      const rows = (await this.#outbox.waiting([targetId])).filter(({ dueAt }) => dueAt < until);
+      if (rows.length === 0) return;
+      const why = `its target rests: ${reason}`;
+      await this.#outbox.postpone(rows.map(({ id }) => id), until, NOT_ASKED + why);
+      for (const row of rows) tell(this.#journal, row, "push-held", why, { until: Math.min(until, row.expiresAt) });
     }));
   }
 }
 
-function remember(map: Map<string, number>, targetId: string, value: number): void {
+function remember<Value>(map: Map<string, Value>, targetId: string, value: Value): void {
   map.delete(targetId);
   map.set(targetId, value);
   if (map.size > REMEMBERED) map.delete(map.keys().next().value!);

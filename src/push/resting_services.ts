@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
-import type { Logger } from "../ports/logger.ts";
 import type { PushResult } from "../ports/push_provider.ts";
 import type { Random } from "../ports/random.ts";
+import type { Alarms } from "./alarms.ts";
 import { isTaken } from "./verdict.ts";
 
 /** What is told of a push that waits for its service. */
@@ -31,8 +31,22 @@ export interface Service {
   readonly lane: string;
 }
 
+/** A push service that is asked with one push at a time, and all others wait. */
+export interface RestingPushService extends Service {
+  /** When it began to rest. Milliseconds since 1970. */
+  readonly since: number;
+  /** When one push is tried: the next that is due then. Milliseconds since 1970. */
+  readonly until: number;
+  /** What it answered last. */
+  readonly reason: string;
+}
+
 /** A service that rests, or whose last replies leave it open. */
 interface Doubt {
+  readonly service: Service;
+  /** When it began to rest. */
+  since: number;
+  reason: string;
   /** Nothing is asked before then. Milliseconds since 1970; 0: it does not rest. */
   until: number;
   /** Rests in a row. */
@@ -54,13 +68,22 @@ interface Doubt {
 export class RestingServices {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #logger: Logger;
+  readonly #alarms: Alarms;
   readonly #doubts = new Map<string, Doubt>();
 
-  constructor(clock: Clock, random: Random, logger: Logger) {
+  constructor(clock: Clock, random: Random, alarms: Alarms) {
     this.#clock = clock;
     this.#random = random;
-    this.#logger = logger;
+    this.#alarms = alarms;
+  }
+
+  /** Those that rest. */
+  list(): RestingPushService[] {
+    const resting: RestingPushService[] = [];
+    for (const { service, since, until, reason } of this.#doubts.values()) {
+      if (until !== 0) resting.push({ ...service, since, until, reason });
+    }
+    return resting;
   }
 
   /**
@@ -80,18 +103,20 @@ export class RestingServices {
   #heard(service: Service, userId: string, result: PushResult, isProbe: boolean): void {
     const doubt = this.#doubts.get(keyOf(service));
     if (isProbe && doubt !== undefined) doubt.isProbing = false;
+    // Of one that takes nothing it is known why its targets rest.
+    if (doubt?.isTold !== true) this.#alarms.heard(service, userId, result);
     const scope = "scope" in result ? result.scope : undefined;
     if (scope === "service") return this.#failed(service, result, isProbe);
-    if (scope === "unclear") return this.#doubt(service, userId, isProbe);
+    if (scope === "unclear") return this.#doubt(service, userId, result, isProbe);
     // Who finds fault with one target or notification takes others.
     const isWell = isTaken(result) || (isProbe && result.verdict !== "retry");
     if (doubt === undefined) return;
     if (!isWell) {
-      if (isProbe) this.#rest(service, doubt, PROBE_MS);
+      if (isProbe) this.#rest(doubt, PROBE_MS, result);
       return;
     }
     this.#doubts.delete(keyOf(service));
-    if (doubt.isTold) this.#logger.info("a push service takes pushes again", { ...service });
+    if (doubt.isTold) this.#alarms.isWell(service, doubt.since, doubt.reason);
   }
 
   #failed(service: Service, result: PushResult, isProbe: boolean): void {
@@ -103,31 +128,44 @@ export class RestingServices {
       return;
     }
     const backoff = Math.min(FIRST_REST_MS * 2 ** doubt.rests, PROBE_MS) * (0.5 + this.#random.fraction() / 2);
-    this.#rest(service, doubt, said > 0 ? Math.max(said, FIRST_REST_MS) : backoff);
+    this.#rest(doubt, said > 0 ? Math.max(said, FIRST_REST_MS) : backoff, result);
+    // What was refused for good is lost: somebody is to look at the settings, without waiting whether it goes on.
+    if (result.verdict === "rejected") this.#tell(doubt);
   }
 
-  #doubt(service: Service, userId: string, isProbe: boolean): void {
+  #doubt(service: Service, userId: string, result: PushResult, isProbe: boolean): void {
     const doubt = this.#find(service);
     doubt.users.delete(userId);
     doubt.users.add(userId);
     if (doubt.users.size > REMEMBERED) doubt.users.delete(doubt.users.values().next().value!);
-    if (isProbe || (doubt.until === 0 && doubt.users.size >= DOUBTED_USERS)) this.#rest(service, doubt, PROBE_MS);
+    if (isProbe || (doubt.until === 0 && doubt.users.size >= DOUBTED_USERS)) this.#rest(doubt, PROBE_MS, result);
   }
 
-  #rest(service: Service, doubt: Doubt, ms: number): void {
-    doubt.until = this.#clock.now() + Math.ceil(ms);
+  #rest(doubt: Doubt, ms: number, result: PushResult): void {
+    const now = this.#clock.now();
+    if (doubt.rests === 0) doubt.since = now;
+    if ("reason" in result) doubt.reason = result.reason;
+    doubt.until = now + Math.ceil(ms);
     doubt.rests++;
     doubt.waiting = 0;
-    if (doubt.isTold || (doubt.rests < ALARM_AFTER && ms < PROBE_MS)) return;
+    if (doubt.rests >= ALARM_AFTER || ms >= PROBE_MS) this.#tell(doubt);
+  }
+
+  /** It is more than a hiccup: said once. */
+  #tell(doubt: Doubt): void {
+    if (doubt.isTold) return;
     doubt.isTold = true;
-    this.#logger.error("a push service takes nothing: its pushes wait, one at a time is tried", { ...service });
+    this.#alarms.rests(doubt.service, doubt.since, doubt.reason);
   }
 
   #find(service: Service): Doubt {
     const key = keyOf(service);
     const known = this.#doubts.get(key);
     if (known !== undefined) return known;
-    const doubt = { until: 0, rests: 0, isProbing: false, isTold: false, users: new Set<string>(), waiting: 0 };
+    const doubt = {
+      ...{ service, since: 0, reason: "", until: 0, rests: 0, waiting: 0 },
+      ...{ isProbing: false, isTold: false, users: new Set<string>() },
+    };
     this.#doubts.set(key, doubt);
     if (this.#doubts.size > REMEMBERED) this.#doubts.delete(this.#doubts.keys().next().value!);
     return doubt;

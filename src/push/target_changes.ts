@@ -48,16 +48,20 @@ export class TargetChanges {
   /**
    * The service knows the target by another token: what waits for the place goes there. A token belongs to one session, and who
    * registered it knows better than the service: where somebody has it already, the former one is dead.
+   * @returns what became of it, in words; undefined: it stays, or is not the session's target any more
    */
-  async replace(place: Place, target: PushTarget, token: string): Promise<void> {
-    const { clock, records } = this.#parts;
+  async replace(place: Place, target: PushTarget, token: string): Promise<string | undefined> {
+    const { clock, counters, records } = this.#parts;
     const id = tokenId(target.provider, token);
-    if (id === target.id) return;
+    if (id === target.id) return undefined;
     if ((await records.store.holders({ targetId: id })).length > 0) {
-      await this.disable(place, target, "its token was replaced by one that is registered elsewhere");
-      return;
+      const why = "its token was replaced by one that is registered elsewhere";
+      return await this.disable(place, target, why) ? `it is dead: ${why}` : undefined;
     }
-    await this.#change(place, target.id, (stored) => ({ ...stored, id, token, registeredAt: clock.now() }));
+    const { isThere } = await this.#change(place, target.id, (stored) => ({ ...stored, id, token, registeredAt: clock.now() }));
+    if (!isThere) return undefined;
+    counters.targetsReplaced++;
+    return `it is ${id} from now on`;
   }
 
   /** @returns whether the session had that target, and has one that may be pushed to */

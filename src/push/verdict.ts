@@ -6,16 +6,20 @@ const SCOPES: readonly unknown[] = Object.freeze(["target", "unclear", "service"
 const MAX_LANE = 256;
 const MAX_TOKEN = 4_096;
 const MAX_HANDLE = 1_024;
+/** Of what a service says, that much is kept for people to read. */
+const MAX_WORDS = 500;
 
 /** A provider without types may answer anything: undefined where it is no verdict, and what can't be written down left out. */
 export function checkedVerdict(result: PushResult | undefined | null): PushResult | undefined {
   if (!VERDICTS.includes(result?.verdict as PushResult["verdict"])) return undefined;
   const checked = { ...result } as Record<string, unknown>;
-  if (checked["info"] !== undefined && typeof checked["info"] !== "string") delete checked["info"];
+  if (typeof checked["info"] === "string") checked["info"] = checked["info"].slice(0, MAX_WORDS);
+  else delete checked["info"];
   if (!isText(checked["handle"], MAX_HANDLE)) delete checked["handle"];
   if (!SCOPES.includes(checked["scope"])) delete checked["scope"];
   const isTold = checked["verdict"] === "sent" || checked["verdict"] === "replaced";
-  if (!isTold && typeof checked["reason"] !== "string") checked["reason"] = "no reason given";
+  if (typeof checked["reason"] === "string") checked["reason"] = checked["reason"].slice(0, MAX_WORDS);
+  else if (!isTold) checked["reason"] = "no reason given";
   if (checked["verdict"] === "replaced" && !isText(checked["token"], MAX_TOKEN)) checked["verdict"] = "sent";
   return checked as unknown as PushResult;
 }

@@ -64,7 +64,12 @@ describe("a provider", () => {
       expect(lives.pushed()).toEqual(["phone hi"]);
       expect(lives.provider.sent).toHaveLength(1);
       // It is in the outbox, and no more often looked at than others.
-      expect(await lives.told("hi")).toHaveLength(3);
+      expect(await lives.told("hi")).toEqual([
+        "routed disconnected.away/alert",
+        "push-queued disconnected.away/alert",
+        "push-retry never",
+        "target-rested never",
+      ]);
       await lives.restart();
       await lives.clock.advance(600_000);
       expect(lives.provider.sent).toHaveLength(1);

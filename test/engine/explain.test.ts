@@ -117,7 +117,7 @@ const linesOf = (rows: OutboxRow[]) =>
 test.each<[string, Partial<OutboxRow>, string]>([
   ["is about to leave", {}, "push-queued: disconnected.away/alert"],
   ["waits for others", { coalesced: true, urgency: "low", dueAt: 61_000 }, "push-queued: disconnected.away/alert"],
-  ["is on its way", { status: "sending", attempts: 1 }, "push-queued: disconnected.away/alert"],
+  ["is on its way", { status: "sending", attempts: 1 }, "push-asked: undefined"],
   ["waits for another device", { dueAt: 6_000 }, "push-held: the person is at another device"],
   [
     "waits for its turn",
@@ -141,7 +141,7 @@ test.each<[string, Partial<OutboxRow>, string]>([
 test("several targets of a device are told as one device, in the order in which it happened", () => {
   const rows = [
     row({ id: "a", status: "sent", note: "ok", changedAt: 3_000 }),
-    row({ id: "b", targetId: "other", status: "sent", note: "ok", changedAt: 2_000 }),
+    row({ id: "b", targetId: "other", provider: "other", status: "sent", note: "ok", changedAt: 2_000 }),
     row({ id: "c", deviceId: "tablet", status: "gone", note: "410" }),
   ];
   expect(linesOf(rows)).toEqual([
@@ -163,9 +163,33 @@ test("another message of the same id, in another topic, is not mixed in", () => 
   expect(withOutbox(undefined, [])).toBe(undefined);
 });
 
+test("what the outbox alone knows of a push names its provider, and of one that waits until when", () => {
+  const rows = [
+    row({ id: "a", provider: "a", attempts: 2, note: "HTTP 503", dueAt: 9_000 }),
+    row({ id: "b", provider: "b", note: "not asked: its target rests: HTTP 403", dueAt: 60_000 }),
+    row({ id: "c", provider: "c", dueAt: 6_000 }),
+    row({ id: "d", provider: "d", status: "sent", attempts: 1, note: "ok" }),
+  ];
+  expect(withOutbox(undefined, rows)?.devices[0]?.events.map(({ kind, provider, until }) => [kind, provider, until])).toEqual([
+    ["push-retry", "a", 9_000],
+    ["push-held", "b", 60_000],
+    ["push-held", "c", 6_000],
+    ["push-sent", "d", undefined],
+  ]);
+});
+
 test("that a push was made is told once, whatever it waited for by then", () => {
   const known = withOutbox(undefined, [row({})])!;
   expect(withOutbox(known, [row({ dueAt: 6_000 })])).toEqual(known);
+});
+
+test("what a push waits for besides is told, though it is known that it was made", () => {
+  const known = withOutbox(undefined, [row({})])!;
+  const why = "its target rests: HTTP 403";
+  expect(withOutbox(known, [row({ note: `not asked: ${why}`, changedAt: 2_000 })])?.devices[0]?.events).toMatchObject([
+    { kind: "push-queued" },
+    { kind: "push-held", detail: why },
+  ]);
 });
 
 test("a message that nodes know of no device for was routed when the outbox has pushes of it", () => {

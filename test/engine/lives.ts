@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { afterEach } from "vitest";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { sqlite } from "../../adapters/sqlite/sqlite.ts";
-import type { Engine, EngineOptions, OutgoingMessage, Storage } from "../../mod.ts";
+import type { Engine, EngineOptions, OpenStorage, OutgoingMessage, Storage } from "../../mod.ts";
 import { createFiles } from "../storage/sqlite_stage.ts";
 import { createStage, type Device, type DeviceOptions, FakeProvider, type Stage, surviving } from "./stage.ts";
 
@@ -23,6 +23,8 @@ export interface Lives {
   restart(): Promise<void>;
   /** What the provider was asked for: token and message, in order. */
   pushed(): string[];
+  /** How many pushes are in the outbox that have not ended. */
+  waiting(): Promise<number>;
   /** What explain() says of a message: kind and detail of each event, device by device. */
   told(id: string): Promise<string[]>;
 }
@@ -45,7 +47,9 @@ export async function createLives(options: EngineOptions = {}, place: Place = "m
   const busy: Busy = { calls: 0 };
   const clock = place === "memory" ? createManualClock() : patient(createManualClock(), busy);
   const provider = new FakeProvider();
-  const storage = options.storage ?? (place === "memory" ? surviving() : counted(sqlite(newPath()), busy));
+  const inner = options.storage ?? (place === "memory" ? surviving() : counted(sqlite(newPath()), busy));
+  let opened: OpenStorage;
+  const storage: Storage = { open: async (context) => opened = await inner.open(context) };
   let stage: Stage;
   const start = async (): Promise<void> => {
     stage = await createStage({ ...options, storage, clock, push: [provider] });
@@ -68,6 +72,10 @@ export async function createLives(options: EngineOptions = {}, place: Place = "m
       await stage.engine.close();
       await start();
       await clock.settle();
+    },
+    async waiting() {
+      const { rows } = await opened.outbox.due(Number.MAX_SAFE_INTEGER, 100_000);
+      return rows.length;
     },
     pushed: () => provider.sent.map(({ token, notification: { id } }) => `${token} ${id}`),
     async told(id) {

@@ -157,7 +157,8 @@ test("a retry waits as long as the provider says, or backs off by itself with ji
   expect(provider.sent).toHaveLength(2);
   await clock.advance(20_000);
   expect(provider.sent).toHaveLength(5);
-  expect((await story(id)).filter((kind) => kind !== "push-retry")).toEqual(["routed", "push-queued", "push-sent"]);
+  // Each thing that it waited for is told once, with how often.
+  expect(await story(id)).toEqual(["routed", "push-queued", "push-retry", "target-rested", "push-retry", "push-sent"]);
   expect(engine.counters()).toMatchObject({ pushesQueued: 1, pushesSent: 1, pushesRetried: 4 });
 });
 

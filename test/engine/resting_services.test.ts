@@ -52,7 +52,7 @@ describe("a reply that no target can have caused", () => {
     await sayTo(lives, MANY);
     await lives.clock.advance(600_000);
     expect(lives.logged).toEqual([
-      'a push service takes nothing: its pushes wait, one at a time is tried {"provider":"fake","lane":""}',
+      'a push service takes nothing: its pushes wait, one at a time is tried {"provider":"fake","lane":"","reason":"no"}',
     ]);
     for (const user of MANY.slice(1)) expect((await lives.told(user)).filter((line) => line === WAITS).length).toBeGreaterThan(0);
     // Waiting for the same again is not told again.

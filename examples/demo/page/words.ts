@@ -75,6 +75,10 @@ export function sentence(line: StoryLine, story: Story, before: readonly StoryLi
       return { text: `dropped: ${detailInWords(line, person)}`, tone: "good" };
     case "push-retry":
       return { text: `the push service said: not now (${line.detail})`, tone: "wait" };
+    case "target-rested":
+      return { text: "the push service is not asked for this device for a while", tone: "wait" };
+    case "target-replaced":
+      return { text: "the push service knows this device by another token", tone: "plain" };
     case "push-gone":
       return { text: "the push service does not know this device any more", tone: "bad" };
     case "push-rejected":
@@ -90,6 +94,7 @@ export function sentence(line: StoryLine, story: Story, before: readonly StoryLi
     case "dismissed":
       return { text: `dismissed by ${name}`, tone: "plain" };
     case "seen":
+    case "push-asked":
       return undefined;
     default:
       return line.kind satisfies never;
