@@ -128,6 +128,12 @@ describe("the packed package, alone in an empty project", () => {
     await run(consumer, process.execPath, "--input-type=module", "--eval", script);
   }, WAIT);
 
+  test("makes a pair of keys by its command", async () => {
+    expect(await run(consumer, "npx", "--no-install", "peyk", "vapid")).toMatch(
+      /^VAPID_PUBLIC_KEY=[\w-]{87}\nVAPID_PRIVATE_KEY=/m,
+    );
+  }, WAIT);
+
   test("pulls in no adapter's dependency with `peyk`, and msgpack alone with the client", () => {
     expect(loads(exports["."]?.default ?? "")).toEqual(["@msgpack/msgpack", "xstate"]);
     expect(loads(exports["./client"]?.default ?? "")).toEqual(["@msgpack/msgpack"]);
