@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { PushNotification } from "../../src/ports/push_provider.ts";
 import type { PushAddress } from "../../src/protocol/target.ts";
 
@@ -29,10 +29,11 @@ export function headersOf(target: PushAddress, notification: PushNotification, n
  */
 function apnsId({ token, app, environment }: PushAddress, { topic, id, collapseId }: PushNotification): string {
   const text = JSON.stringify(["peyk apns-id", token.toLowerCase(), app, environment ?? "production", topic, id, collapseId]);
-  const bytes = createHash("sha256").update(text).digest().subarray(0, 16);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const digits = hash("sha256", text);
+  const variant = (Number.parseInt(digits[16]!, 16) & 0x3 | 0x8).toString(16);
+  return `${digits.slice(0, 8)}-${digits.slice(8, 12)}-8${digits.slice(13, 16)}-${variant}${digits.slice(17, 20)}-${
+    digits.slice(20, 32)
+  }`;
 }
 
 /**
@@ -41,5 +42,5 @@ function apnsId({ token, app, environment }: PushAddress, { topic, id, collapseI
  */
 function collapseId({ alert, collapseId }: PushNotification): string {
   const id = alert?.collapseKey ?? collapseId;
-  return /^[!-~]{1,64}$/.test(id) ? id : createHash("sha256").update(id).digest("base64url");
+  return /^[!-~]{1,64}$/.test(id) ? id : hash("sha256", id, "base64url");
 }

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { Alert, PushNotification } from "../../src/ports/push_provider.ts";
 
 /** What Apple takes, for alerts and for background pushes. */
@@ -17,10 +18,11 @@ export function payloadOf(notification: PushNotification): Uint8Array | undefine
 
 function encoded(notification: PushNotification): Uint8Array | undefined {
   const { userId, id, topic, position, waiting, native, silent, alert = {} } = notification;
-  const shown = silent ? {} : given({ url: alert.url, image: alert.image, icon: alert.icon });
+  // What is undefined is left out by JSON.
+  const shown = silent ? undefined : { url: alert.url, image: alert.image, icon: alert.icon };
   const payload = { ...native, aps: apsOf(notification), peyk: { userId, id, topic, position, waiting, ...shown } };
   try {
-    const bytes = new TextEncoder().encode(JSON.stringify(payload));
+    const bytes = Buffer.from(JSON.stringify(payload));
     return bytes.length > MAX_PAYLOAD_BYTES ? undefined : bytes;
   } catch {
     // A bigint in `native`, for example.
@@ -34,13 +36,11 @@ function apsOf({ alert = {}, silent, waiting, native }: PushNotification): Field
   const more = fieldsOf(native?.["aps"]);
   return {
     ...more,
-    ...given({
-      badge: alert.badge,
-      sound: alert.sound,
-      "thread-id": alert.thread,
-      category: alert.category,
-      "interruption-level": alert.interruptionLevel,
-    }),
+    badge: alert.badge ?? more["badge"],
+    sound: alert.sound ?? more["sound"],
+    "thread-id": alert.thread ?? more["thread-id"],
+    category: alert.category ?? more["category"],
+    "interruption-level": alert.interruptionLevel ?? more["interruption-level"],
     alert: wordsOf(alert, more["alert"], waiting),
     // Lets the app's own service extension, where it has one, find other words and fetch the image.
     "mutable-content": 1,
@@ -48,21 +48,19 @@ function apsOf({ alert = {}, silent, waiting, native }: PushNotification): Field
 }
 
 function wordsOf({ title, body }: Alert, native: unknown, waiting: number): Fields {
-  const more = Object.entries(typeof native === "string" ? { body: native } : fieldsOf(native)).filter(([name]) =>
+  const more = typeof native === "string" ? { body: native } : fieldsOf(native);
+  const words: Record<string, unknown> = { ...more, title: title ?? more["title"], body: body ?? more["body"] };
+  for (const name of Object.keys(more)) {
     // The device would show these in place of the words beside them.
-    !(title !== undefined && name.startsWith("title-loc-")) && !(body !== undefined && name.startsWith("loc-"))
-  );
-  const words = { ...Object.fromEntries(more), ...given({ title, body }) };
-  const isWorded = ["title", "body", "title-loc-key", "loc-key"].some((name) => Object.hasOwn(words, name));
+    if ((title !== undefined && name.startsWith("title-loc-")) || (body !== undefined && name.startsWith("loc-"))) {
+      delete words[name];
+    }
+  }
+  const isWorded = ["title", "body", "title-loc-key", "loc-key"].some((name) => words[name] !== undefined);
   // A device shows nothing without words. Where the app translates no such text, the text itself is shown.
   return isWorded ? words : { ...words, "loc-key": waiting > 1 ? "New messages" : "New message" };
 }
 
 function fieldsOf(value: unknown): Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value as Fields : {};
-}
-
-/** Without the fields that are undefined: put over others, they would take those away. */
-function given(fields: Fields): Fields {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -19,7 +19,8 @@ export interface ServiceConnection {
   readonly underWay: number;
   /** It takes no more requests. */
   readonly isOver: boolean;
-  send(request: ServiceRequest): Promise<Outcome>;
+  /** @param done called once, later */
+  send(request: ServiceRequest, done: (outcome: Outcome) => void): void;
   /** Takes no more requests, and ends when those under way have. */
   retire(): void;
   /** Ends now, with all that is under way. */

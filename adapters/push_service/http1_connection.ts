@@ -34,57 +34,55 @@ export class Http1Connection implements ServiceConnection {
     return this.#isOver;
   }
 
-  send({ url, method = "POST", headers, body, signal }: ServiceRequest): Promise<Outcome> {
-    return new Promise((resolve) => {
-      let answer: { status: number; headers: IncomingMessage["headers"] } | undefined;
-      const chunks: Uint8Array[] = [];
-      let read = 0;
+  send({ url, method = "POST", headers, body, signal }: ServiceRequest, done: (outcome: Outcome) => void): void {
+    let answer: { status: number; headers: IncomingMessage["headers"] } | undefined;
+    const chunks: Uint8Array[] = [];
+    let read = 0;
 
-      // Neither runtime reports every way in which a request can end, so the first report ends it, here and only here.
-      const finish = (outcome: Outcome): void => {
-        if (!this.#finishers.delete(finish)) return;
-        clearTimeout(deadline);
-        signal.removeEventListener("abort", abort);
-        resolve(answer === undefined ? outcome : answerOf(answer.status, answer.headers, chunks));
-        if (answer === undefined || !isWhole) {
-          request.destroy();
-          request.socket?.destroy();
-        }
-        if (this.#isOver && this.#finishers.size === 0) this.#agent.destroy();
-      };
-      let isWhole = false;
-      const abort = (): void => finish({ kind: "lost", reason: "aborted", cause: "abort" });
-      const late = { kind: "lost", reason: `no answer within ${this.#timeoutMs} ms`, cause: "timeout" } as const;
-      const deadline = setTimeout(() => finish(late), this.#timeoutMs);
-      const lose = (error?: unknown): void => finish(outcomeOf(request, error));
+    // Neither runtime reports every way in which a request can end, so the first report ends it, here and only here.
+    const finish = (outcome: Outcome): void => {
+      if (!this.#finishers.delete(finish)) return;
+      clearTimeout(deadline);
+      signal.removeEventListener("abort", abort);
+      if (answer === undefined || !isWhole) {
+        request.destroy();
+        request.socket?.destroy();
+      }
+      if (this.#isOver && this.#finishers.size === 0) this.#agent.destroy();
+      done(answer === undefined ? outcome : answerOf(answer.status, answer.headers, chunks));
+    };
+    let isWhole = false;
+    const abort = (): void => finish({ kind: "lost", reason: "aborted", cause: "abort" });
+    const late = { kind: "lost", reason: `no answer within ${this.#timeoutMs} ms`, cause: "timeout" } as const;
+    const deadline = setTimeout(() => finish(late), this.#timeoutMs);
+    const lose = (error?: unknown): void => finish(outcomeOf(request, error));
 
-      const options = {
-        ...this.#options,
-        method,
-        agent: this.#agent,
-        headers: { ...headers, "content-length": String(body.length) },
-      };
-      const request: ClientRequest = url.protocol === "https:" ? requestHttps(url, options) : requestHttp(url, options);
-      this.#finishers.add(finish);
-      request.on("error", lose);
-      request.on("close", () => lose());
-      request.on("response", (response: IncomingMessage) => {
-        answer = { status: response.statusCode ?? 0, headers: response.headers };
-        response.on("data", (chunk: Uint8Array) => {
-          read += chunk.length;
-          chunks.push(chunk);
-          if (read > MAX_ANSWER_BYTES) lose();
-        });
-        response.on("end", () => {
-          isWhole = response.complete;
-          lose();
-        });
-        response.on("error", lose);
-        response.on("close", () => lose());
+    const options = {
+      ...this.#options,
+      method,
+      agent: this.#agent,
+      headers: { ...headers, "content-length": String(body.length) },
+    };
+    const request: ClientRequest = url.protocol === "https:" ? requestHttps(url, options) : requestHttp(url, options);
+    this.#finishers.add(finish);
+    request.on("error", lose);
+    request.on("close", () => lose());
+    request.on("response", (response: IncomingMessage) => {
+      answer = { status: response.statusCode ?? 0, headers: response.headers };
+      response.on("data", (chunk: Uint8Array) => {
+        read += chunk.length;
+        chunks.push(chunk);
+        if (read > MAX_ANSWER_BYTES) lose();
       });
-      signal.addEventListener("abort", abort, { once: true });
-      request.end(body);
+      response.on("end", () => {
+        isWhole = response.complete;
+        lose();
+      });
+      response.on("error", lose);
+      response.on("close", () => lose());
     });
+    signal.addEventListener("abort", abort, { once: true });
+    request.end(body);
   }
 
   retire(): void {

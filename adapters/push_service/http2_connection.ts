@@ -77,42 +77,39 @@ export class Http2Connection implements ServiceConnection {
     return this.#isOver;
   }
 
-  send({ url, method = "POST", headers, body, signal }: ServiceRequest): Promise<Outcome> {
-    return new Promise((resolve) => {
-      const hasBody = body.length > 0;
-      let stream: ClientHttp2Stream;
-      try {
-        stream = this.#session.request({
-          ...headers,
-          ":method": method,
-          ":path": url.pathname + url.search,
-          ...hasBody && { "content-length": String(body.length) },
-        }, { endStream: !hasBody });
-      } catch {
-        this.#end();
-        return resolve({ kind: "untaken", reason: "the connection was closed" });
-      }
-      const now = performance.now();
-      if (this.#exchanges.size === 0) this.#heardAt = now;
-      this.#usedAt = now;
-      const abort = (): void => exchange.finish({ kind: "lost", reason: "aborted", cause: "abort" });
-      const exchange: Exchange = {
-        stream,
-        startedAt: now,
-        finish: (outcome) => {
-          if (!this.#exchanges.delete(exchange)) return;
-          signal.removeEventListener("abort", abort);
-          resolve(outcome);
-          if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
-          if (this.#isOver) this.#retireIfDone();
-        },
-      };
-      this.#exchanges.add(exchange);
-      signal.addEventListener("abort", abort, { once: true });
-      this.#read(exchange);
-      if (hasBody) stream.end(body);
-      this.#wakeAt(now + Math.min(this.#timeoutMs, QUIET_MS));
-    });
+  send({ url, method = "POST", headers, body, signal }: ServiceRequest, done: (outcome: Outcome) => void): void {
+    const hasBody = body.length > 0;
+    let stream: ClientHttp2Stream;
+    try {
+      const length = hasBody ? String(body.length) : undefined;
+      const all = { ...headers, ":method": method, ":path": url.pathname + url.search, "content-length": length };
+      stream = this.#session.request(all, { endStream: !hasBody });
+    } catch {
+      this.#end();
+      queueMicrotask(() => done({ kind: "untaken", reason: "the connection was closed" }));
+      return;
+    }
+    const now = performance.now();
+    if (this.#exchanges.size === 0) this.#heardAt = now;
+    this.#usedAt = now;
+    const abort = (): void => exchange.finish({ kind: "lost", reason: "aborted", cause: "abort" });
+    const exchange: Exchange = {
+      stream,
+      startedAt: now,
+      finish: (outcome) => {
+        if (!this.#exchanges.delete(exchange)) return;
+        signal.removeEventListener("abort", abort);
+        // One that has ended both ways closes by itself.
+        if (!stream.closed && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
+        if (this.#isOver) this.#retireIfDone();
+        done(outcome);
+      },
+    };
+    this.#exchanges.add(exchange);
+    signal.addEventListener("abort", abort, { once: true });
+    this.#read(exchange);
+    if (hasBody) stream.end(body);
+    this.#wakeAt(now + Math.min(this.#timeoutMs, QUIET_MS));
   }
 
   /** Neither runtime reports every way in which a stream can end in the same way: the first report ends it. */

@@ -70,7 +70,7 @@ export class Lane {
     if (request.signal.aborted) return Promise.resolve(ABORTED);
     return new Promise((resolve) => {
       const connection = this.#waiting.size === 0 ? this.#open(request.url) : undefined;
-      if (connection !== undefined && this.#hasRoom(connection)) void this.#send(connection, request, resolve, false);
+      if (connection !== undefined && this.#hasRoom(connection)) this.#send(connection, request, resolve, false);
       else this.#enter(request, resolve, false);
     });
   }
@@ -112,7 +112,7 @@ export class Lane {
       if (connection === undefined || !this.#hasRoom(connection)) break;
       this.#waiting.delete(waiting);
       waiting.request.signal.removeEventListener("abort", waiting.abort);
-      void this.#send(connection, waiting.request, waiting.resolve, waiting.isSecond);
+      this.#send(connection, waiting.request, waiting.resolve, waiting.isSecond);
     }
     if (this.#waiting.size > 0) this.#watch();
   }
@@ -152,20 +152,21 @@ export class Lane {
     return undefined;
   }
 
-  async #send(
+  #send(
     connection: ServiceConnection,
     request: ServiceRequest,
     resolve: (reply: ServiceReply) => void,
     isSecond: boolean,
-  ): Promise<void> {
+  ): void {
     const startedAt = performance.now();
-    const outcome = await connection.send(request);
-    const now = performance.now();
-    if (outcome.kind === "answer") this.#answered(outcome.status, startedAt, now, connection);
-    if (outcome.kind === "untaken" && !isSecond && !request.signal.aborted) this.#enter(request, resolve, true);
-    else resolve(this.#replyOf(outcome, startedAt, now, connection));
-    this.#forget();
-    this.#pump();
+    connection.send(request, (outcome) => {
+      const now = performance.now();
+      if (outcome.kind === "answer") this.#answered(outcome.status, startedAt, now, connection);
+      if (outcome.kind === "untaken" && !isSecond && !request.signal.aborted) this.#enter(request, resolve, true);
+      else resolve(this.#replyOf(outcome, startedAt, now, connection));
+      this.#forget();
+      if (this.#waiting.size > 0) this.#pump();
+    });
   }
 
   #answered(status: number, startedAt: number, now: number, connection: ServiceConnection): void {
