@@ -4,8 +4,9 @@ import type { PushAddress } from "../src/protocol/target.ts";
 import { ServiceClient } from "./push_service/client.ts";
 import { encrypt } from "./web_push/encrypt.ts";
 import { checkedOptions, type WebPushOptions } from "./web_push/options.ts";
+import { decoded } from "./web_push/point.ts";
 import { payloadOf } from "./web_push/payload.ts";
-import { originOf, readSubscription } from "./web_push/subscription.ts";
+import { originOf, readSubscription, type Subscription } from "./web_push/subscription.ts";
 import type { VapidSigner } from "./web_push/vapid.ts";
 import { verdictOf } from "./web_push/verdict.ts";
 
@@ -66,7 +67,7 @@ export function webPush(options: WebPushOptions): WebPushProvider {
 
   async function send(target: PushAddress, push: PushNotification, { signal }: PushSendOptions): Promise<PushResult> {
     const signer = signerOf(target);
-    const subscription = readSubscription(target.token, extraOrigins);
+    const subscription = readSubscription(target.token, extraOrigins, (text) => decoded(text, 65));
     // Both were in order at registration: what is set up has changed since, and may be put right again.
     if (signer === undefined) return { verdict: "retry", reason: "its key is no longer set up", scope: "unclear" };
     if (typeof subscription === "string") return { verdict: "retry", reason: subscription, scope: "unclear" };
@@ -81,7 +82,8 @@ export function webPush(options: WebPushOptions): WebPushProvider {
       "urgency": push.urgency,
       "topic": topicOf(push),
     };
-    const body = encrypt(message, subscription);
+    const body = encrypted(message, subscription);
+    if (body === undefined) return { verdict: "retry", reason: "keys.p256dh: no point of P-256", scope: "unclear" };
     const reply = await client.request({ lane: laneOf(endpoint.origin, signer.keyId), url: endpoint, headers, body, signal });
     return verdictOf(reply, endpoint, Date.now());
   }
@@ -97,6 +99,15 @@ export function webPush(options: WebPushOptions): WebPushProvider {
     send,
     close: () => client.close(),
   };
+}
+
+/** Undefined where it can't be: the subscription has no key of this curve. */
+function encrypted(message: Uint8Array, subscription: Subscription): Uint8Array | undefined {
+  try {
+    return encrypt(message, subscription);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What shares a connection, a pace and a key. */

@@ -1,3 +1,4 @@
+import type { Buffer } from "node:buffer";
 import type { Receiver } from "./encrypt.ts";
 import { decoded, decodedPoint } from "./point.ts";
 
@@ -22,15 +23,21 @@ const MAX_ORIGIN = 127;
  * `expirationTime`, means nothing: the service says when a subscription is dead.
  *
  * @param extraOrigins that are taken beside the browsers' own services
+ * @param pointOf reads `keys.p256dh`. Whether it is a point of the curve takes some time, so it is looked at once, at
+ * registration
  * @returns a text, fit for the client, where nothing may be sent to it: why
  */
-export function readSubscription(token: string, extraOrigins: ReadonlySet<string>): Subscription | string {
+export function readSubscription(
+  token: string,
+  extraOrigins: ReadonlySet<string>,
+  pointOf: (text: unknown) => Buffer | undefined = decodedPoint,
+): Subscription | string {
   const { endpoint, keys } = parsed(token);
   if (endpoint === undefined) return "not a subscription as JSON: { endpoint, keys: { p256dh, auth } }";
   if (!isService(endpoint) && !extraOrigins.has(endpoint.origin)) return "endpoint: at no push service that this server sends to";
   if (endpoint.username !== "" || endpoint.password !== "") return "endpoint: holds a user name or password";
   if (endpoint.origin.length > MAX_ORIGIN) return `endpoint: its origin is longer than ${MAX_ORIGIN} characters`;
-  const p256dh = decodedPoint(keys.p256dh);
+  const p256dh = pointOf(keys.p256dh);
   if (p256dh === undefined) return "keys.p256dh: not base64url of an uncompressed point of P-256, 65 bytes";
   const auth = decoded(keys.auth, 16);
   if (auth === undefined) return "keys.auth: not base64url of 16 bytes";

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { vapidPair } from "../../adapters/cli/vapid_pair.ts";
 import { webPush, type WebPushOptions, type WebPushProvider } from "../../adapters/web_push.ts";
@@ -72,6 +73,15 @@ describe("the web-push provider", () => {
     expect(results.map(({ verdict }) => verdict)).toEqual(targets.map(() => "sent"));
     expect(service.connections).toBe(1);
     expect(new Set(service.taken.map(({ headers }) => headers["authorization"])).size).toBe(1);
+  });
+
+  test("refuses a key that is no point of the curve at registration, and sends nothing to a target that has one", async () => {
+    const to = provider();
+    const { endpoint, keys } = service.subscribe();
+    const target = targetOf({ endpoint, keys: { ...keys, p256dh: Buffer.alloc(65, 4).toString("base64url") } });
+    expect(to.targetFault?.(target)).toMatch(/p256dh/);
+    expect(await send(to, target)).toEqual({ verdict: "retry", reason: "keys.p256dh: no point of P-256", scope: "unclear" });
+    expect(service.taken).toEqual([]);
   });
 
   test("closes its connections", async () => {
