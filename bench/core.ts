@@ -26,9 +26,10 @@ const { values: flags } = parseArgs({
 });
 
 const [storage] = namesOf("storage", flags.storage, ["sqlite", "jetstream"]);
-const names = SCENARIOS.filter(({ onNats }) => storage === "sqlite" || onNats).map(({ name }) => name);
-const chosen = namesOf("scenario", flags.only ?? names.join(","), names);
-const { stepMs } = flags.quick ? QUICK : FULL;
+const here = SCENARIOS.filter(({ onNats }) => storage === "sqlite" || onNats);
+const usual = here.filter(({ isSlow }) => isSlow === undefined).map(({ name }) => name);
+const chosen = namesOf("scenario", flags.only ?? usual.join(","), here.map(({ name }) => name));
+const { million, stepMs } = flags.quick ? QUICK : FULL;
 const wanted = flags.steps?.split(",");
 const around = surroundings("bench:core", [], "Deno" in globalThis ? [denoVersion()] : []);
 const figures: Figure[] = [];
@@ -49,7 +50,7 @@ async function run(scenario: string, steps: readonly string[]): Promise<void> {
       if (wanted?.includes(step) === false) continue;
       console.error(`${scenario}, ${step} (${Math.round((performance.now() - started) / 1_000)} s)`);
       const args = [scenario, step, flags.quick ? "quick" : "full", folder, ...(server ? [server.url] : [])];
-      const fault = await runStep(args, stepMs, (figure) => figures.push(figure));
+      const fault = await runStep(args, scenario === "million" ? million.limitMs : stepMs, (figure) => figures.push(figure));
       if (fault !== undefined) figures.push({ scenario, measured: `the step "${step}"`, value: fault });
     }
   } finally {

@@ -21,6 +21,9 @@ export const seconds: Way = async (publish, { plan: { burst } }) => {
   return (await Promise.all(all)).at(-1)!;
 };
 
+/** One, and no more. */
+export const once: Way = (publish) => publish();
+
 /** One after the other, as fast as they are taken in. */
 export const together: Way = async (publish, { plan: { burst: { messages, publishMs } } }) => {
   const end = performance.now() + publishMs;

@@ -16,13 +16,16 @@ export interface Person {
   reachable?: number;
   /** The push service that brings it. Default "push". */
   provider?: string;
+  /** How a push reaches the devices. Default: by a token that is no one's. */
+  target?: { token: string; app: string };
   /** Public channels. */
   channels?: readonly string[];
 }
 
 /** A person who is away on all devices and has read everything. */
 export function away(person: Person, epoch: number): UserRecord {
-  const { channels = [], provider = "push", userId, devices = [phoneOf(userId)], reachable = devices.length } = person;
+  const { channels = [], provider = "push", target: address, userId, devices = [phoneOf(userId)], reachable = devices.length } =
+    person;
   const topics: Topic[] = [`${userId}/default`, ...channels.map((channel) => `*/${channel}`)];
   const now = Date.now();
   const begun: Progress = { epoch, from: 0, acked: 0, shown: 0, decided: 0 };
@@ -30,7 +33,7 @@ export function away(person: Person, epoch: number): UserRecord {
     ...{ userId, version: 0, seenAt: now },
     subscriptions: Object.fromEntries(topics.map((topic) => [topic, { epoch, offset: 0 }])),
     sessions: devices.map((deviceId, index): SessionRecord => {
-      const target = { id: `target of ${deviceId}`, provider, token: `token of ${deviceId}`, registeredAt: now };
+      const target = { id: `target of ${deviceId}`, provider, token: `token of ${deviceId}`, registeredAt: now, ...address };
       return { deviceId, generation: 1, node: null, changedAt: now, targets: index < reachable ? [target] : [] };
     }),
     positions: {

@@ -33,6 +33,8 @@ export interface Plan {
     /** How long the next start may take to go on. */
     goOnMs: number;
   };
+  /** Members who are away, for one message, and how long it may take to write them and until all are pushed. */
+  million: { members: number; pushedMs: number; limitMs: number };
   lost: { sessions: number; graceMs: number; awayMs: number };
   /** After this long a step is ended, and what it did not say by then is missing. */
   stepMs: number;
@@ -46,6 +48,7 @@ export const FULL: Plan = {
     ...{ members: 200_000, membersOnNats: 5_000, present: 100, seconds: 20, messages: 1_000 },
     ...{ publishMs: 180_000, pushedMs: 120_000, beforeClose: 20, closeMs: 10_000, goOnMs: 30_000 },
   },
+  million: { members: 1_000_000, pushedMs: 1_200_000, limitMs: 1_500_000 },
   lost: { sessions: 10_000, graceMs: 1_000, awayMs: 120_000 },
   stepMs: 420_000,
 };
@@ -58,6 +61,7 @@ export const QUICK: Plan = {
     ...{ members: 20_000, membersOnNats: 1_000, present: 100, seconds: 5, messages: 100 },
     ...{ publishMs: 6_000, pushedMs: 8_000, beforeClose: 5, closeMs: 5_000, goOnMs: 4_000 },
   },
+  million: { members: 30_000, pushedMs: 30_000, limitMs: 60_000 },
   lost: { sessions: 2_000, graceMs: 1_000, awayMs: 10_000 },
   stepMs: 30_000,
 };

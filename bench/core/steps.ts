@@ -1,4 +1,4 @@
-import { measureBurst, seconds, together } from "./burst.ts";
+import { measureBurst, once, seconds, together } from "./burst.ts";
 import { measureClose, measureNextStart } from "./burst_close.ts";
 import { measureCoalesced } from "./coalesced.ts";
 import { fillMembers } from "./crowd_stage.ts";
@@ -16,6 +16,8 @@ export interface Scenario {
   steps: Readonly<Record<string, Step>>;
   /** It runs on JetStream too. */
   onNats?: true;
+  /** It runs only when it is named. */
+  isSlow?: true;
 }
 
 /** Everything that can be asked for, in the order in which it runs. */
@@ -29,5 +31,16 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "burst-a", onNats: true, steps: { fill: fillMembers, measure: (ground) => measureBurst(seconds, ground) } },
   { name: "burst-b", onNats: true, steps: { fill: fillMembers, measure: (ground) => measureBurst(together, ground) } },
   { name: "burst-close", onNats: true, steps: { fill: fillMembers, close: measureClose, next: measureNextStart } },
+  {
+    name: "million",
+    isSlow: true,
+    steps: { fill: (ground) => fillMembers(ofMillion(ground)), measure: (ground) => measureBurst(once, ofMillion(ground)) },
+  },
   { name: "lost", steps: { measure: measureLost } },
 ];
+
+/** The same ground with a crowd of its own. */
+function ofMillion(ground: Ground): Ground {
+  const { members, pushedMs } = ground.plan.million;
+  return { ...ground, plan: { ...ground.plan, burst: { ...ground.plan.burst, members, pushedMs } } };
+}
