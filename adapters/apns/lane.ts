@@ -1,5 +1,5 @@
 import type { ServiceClient } from "../push_service/client.ts";
-import type { ServiceReply } from "../push_service/client_types.ts";
+import type { ServiceReply } from "../push_service/service_request.ts";
 import type { ProviderToken, Signed } from "./provider_token.ts";
 import { reasonOf } from "./verdict.ts";
 

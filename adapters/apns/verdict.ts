@@ -1,5 +1,5 @@
 import type { PushResult } from "../../src/ports/push_provider.ts";
-import type { ServiceAnswer, ServiceReply } from "../push_service/client_types.ts";
+import type { ServiceAnswer, ServiceReply } from "../push_service/service_request.ts";
 import { retryAfter } from "../push_service/retry_after.ts";
 
 /** What Apple says in an answer's body. Other words may be anything, a token too: they are not passed on. */

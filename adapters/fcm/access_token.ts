@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { SignJWT } from "jose";
 import type { Clock } from "../../src/ports/clock.ts";
-import type { ServiceReply, ServiceRequest } from "../push_service/client_types.ts";
+import type { ServiceReply, ServiceRequest } from "../push_service/service_request.ts";
 import { readGrant } from "./grant.ts";
 import type { Account } from "./service_account.ts";
 import { type Retry, retry } from "./verdict.ts";

@@ -1,4 +1,4 @@
-import type { ServiceReply } from "../push_service/client_types.ts";
+import type { ServiceReply } from "../push_service/service_request.ts";
 import { retryAfter } from "../push_service/retry_after.ts";
 import { type Retry, retry } from "./verdict.ts";
 

@@ -1,5 +1,5 @@
 import type { PushResult, PushScope } from "../../src/ports/push_provider.ts";
-import type { ServiceAnswer } from "../push_service/client_types.ts";
+import type { ServiceAnswer } from "../push_service/service_request.ts";
 import { retryAfter } from "../push_service/retry_after.ts";
 import { type FcmError, readError } from "./fcm_error.ts";
 

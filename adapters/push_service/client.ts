@@ -1,6 +1,6 @@
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { checkedLookup, checkLiteral } from "./checked_lookup.ts";
-import type { ServiceReply, ServiceRequest } from "./client_types.ts";
+import type { ServiceReply, ServiceRequest } from "./service_request.ts";
 import type { ServiceConnection } from "./exchange.ts";
 import { Http1Connection } from "./http1_connection.ts";
 import { Http2Connection } from "./http2_connection.ts";

@@ -1,4 +1,4 @@
-import type { ServiceAnswer, ServiceRequest } from "./client_types.ts";
+import type { ServiceAnswer, ServiceRequest } from "./service_request.ts";
 
 /** More of an answer's body than this is not read. */
 export const MAX_ANSWER_BYTES = 65_536;

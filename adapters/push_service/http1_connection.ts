@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import type { LookupFunction } from "node:net";
-import type { ServiceRequest } from "./client_types.ts";
+import type { ServiceRequest } from "./service_request.ts";
 import { failureReason, MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
 
 /** Sockets to one service at the same time. */

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import type { ServiceAnswer, ServiceRequest } from "./client_types.ts";
+import type { ServiceAnswer, ServiceRequest } from "./service_request.ts";
 import { MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
 
 /** Nothing was heard for so long while requests are under way: is the service still there? */

@@ -1,4 +1,4 @@
-import type { ServiceReply, ServiceRequest } from "./client_types.ts";
+import type { ServiceReply, ServiceRequest } from "./service_request.ts";
 import { failureReason, type Outcome, type ServiceConnection } from "./exchange.ts";
 import { Window } from "./window.ts";
 

@@ -1,5 +1,5 @@
 import type { PushResult, PushScope } from "../../src/ports/push_provider.ts";
-import type { ServiceReply } from "../push_service/client_types.ts";
+import type { ServiceReply } from "../push_service/service_request.ts";
 import { retryAfter } from "../push_service/retry_after.ts";
 
 type Answer = Extract<ServiceReply, { kind: "answer" }>;

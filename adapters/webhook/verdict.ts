@@ -1,5 +1,5 @@
 import type { PushResult } from "../../src/ports/push_provider.ts";
-import type { ServiceReply } from "../push_service/client_types.ts";
+import type { ServiceReply } from "../push_service/service_request.ts";
 import { retryAfter } from "../push_service/retry_after.ts";
 
 /** What a receiver's answer means for the push. The answer's body means nothing: it may be anybody's error page. */

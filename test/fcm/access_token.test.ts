@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { AccessToken } from "../../adapters/fcm/access_token.ts";
 import { readAccount } from "../../adapters/fcm/service_account.ts";
-import type { ServiceReply, ServiceRequest } from "../../adapters/push_service/client_types.ts";
+import type { ServiceReply, ServiceRequest } from "../../adapters/push_service/service_request.ts";
 import { serviceAccount } from "./account.ts";
 import { fcmError, type Reply } from "./fake_fcm.ts";
 import { startStage, token } from "./stage.ts";

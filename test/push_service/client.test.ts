@@ -10,7 +10,7 @@ import {
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import type { ServiceReply } from "../../adapters/push_service/client_types.ts";
+import type { ServiceReply } from "../../adapters/push_service/service_request.ts";
 import { ServiceClient, type ServiceClientOptions } from "../../adapters/push_service/client.ts";
 import { certificate, key } from "../tls/certificate.ts";
 
