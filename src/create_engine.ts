@@ -13,6 +13,7 @@ import { createFanOut } from "./delivery/fan_out.ts";
 import { Hub } from "./delivery/hub.ts";
 import { Lease } from "./delivery/lease.ts";
 import { Departures } from "./delivery/leave.ts";
+import type { Registered } from "./delivery/push_requests.ts";
 import { ProgressKeeper } from "./delivery/progress.ts";
 import { Publisher, type Receipt } from "./delivery/publish.ts";
 import { Receipts } from "./delivery/receipts.ts";
@@ -43,6 +44,7 @@ import { Alarms } from "./push/alarms.ts";
 import { Arbiter } from "./push/arbiter.ts";
 import { AckedPushes } from "./push/acked.ts";
 import { AttachedPushes } from "./push/attached.ts";
+import { Backlog } from "./push/backlog.ts";
 import { AwayPushes } from "./push/away.ts";
 import { Composer } from "./push/composer.ts";
 import { Dispatcher } from "./push/dispatcher.ts";
@@ -186,6 +188,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
   const resting = new RestingTargets(outbox, journal, clock);
   const services = new RestingServices(clock, random, new Alarms(clock, emitter, logger));
+  const backlog = new Backlog(services, lease, clock);
   const targets = new TargetChanges({ records, roster, actor, pending, counters, clock });
   const pace = new Pace(policy.coalesceMs, clock);
   const composer = new Composer({ compose: checkCompose(options.compose), clock, logger });
@@ -198,6 +201,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       pending,
       resting,
       services,
+      backlog,
       targets,
       pace,
       policy,
@@ -208,7 +212,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       logger,
     },
   });
-  const worker = new OutboxWorker({ providers, dispatcher, resting, pace, lease, outbox, records, shared, clock, logger });
+  const worker = new OutboxWorker({
+    ...{ providers, dispatcher, resting, services, backlog, pace, lease, outbox, records, shared, clock, logger },
+  });
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
@@ -240,7 +246,18 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     ...{ node, records, pushes: pending, away, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),
   });
-  const signOut = new SignOut({ node, records, pushes: pending, providers, roster, elsewhere, actor, clock });
+  const registered: Registered = (target, isAnother) => {
+    if (!resting.registered(target.targetId, isAnother)) return;
+    backlog.tryAnew(target);
+    worker.wake();
+  };
+  const signOut = new SignOut({
+    ...{ node, records, pushes: pending, providers, roster, elsewhere, actor, clock },
+    registered(target, isAnother) {
+      registered(target, isAnother);
+      if (isAnother) elsewhere.replaced(target);
+    },
+  });
   actor.connect({
     pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
     goAway: (session) => departures.goAway(session),
@@ -272,6 +289,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const follower = new Follower({ records, roster, actor, attachments, subscriptions, logger });
   const answering = peers && await answerNeighbours({
     ...{ node, peers, roster, arbiter, attention, follower, journal, stepper, logger },
+    replaced: (target) => registered(target, true),
   });
   const housekeeping = new Housekeeping({
     ...{
@@ -283,6 +301,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       records,
       attachments,
       pending,
+      backlog,
       outbox,
       counters,
       clock,

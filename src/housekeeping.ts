@@ -9,6 +9,7 @@ import type { Clock, Timer } from "./ports/clock.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Outbox } from "./ports/outbox.ts";
 import { fingerprint } from "./protocol/fingerprint.ts";
+import type { Backlog } from "./push/backlog.ts";
 import type { PendingPushes } from "./push/pending.ts";
 
 /** What housekeeping works with. */
@@ -26,6 +27,7 @@ export interface HousekeepingParts {
   records: UserRecords;
   attachments: Attachments;
   pending: PendingPushes;
+  backlog: Backlog;
   outbox: Outbox;
   counters: Counters;
   clock: Clock;
@@ -40,6 +42,8 @@ const LEASE_MS = 8_000;
 const RENEW_MS = 2_000;
 /** How often a node that is not alone looks for what others left, and for what they took when they say so. */
 const LOOK_MS = 500;
+/** How often a node that is not alone counts the nodes: they share what push services allow. */
+const COUNT_MS = 10_000;
 const EVICT_EVERY_MS = 3_600_000;
 const PAGE = 100;
 /** Users whose sessions are taken over at a time. */
@@ -62,11 +66,13 @@ export class Housekeeping {
 
   /** Sessions of this node's last life are held as recent when it resolves. */
   async start(): Promise<void> {
-    const { follower, outbox, pending, shared, wake } = this.#parts;
+    const { backlog, follower, outbox, pending, shared, wake } = this.#parts;
     await this.#renew();
     const { rows, nextDueAt } = await outbox.due(Number.MAX_SAFE_INTEGER, PUSHES_FOUND);
     pending.restored(rows, nextDueAt === undefined);
+    backlog.restored(rows);
     await this.#adopt();
+    if (shared) await this.#count();
     this.#every("lease", RENEW_MS, () => this.#renew());
     // On its own timer: a lease must not wait until everybody is looked after.
     this.#every("adopt", shared ? LOOK_MS : RENEW_MS, async () => {
@@ -75,6 +81,7 @@ export class Housekeeping {
     });
     this.#every("recover", shared ? LOOK_MS : RENEW_MS, () => this.#recover());
     if (shared) this.#every("follow", LOOK_MS, () => follower.followLost());
+    if (shared) this.#every("count", COUNT_MS, () => this.#count());
     this.#every("evict", EVICT_EVERY_MS, () => this.#evict());
   }
 
@@ -113,6 +120,11 @@ export class Housekeeping {
     await records.store.lease(node, LEASE_MS);
     lease.begin(againAt + LEASE_MS);
     resume();
+  }
+
+  async #count(): Promise<void> {
+    const { lease, records } = this.#parts;
+    lease.nodes = Math.max(1, (await records.store.liveNodes()).length);
   }
 
   /**

@@ -116,6 +116,15 @@ export function pushProviderCases(): PushCase[] {
       },
     },
     verdict("says gone when the target is dead", "target-gone", "gone"),
+    {
+      name: "says since when a target is dead in milliseconds since 1970, if at all",
+      async run(start) {
+        const result = await send(await start("target-gone"));
+        if (!("since" in result)) return;
+        // Seconds would be before 2001.
+        strictEqual(Number.isFinite(result.since) && result.since! > 1e12, true);
+      },
+    },
     verdict("says rejected when the service will never take it", "refusing", "rejected"),
     verdict("says retry when the service failed", "failing", "retry"),
     verdict("says retry when the service is not there", "unreachable", "retry"),

@@ -1,4 +1,5 @@
 import type { Attention } from "../delivery/attention.ts";
+import type { Elsewhere } from "../delivery/elsewhere.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { ExplanationBook } from "../explain.ts";
 import type { Logger } from "../ports/logger.ts";
@@ -16,6 +17,8 @@ export interface AnswerParts {
   arbiter: Arbiter;
   attention: Attention;
   follower: Follower;
+  /** What is to be done where a target has another token. */
+  replaced: Elsewhere["replaced"];
   journal: ExplanationBook;
   stepper: Stepper;
   logger: Logger;
@@ -55,6 +58,8 @@ async function answerOf(
       return await follower.follow(question.userId, question.anew) ?? null;
     case "lost":
       return follower.lost() ?? null;
+    case "replaced":
+      return parts.replaced(question) ?? null;
     case "attended":
       return arbiter.attendedHere(question);
     case "sessions":

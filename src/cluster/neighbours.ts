@@ -46,6 +46,14 @@ export class Neighbours implements Elsewhere {
     else void this.#track(this.#remind(node));
   }
 
+  replaced({ provider, targetId, userId }: Parameters<Elsewhere["replaced"]>[0]): void {
+    const { node, peers } = this.#parts;
+    peers.tell(
+      ALL_NODES,
+      encodeTalk({ from: node, question: { kind: "replaced", provider, targetId, userId } satisfies Question }),
+    );
+  }
+
   async follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void> {
     const asked = nodes === "all" ? await this.#others() : nodes;
     const question: Question = anew === undefined ? { kind: "follow", userId } : { kind: "follow", userId, anew };

@@ -9,6 +9,8 @@ export type Question =
   | { kind: "follow"; userId: string; anew?: Anew }
   /** Sessions were taken from this node, some of which it was not told of. The answer says that it looks. */
   | { kind: "lost" }
+  /** This target has another token. Nobody waits for an answer. */
+  | { kind: "replaced"; provider: string; targetId: string; userId: string }
   /** Is the person at another device than this one? Answer: boolean. */
   | { kind: "attended"; userId: string; device: string }
   /** Answer: {@link HeldSession}s. */

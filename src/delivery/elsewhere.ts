@@ -1,3 +1,4 @@
+import type { OutboxRow } from "../ports/outbox.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { UserRecord } from "../ports/users.ts";
 
@@ -32,6 +33,8 @@ export interface Elsewhere {
   follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void>;
   /** Sessions were taken over from this node. Should it live after all, it is to let go of them. */
   adopted(node: string): void;
+  /** A target has another token: what any node was told of the former one does not hold. Who does not hear of it finds out later. */
+  replaced(target: Pick<OutboxRow, "provider" | "targetId" | "userId">): void;
   /** Whether the person is at one of the user's other devices there. No answer in time: no. */
   attended(nodes: readonly string[], than: Other): Promise<boolean>;
 }
@@ -41,6 +44,7 @@ export const nobodyElsewhere: Elsewhere = {
   takeOver: () => Promise.resolve(),
   follow: () => Promise.resolve(),
   adopted() {},
+  replaced() {},
   attended: () => Promise.resolve(false),
 };
 

@@ -10,6 +10,8 @@ export class Lease {
   #until = Infinity;
   #lapsed = false;
   #term = 0;
+  /** How many nodes had a live lease when it was looked last, this one included. */
+  nodes = 1;
 
   constructor(clock: Clock) {
     this.#clock = clock;

@@ -1,4 +1,4 @@
-import type { CancelMatch } from "../ports/outbox.ts";
+import type { CancelMatch, OutboxRow } from "../ports/outbox.ts";
 import type { Session } from "./session.ts";
 import type { Sending } from "./unseen.ts";
 
@@ -10,6 +10,12 @@ export interface PushCancellation {
    */
   dropNow(match: CancelMatch, note: string): Promise<boolean>;
 }
+
+/**
+ * Who is told of a target that was registered.
+ * @param isAnother there was one before, with another token; else it is the same as before, or the first
+ */
+export type Registered = (target: Pick<OutboxRow, "provider" | "targetId" | "userId">, isAnother: boolean) => void;
 
 /** Who queues the pushes that the fan-out finds due at once. */
 export interface PushRequests {

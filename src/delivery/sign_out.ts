@@ -8,7 +8,7 @@ import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Outlet } from "./outlet.ts";
-import type { PushCancellation } from "./push_requests.ts";
+import type { PushCancellation, Registered } from "./push_requests.ts";
 import { withProgressHere, withProgressOf } from "./progress.ts";
 import {
   progressIn,
@@ -28,6 +28,7 @@ export interface SignOutParts {
   node: string;
   records: UserRecords;
   pushes: PushCancellation;
+  registered: Registered;
   providers: readonly PushProvider[];
   roster: Roster;
   elsewhere: Elsewhere;
@@ -49,7 +50,7 @@ export class SignOut {
    * @throws {PeykError} `no-provider`, `no-app`, `bad-message` for what can't be a target of the provider
    */
   async register(session: Session, provider: string, token: string, details: unknown): Promise<void> {
-    const { clock, providers, records } = this.#parts;
+    const { clock, providers, records, registered } = this.#parts;
     const found = providers.find(({ name }) => name === provider);
     if (found === undefined) throw new PeykError("no-provider", "no push provider of that name here");
     const address: PushAddress = { ...checkDetails(details), token };
@@ -68,7 +69,13 @@ export class SignOut {
       await this.#releaseTarget(holder, target, holder === userId ? deviceId : undefined);
     }
     // What waits for a token that is replaced goes to the new one: it is the same place.
-    await this.#changeTargets(session, (targets) => [...targets.filter((other) => other.provider !== provider), target]);
+    let former: PushTarget | undefined;
+    await this.#changeTargets(session, (targets) => {
+      former = targets.find((other) => other.provider === provider);
+      return [...targets.filter((other) => other !== former), target];
+    });
+    const isAnother = former !== undefined && former.id !== target.id;
+    registered({ provider, targetId: placeOf(userId, deviceId, provider), userId }, isAnother);
   }
 
   /** Removes the session's target with that provider. */

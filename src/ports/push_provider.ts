@@ -38,9 +38,13 @@ export interface PushNotification {
  *   project or environment). The target rests. After 3 such replies for different users, with nothing taken in between, the lane does.
  * - "service": no target can have caused it (the provider's own key is refused, the service is overloaded). The lane rests.
  *
- * A target rests for `afterMs`, else a minute and twice as long each time, at most an hour. A lane rests for `afterMs` (at most an
- * hour), else a second and twice as long each time, at most a minute; then one push is tried at a time. That it does is told once, to
- * the logger and by the engine's event "push-service".
+ * A target rests for `afterMs`, else a minute and twice as long each time, at most an hour; or until its client registers another
+ * token, or, where it is "unclear", the same one after a minute. A lane rests for `afterMs` (at most an hour), else a second and twice
+ * as long each time, at most a minute; then one push is tried at a time. That it does is told once, to the logger and by the engine's
+ * event "push-service". When one was taken, what has waited leaves with one push for each target: 100 a second at first, 1,000 after
+ * a minute, shared among the nodes.
+ *
+ * A send that has no answer within 30 s is given up. For its lane that counts as "unclear", and 384 are under way in a lane at most.
  */
 export type PushScope = "target" | "unclear" | "service";
 
@@ -56,7 +60,7 @@ export type PushResult =
   | { verdict: "replaced"; token: string; info?: string; handle?: string }
   /**
    * The target is dead for good. `since`: when the service found it so, milliseconds since 1970. A target that was registered after
-   * that, with the same token, lives again: the push is tried again then. Absent: it is dead now.
+   * that, with the same token, lives again: the push is tried once more then. Absent: it is dead now.
    */
   | { verdict: "gone"; reason: string; since?: number }
   /** This notification will never be taken; the target may be fine. */

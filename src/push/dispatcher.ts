@@ -10,12 +10,13 @@ import type { PushResult } from "../ports/push_provider.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
+import type { Backlog } from "./backlog.ts";
 import type { Composer } from "./composer.ts";
 import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
 import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
 import { NOT_ASKED, type PendingPushes } from "./pending.ts";
 import type { RestingTargets } from "./resting.ts";
-import { type RestingServices, SERVICE_RESTS } from "./resting_services.ts";
+import { type RestingServices, type Service, SERVICE_RESTS } from "./resting_services.ts";
 import type { TargetChanges } from "./target_changes.ts";
 import { tell } from "./tell.ts";
 import { checkedVerdict, isTaken, laneOf } from "./verdict.ts";
@@ -29,6 +30,7 @@ export interface DispatcherParts {
   pending: PendingPushes;
   resting: RestingTargets;
   services: RestingServices;
+  backlog: Backlog;
   targets: TargetChanges;
   pace: Pace;
   policy: Pick<Policy, "leftMs">;
@@ -50,7 +52,8 @@ const LAST_MOMENT = 8.64e15;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
 
-const REPLACED = "the token was replaced";
+const NO_ANSWER: PushResult = Object.freeze({ verdict: "retry", reason: "no answer in time" });
+const REPLACED = "the token was replaced, or registered anew";
 const CLOSED = "the node closed before it left";
 const LAPSED = "the node lost its lease before it left";
 
@@ -111,7 +114,7 @@ export class Dispatcher {
    * @returns resolves when it is written down what became of all rows
    */
   begin({ rows: read, term }: Looked, sent: () => void): Promise<void> {
-    const { lastLook, lease, pace, pending, services } = this.#parts;
+    const { backlog, lastLook, lease, pace, pending, services } = this.#parts;
     const rows = read.map(({ row, found }) => ({ row, look: lastLook.at(row, found) }));
     const leaving = rows.flatMap(({ look }) => "provider" in look ? [look] : []);
     // No node waits for one whose lease has lapsed: what it looked at before that may have ended.
@@ -119,12 +122,15 @@ export class Dispatcher {
     if (!mayAsk || leaving.length === 0) return this.#finish(rows, leaving, undefined);
     const { provider, row, target } = leaving[0]!;
     if (!pace.mayLeave(row)) return this.#wait(rows, leaving, pace.nextAt(row.targetId), WAITS_FOR_TURN);
-    const heard = services.ask({ provider: provider.name, lane: laneOf(provider, addressOf(target)) }, row.userId);
-    if (typeof heard === "number") return this.#wait(rows, leaving, heard, SERVICE_RESTS);
+    const service: Service = { provider: provider.name, lane: laneOf(provider, addressOf(target)) };
+    const heard = services.ask(service, row.userId);
+    if (heard === undefined) return this.#wait(rows, leaving, backlog.add(service, row), SERVICE_RESTS);
     const end = pace.leave(row);
     for (const { row } of leaving) pending.asked(row);
     const result = this.#send(leaving[0]!, countOf(leaving)).then((result) => {
-      heard(result);
+      heard(result, result !== NO_ANSWER);
+      // What waits for the service's sake is known to wait: it is not taken before its turn.
+      if (result.verdict === "retry" && services.restsUntil(service) !== undefined) backlog.add(service, row);
       end(isTaken(result));
       if (isTaken(result)) sent();
       return result;
@@ -183,15 +189,17 @@ export class Dispatcher {
         return;
       }
       case "rejected":
-        if (result.scope === "unclear") await this.#rest(parcel, resting.doubt(row.targetId), result.reason);
+        if (result.scope === "unclear") await this.#rest(parcel, resting.doubt(row.targetId), result.reason, true);
         return await this.#settle(rows, "rejected", result.reason, target.id);
-      case "gone":
-        // A token that was replaced meanwhile says nothing about the one that is there now.
-        if (await this.insist(() => targets.disable(row, target, result.reason))) {
+      case "gone": {
+        // A token that was replaced or registered anew meanwhile says nothing about the one that is there now.
+        if (await this.insist(() => targets.disable(row, target, result.reason, result.since))) {
           return await this.#settle(rows, "gone", result.reason, target.id);
         }
-        for (const row of rows) this.#note(row, "push-retry", REPLACED, { target: target.id, until: clock.now() });
-        return await this.#again(rows, clock.now(), REPLACED);
+        const until = clock.now() + LEAST_PAUSE_MS;
+        for (const row of rows) this.#note(row, "push-retry", REPLACED, { target: target.id, until });
+        return await this.#again(rows, until, REPLACED);
+      }
       case "retry":
         return await this.#retry(parcel, rows, result);
     }
@@ -214,16 +222,16 @@ export class Dispatcher {
       this.#note(row, "push-retry", reason, { target: parcel.target.id, until: Math.min(dueAt, row.expiresAt) });
     }
     // Said of the target: what else waits for it waits too.
-    if (isUnclear || (isSaid && scope !== "service")) await this.#rest(parcel, dueAt, reason);
+    if (isUnclear || (isSaid && scope !== "service")) await this.#rest(parcel, dueAt, reason, isUnclear);
     await this.#again(rows, dueAt, reason);
   }
 
   /** Nothing leaves for the target before then. */
-  async #rest({ row, target }: Parcel, until: number, reason: string): Promise<void> {
+  async #rest({ row, target }: Parcel, until: number, reason: string, isDoubted: boolean): Promise<void> {
     const { counters, resting } = this.#parts;
     counters.targetsRested++;
     this.#note(row, "target-rested", reason, { target: target.id, until });
-    await this.insist(() => resting.rest(row.targetId, { until, reason }));
+    await this.insist(() => resting.rest(row.targetId, { until, reason, isDoubted }));
   }
 
   async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
@@ -233,19 +241,20 @@ export class Dispatcher {
   }
 
   async #send(parcel: Parcel, waiting: number): Promise<PushResult> {
-    const { clock, composer } = this.#parts;
+    const { clock, composer, lease } = this.#parts;
     const { target, provider } = parcel;
     const abort = new AbortController();
     this.#aborts.add(abort);
     const timeout = clock.setTimeout(() => abort.abort(), SEND_TIMEOUT_MS);
     const aborted = new Promise<PushResult>((resolve) => {
-      abort.signal.addEventListener("abort", () => resolve({ verdict: "retry", reason: "no answer in time" }), { once: true });
+      abort.signal.addEventListener("abort", () => resolve(NO_ANSWER), { once: true });
     });
     try {
       const result = await Promise.race([
-        provider.send(addressOf(target), composer.notification(parcel, waiting), { signal: abort.signal }),
+        provider.send(addressOf(target), composer.notification(parcel, waiting), { signal: abort.signal, nodes: lease.nodes }),
         aborted,
       ]);
+      if (result === NO_ANSWER) return result;
       return checkedVerdict(result) ?? { verdict: "retry", reason: "the provider's answer is no verdict" };
     } catch {
       // A provider must not throw; what it threw might hold a token, so it is not told.

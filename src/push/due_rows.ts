@@ -12,11 +12,7 @@ export class DueRows {
     // Of what waited for one target together, the coalesced ones come last.
     const inOrder = rows.toSorted((a, b) => a.dueAt - b.dueAt || Number(a.coalesced) - Number(b.coalesced));
     this.#queues = Map.groupBy(inOrder, queueOf);
-    for (const [queue, [first, ...others]] of this.#queues) {
-      // A coalesced one takes the others along.
-      if (first!.coalesced) this.#queues.set(queue, [first!]);
-      else if (others.length > 0) this.#queues.get(queue)!.sort((a, b) => a.position.offset - b.position.offset);
-    }
+    for (const rows of this.#queues.values()) if (!rows[0]!.coalesced) rows.sort((a, b) => a.position.offset - b.position.offset);
   }
 
   /** The row that stands first in each queue, those first that have been due the longest. The queue may be changed meanwhile. */
@@ -28,11 +24,11 @@ export class DueRows {
     return this.#queues.get(queue)?.[0];
   }
 
-  /** Takes the first row out of a queue. */
+  /** Takes the first row out of a queue. A coalesced one takes the others along. */
   shift(queue: string): void {
     const rows = this.#queues.get(queue);
-    rows?.shift();
-    if (rows?.length === 0) this.#queues.delete(queue);
+    const first = rows?.shift();
+    if (rows?.length === 0 || first?.coalesced) this.#queues.delete(queue);
   }
 
   /** A row that was taken out is the first one of its queue again. */
@@ -43,11 +39,15 @@ export class DueRows {
     else rows.unshift(row);
   }
 
-  /** Nothing of this queue is known any more. */
-  drop(queue: string): void {
+  /** Nothing of this queue is known any more. @returns what was */
+  drop(queue: string): readonly OutboxRow[] {
+    const rows = this.#queues.get(queue) ?? NONE;
     this.#queues.delete(queue);
+    return rows;
   }
 }
+
+const NONE: readonly OutboxRow[] = Object.freeze([]);
 
 /** In which rows leave one after the other. Of a target's coalesced ones one takes all others along. */
 export function queueOf({ coalesced, targetId, topic }: Pick<OutboxRow, "coalesced" | "targetId" | "topic">): string {

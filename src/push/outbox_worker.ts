@@ -1,8 +1,10 @@
 import type { PushProvider } from "../ports/push_provider.ts";
 import { ProviderLane, type ProviderLaneParts } from "./provider_lane.ts";
+import { PutOff, type PutOffParts } from "./put_off.ts";
+import { Together, type TogetherParts } from "./together.ts";
 
 /** What the worker works with. */
-export interface OutboxWorkerParts extends ProviderLaneParts {
+export interface OutboxWorkerParts extends Omit<ProviderLaneParts, "putOff" | "together">, PutOffParts, TogetherParts {
   providers: readonly PushProvider[];
 }
 
@@ -13,7 +15,8 @@ export class OutboxWorker {
 
   constructor(parts: OutboxWorkerParts) {
     this.#parts = parts;
-    this.#lanes = parts.providers.map(({ name }) => new ProviderLane(name, parts));
+    const [putOff, together] = [new PutOff(parts), new Together(parts)];
+    this.#lanes = parts.providers.map((provider) => new ProviderLane(provider, { ...parts, putOff, together }));
   }
 
   /** Looks for due rows, now. */

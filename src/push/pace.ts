@@ -49,6 +49,11 @@ export class Pace {
     return mayLeave;
   }
 
+  /** Whether a push has to wait, as far as is known by now. Nothing is remembered. */
+  waits(row: Paced): boolean {
+    return isPatient(row) && this.isPaced(row.targetId) && this.#clock.elapsed() < this.#nextOf(this.#targets.get(row.targetId)!);
+  }
+
   /** Whether what waits for a target leaves as one push. */
   isPaced(targetId: string): boolean {
     return this.#targets.get(targetId)?.isPaced === true;
@@ -109,6 +114,11 @@ export class Pace {
       this.#targets.delete(id);
     }
   }
+}
+
+/** Whether a row is kept waiting where its target is paced. */
+export function isPatient({ silent, urgency }: Paced): boolean {
+  return silent !== true && urgency !== "high";
 }
 
 function nothing(): void {}

@@ -1,20 +1,29 @@
 import type { UserRecords } from "../delivery/records.ts";
 import type { Lease } from "../delivery/lease.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxRow } from "../ports/outbox.ts";
+import type { PushProvider } from "../ports/push_provider.ts";
+import { type Backlog, wasPutOff } from "./backlog.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { DueRows, queueOf } from "./due_rows.ts";
-import { NOT_ASKED } from "./pending.ts";
-import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
+import type { Pace } from "./pace.ts";
 import { type Begun, Pump } from "./pump.ts";
+import type { PutOff } from "./put_off.ts";
 import type { RestingTargets } from "./resting.ts";
+import type { RestingServices, Service } from "./resting_services.ts";
+import type { Together } from "./together.ts";
+import { WakeUp } from "./wake_up.ts";
 
 /** What a lane works with. */
 export interface ProviderLaneParts {
   dispatcher: Dispatcher;
   resting: RestingTargets;
+  services: RestingServices;
+  backlog: Backlog;
   pace: Pace;
+  putOff: PutOff;
+  together: Together;
   lease: Lease;
   outbox: Outbox;
   records: UserRecords;
@@ -26,6 +35,8 @@ export interface ProviderLaneParts {
 
 /** Pushes of one provider under way at the same time. */
 const WIDTH = 384;
+/** Where it has several lanes, those that have no answer for so long give their places up: one that is dead must not hold all. */
+const SLOW_MS = 1_000;
 /** Of these at most so many of one user. */
 const WIDTH_OF_USER = 32;
 /** Users whose section is waited for at the same time. */
@@ -57,13 +68,21 @@ export class ProviderLane {
   #vainUntil = -Infinity;
   /** How many of each user's are under way. */
   readonly #ofUser = new Map<string, number>();
-  #timer: Timer | undefined;
+  /** Something is due, or it is the turn of what waits for its service. */
+  readonly #nextDue: WakeUp;
+  readonly #nextTurn: WakeUp;
+  /** The service of all targets, where the provider has one lane. */
+  readonly #service: Service | undefined;
   #closed = false;
 
-  constructor(provider: string, parts: ProviderLaneParts) {
-    this.#provider = provider;
+  constructor({ lane, name }: PushProvider, parts: ProviderLaneParts) {
+    this.#provider = name;
+    this.#service = lane === undefined ? { provider: name, lane: "" } : undefined;
     this.#parts = parts;
-    this.#pump = new Pump(WIDTH, parts.clock, (room) => this.#begin(room));
+    const { clock } = parts;
+    this.#nextDue = new WakeUp(clock, () => this.wake());
+    this.#nextTurn = new WakeUp(clock, () => this.#pump.ring());
+    this.#pump = new Pump(WIDTH, clock, (room) => this.#begin(room), lane === undefined ? undefined : SLOW_MS);
   }
 
   wake(): void {
@@ -73,27 +92,34 @@ export class ProviderLane {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
+    this.#nextDue.close();
+    this.#nextTurn.close();
     await this.#pump.close();
     await Promise.all(this.#waiting.values());
     await this.#pump.landed();
   }
 
   async #begin(room: number): Promise<Begun> {
-    const { clock, lease, logger, shared } = this.#parts;
+    const { clock, lease, logger } = this.#parts;
     // A node whose lease has lapsed is woken when it has a new one, and who gets into a section looks again.
     if (!lease.isHeld || this.#waiting.size >= MOST_WAITING) return NOTHING;
     try {
-      // What other nodes may take meanwhile is not gone by.
-      if (!shared && (await this.#enterSome(room)).entered > 0) return NOTHING;
-      const vainMs = Math.ceil(this.#vainUntil - clock.elapsed());
-      if (vainMs > 0) this.#sleepUntil(clock.now() + vainMs);
-      else await this.#read(room);
+      await this.#beginDue(room);
+      await this.#beginTurns();
     } catch (error) {
       logger.error("the outbox could not be read, it is tried again", { error });
-      this.#sleepUntil(clock.now() + RETRY_MS);
+      this.#nextDue.at(clock.now() + RETRY_MS);
     }
     return NOTHING;
+  }
+
+  async #beginDue(room: number): Promise<void> {
+    const { clock, shared } = this.#parts;
+    // What other nodes may take meanwhile is not gone by.
+    if (!shared && (await this.#enterSome(room)).entered > 0) return;
+    const vainMs = Math.ceil(this.#vainUntil - clock.elapsed());
+    if (vainMs > 0) this.#nextDue.at(clock.now() + vainMs);
+    else await this.#read(room);
   }
 
   /** Reads what is due until some may leave, `room` at most. */
@@ -105,11 +131,11 @@ export class ProviderLane {
       this.#due.replace(rows.filter(({ id }) => !this.#rows.has(id)));
       // Where a page was cut short, what lands or enters its section looks again.
       const isCut = nextDueAt !== undefined && nextDueAt <= now;
-      if (!isCut) this.#sleepUntil(nextDueAt);
+      if (!isCut) this.#nextDue.at(nextDueAt);
       const { entered, putOff } = await this.#enterSome(room);
-      if (entered > 0) return;
-      // What rests is due later now: another look says when.
-      if (putOff > 0 && limit < MOST_READ) continue;
+      // What was put off is due later now: another look says when, and finds what stood behind it.
+      if (putOff > 0) this.#pump.ring();
+      if (entered > 0 || putOff > 0) return;
       this.#vainUntil = clock.elapsed() + Math.ceil(rows.length / VAIN_PER_MS);
       if (!isCut || limit >= MOST_READ) return;
     }
@@ -117,19 +143,25 @@ export class ProviderLane {
 
   /**
    * Of what is due takes in hand what stands first in its queue and may leave, `room` at most and a bounded number of each user.
-   * @returns how many rows, and of how many targets that rest what waits was put off
+   * @returns how many rows, and of how many queues what waits was put off
    */
   async #enterSome(room: number): Promise<{ entered: number; putOff: number }> {
-    const { clock, resting } = this.#parts;
+    const { clock, putOff, resting } = this.#parts;
     const chosen: OutboxRow[] = [];
     const asleep: string[] = [];
+    const behind: OutboxRow[] = [];
     const ofUser = new Map<string, number>();
     for (const [queue, first] of this.#due.firsts()) {
       const { expiresAt, targetId, userId } = first;
       if (chosen.length === room || this.#waiting.size + ofUser.size >= MOST_WAITING) break;
+      const isOver = expiresAt <= clock.now();
+      if (!isOver && this.#waitsForService(first)) {
+        behind.push(...this.#due.drop(queue));
+        continue;
+      }
       const others = ofUser.get(userId) ?? this.#ofUser.get(userId) ?? 0;
       if (this.#queues.has(queue) || this.#waiting.has(userId) || others >= WIDTH_OF_USER) continue;
-      if (resting.rests(targetId) && expiresAt > clock.now()) {
+      if (!isOver && resting.rests(targetId)) {
         asleep.push(targetId);
         this.#due.drop(queue);
         continue;
@@ -140,7 +172,56 @@ export class ProviderLane {
     }
     for (const [userId, rows] of Map.groupBy(chosen, ({ userId }) => userId)) this.#enter(userId, rows);
     if (asleep.length > 0) await resting.postpone(asleep);
-    return { entered: chosen.length, putOff: asleep.length };
+    if (behind.length > 0) await putOff.forService(behind, ({ targetId }) => this.#serviceOf(targetId)!);
+    return { entered: chosen.length, putOff: asleep.length + behind.length };
+  }
+
+  /** Whether a row waits for a service that takes no pushes, or behind others that have waited for it. */
+  #waitsForService({ targetId, userId }: OutboxRow): boolean {
+    const { backlog, services } = this.#parts;
+    if (backlog.serviceOf(targetId) !== undefined) return true;
+    return this.#service !== undefined && !services.mayAsk(this.#service, userId);
+  }
+
+  /** As far as it is known without a look at the target. */
+  #serviceOf(targetId: string): Service | undefined {
+    return this.#parts.backlog.serviceOf(targetId) ?? this.#service;
+  }
+
+  /** Of targets that have waited for their service those whose turn it is. */
+  async #beginTurns(): Promise<void> {
+    const { backlog, clock, outbox, pace, resting } = this.#parts;
+    const room = Math.min(this.#pump.room, MOST_WAITING - this.#waiting.size);
+    const turns = backlog.turns(
+      this.#provider,
+      room,
+      (userId, targetId) =>
+        !this.#waiting.has(userId) && (this.#ofUser.get(userId) ?? 0) < WIDTH_OF_USER && !resting.rests(targetId),
+    );
+    if (turns.size > 0) {
+      const now = clock.now();
+      const rows = (await outbox.waiting([...turns.keys()])).filter((row) => row.dueAt <= now || wasPutOff(row));
+      const byTarget = Map.groupBy(rows, ({ targetId }) => targetId);
+      // What is under way may be given back yet.
+      for (const [targetId, userId] of turns) if (!byTarget.has(targetId) && !this.#ofUser.has(userId)) backlog.done(targetId);
+      const mayLeave = rows.filter((row) => !pace.waits(row));
+      for (const [userId, ofUser] of Map.groupBy(mayLeave, ({ userId }) => userId)) this.#enterFirsts(userId, ofUser);
+    }
+    this.#nextTurn.at(backlog.nextTurnAt(this.#provider));
+  }
+
+  /** Of rows of one user those that stand first in their queues; one alone where it is to be a probe. */
+  #enterFirsts(userId: string, rows: readonly OutboxRow[]): void {
+    if (this.#waiting.has(userId)) return;
+    const queues = new DueRows();
+    queues.replace(rows);
+    const firsts = [...queues.firsts()].filter(([queue, { id }]) => !this.#queues.has(queue) && !this.#rows.has(id));
+    if (firsts.length === 0) return;
+    const service = this.#serviceOf(rows[0]!.targetId);
+    const isProbe = service !== undefined && this.#parts.services.restsUntil(service) !== undefined;
+    const chosen = firsts.slice(0, isProbe ? 1 : WIDTH_OF_USER);
+    for (const [queue] of chosen) this.#due.drop(queue);
+    this.#enter(userId, chosen.map(([, first]) => first));
   }
 
   /** The next row of a queue whose first one is through. What can't follow now is found by the next look. */
@@ -148,7 +229,8 @@ export class ProviderLane {
     const next = this.#due.first(queue);
     if (next === undefined || this.#queues.has(queue)) return;
     const mayFollow = this.#pump.room > 0 && this.#waiting.size < MOST_WAITING && !this.#waiting.has(next.userId) &&
-      (this.#ofUser.get(next.userId) ?? 0) < WIDTH_OF_USER && !this.#parts.resting.rests(next.targetId);
+      (this.#ofUser.get(next.userId) ?? 0) < WIDTH_OF_USER && !this.#parts.resting.rests(next.targetId) &&
+      !this.#waitsForService(next);
     if (!mayFollow) return;
     this.#due.shift(queue);
     this.#enter(next.userId, [next]);
@@ -170,7 +252,7 @@ export class ProviderLane {
    * share one look, and leave in their order.
    */
   async #launchHeld(rows: readonly OutboxRow[]): Promise<void> {
-    const { pace } = this.#parts;
+    const { pace, together } = this.#parts;
     const flights: Flight[] = [];
     const held = new Set<string>();
     const mine = this.#closed ? [] : rows.slice(0, this.#pump.room);
@@ -186,7 +268,7 @@ export class ProviderLane {
       } else if (turns.has(targetId)) this.#putBackDue(row);
       else {
         flights.push(this.#reserve(row));
-        if (pace.isPaced(targetId) && mayMerge(row)) turns.add(targetId);
+        if (together.takesAll(row)) turns.add(targetId);
       }
     }
     if (flights.length > 0) await this.#fly(flights);
@@ -201,11 +283,13 @@ export class ProviderLane {
 
   /** Takes the rows, looks for the last time, and has the requests made. */
   async #fly(flights: readonly Flight[]): Promise<void> {
-    const { dispatcher, outbox } = this.#parts;
+    const { dispatcher, outbox, together } = this.#parts;
     let groups: (readonly OutboxRow[])[] = flights.map(({ row }) => [row]);
     let isTaken = false;
     try {
-      groups = await Promise.all(flights.map(async ({ row }) => [row, ...await this.#others(row)]));
+      groups = await Promise.all(
+        flights.map(async ({ row }) => [row, ...await together.others(row, (id) => this.#rows.has(id))]),
+      );
       for (const row of groups.flatMap(([, ...others]) => others)) this.#due.drop(queueOf(row));
       const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
       groups = groups.map((group) =>
@@ -225,35 +309,14 @@ export class ProviderLane {
     }
   }
 
-  /** What leaves in the same push: the other coalesced rows of the target, or all that is due for one that is paced. */
-  async #others(row: OutboxRow): Promise<OutboxRow[]> {
-    const { clock, outbox, pace } = this.#parts;
-    const { coalesced, id, targetId } = row;
-    const isPaced = pace.isPaced(targetId);
-    if (!coalesced && !(isPaced && mayMerge(row))) return [];
-    const now = clock.now();
-    const rows = await outbox.waiting([targetId]);
-    return rows.filter((other) =>
-      other.id !== id && !this.#rows.has(other.id) && mayMerge(other) &&
-      ((coalesced && other.coalesced) || (isPaced && other.dueAt <= now))
-    );
-  }
-
-  /** What is due for a target that is paced waits for the next push that may leave for it. */
+  /** What is due for a target that is paced waits. */
   async #hold(targetId: string): Promise<void> {
-    const { clock, dispatcher, logger, outbox, pace } = this.#parts;
+    const { clock, logger, putOff } = this.#parts;
     try {
-      const now = clock.now();
-      const rows = (await outbox.waiting([targetId])).filter(({ dueAt, silent, urgency }) =>
-        dueAt <= now && silent !== true && urgency !== "high"
-      );
-      for (const row of rows) this.#due.drop(queueOf(row));
-      const until = pace.nextAt(targetId);
-      if (rows.length > 0) await outbox.postpone(rows.map(({ id }) => id), until, NOT_ASKED + WAITS_FOR_TURN);
-      for (const row of rows) dispatcher.held(row, WAITS_FOR_TURN, until);
+      for (const row of await putOff.forTurn(targetId)) this.#due.drop(queueOf(row));
     } catch (error) {
       logger.error("pushes could not be put off, it is tried again", { error });
-      this.#sleepUntil(clock.now() + RETRY_MS);
+      this.#nextDue.at(clock.now() + RETRY_MS);
     }
   }
 
@@ -287,23 +350,12 @@ export class ProviderLane {
     return { row, sent, land };
   }
 
-  #sleepUntil(dueAt: number | undefined): void {
-    const { clock } = this.#parts;
-    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (dueAt === undefined || this.#closed) return;
-    this.#timer = clock.setTimeout(() => this.wake(), Math.min(Math.max(dueAt - clock.now(), 0), 3_600_000));
-  }
-
   /** These could not be taken or looked at. */
   async #putBack(rows: readonly OutboxRow[], error: unknown): Promise<void> {
-    const { clock, dispatcher, logger, outbox } = this.#parts;
-    logger.error("a push could not be taken or looked at, it is tried again", { error });
-    await dispatcher.insist(() =>
-      outbox.retry(rows, clock.now() + RETRY_MS, `${NOT_ASKED}it could not be looked at, it is tried again`)
-    );
+    const { clock, putOff } = this.#parts;
+    await putOff.forFailure(rows, RETRY_MS, error);
     // One that was not taken is due still.
-    this.#sleepUntil(clock.now() + RETRY_MS);
+    this.#nextDue.at(clock.now() + RETRY_MS);
   }
 }
 
@@ -314,11 +366,6 @@ interface Flight {
   readonly sent: () => void;
   /** It has ended, or is in the outbox again. */
   readonly land: () => void;
-}
-
-/** Whether a row may be part of a push that stands for several. */
-function mayMerge({ collapseKey, silent, urgency }: OutboxRow): boolean {
-  return silent !== true && collapseKey === undefined && urgency !== "high";
 }
 
 const NOTHING: Begun = Object.freeze({ flights: Object.freeze([]), more: false });

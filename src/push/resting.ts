@@ -1,6 +1,6 @@
 import type { Journal } from "../delivery/journal.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Outbox } from "../ports/outbox.ts";
+import type { Outbox, OutboxRow } from "../ports/outbox.ts";
 import { NOT_ASKED } from "./pending.ts";
 import { tell } from "./tell.ts";
 
@@ -11,6 +11,9 @@ const REMEMBERED = 10_000;
 const FIRST_REST_MS = 60_000;
 const LAST_REST_MS = 3_600_000;
 
+/** Why a row waits, as it is told, begins so. */
+const TARGET_RESTS = "its target rests: ";
+
 /** A target that its provider is not asked for. */
 export interface Rest {
   /** Milliseconds since 1970. */
@@ -19,12 +22,18 @@ export interface Rest {
   readonly reason: string;
 }
 
+interface KnownRest extends Rest {
+  readonly since: number;
+  /** The reply may be the target's own fault. Else its provider asked for a pause. */
+  readonly isDoubted: boolean;
+}
+
 /** Targets that a provider does not want to be asked for before some time: their rows are due then, the new ones too. */
 export class RestingTargets {
   readonly #outbox: Outbox;
   readonly #clock: Clock;
   readonly #journal: Journal;
-  readonly #rests = new Map<string, Rest>();
+  readonly #rests = new Map<string, KnownRest>();
   /** How often in a row a reply may have been the target's own fault. */
   readonly #doubted = new Map<string, number>();
 
@@ -50,9 +59,22 @@ export class RestingTargets {
   }
 
   /** Nothing leaves for this target before then. */
-  async rest(targetId: string, rest: Rest): Promise<void> {
-    remember(this.#rests, targetId, rest);
+  async rest(targetId: string, rest: Omit<KnownRest, "since">): Promise<void> {
+    remember(this.#rests, targetId, { ...rest, since: this.#clock.now() });
     await this.postpone([targetId]);
+  }
+
+  /**
+   * The target was registered by its client: another one that is there now has nothing to do with what was said of the former one,
+   * and the same one may be right by now. But a client that registers it again and again does not have it tried all the time.
+   * @returns whether what waits for it may be tried
+   */
+  registered(targetId: string, isAnother: boolean): boolean {
+    const rest = this.#rests.get(targetId);
+    const isRight = rest?.isDoubted === true && this.#clock.now() - rest.since >= FIRST_REST_MS;
+    if (isAnother) this.trust(targetId);
+    if (isAnother || isRight) this.#rests.delete(targetId);
+    return isAnother || isRight;
   }
 
   rests(targetId: string): boolean {
@@ -62,7 +84,9 @@ export class RestingTargets {
   /** Undefined: it does not rest. */
   restOf(targetId: string): Rest | undefined {
     const rest = this.#rests.get(targetId);
-    if (rest === undefined || rest.until > this.#clock.now()) return rest;
+    if (rest === undefined) return undefined;
+    const { reason, until } = rest;
+    if (until > this.#clock.now()) return { reason, until };
     this.#rests.delete(targetId);
     return undefined;
   }
@@ -75,11 +99,16 @@ export class RestingTargets {
       const { until, reason } = rest;
       const rows = (await this.#outbox.waiting([targetId])).filter(({ dueAt }) => dueAt < until);
       if (rows.length === 0) return;
-      const why = `its target rests: ${reason}`;
+      const why = TARGET_RESTS + reason;
       await this.#outbox.postpone(rows.map(({ id }) => id), until, NOT_ASKED + why);
       for (const row of rows) tell(this.#journal, row, "push-held", why, { until: Math.min(until, row.expiresAt) });
     }));
   }
+}
+
+/** Whether a row was put off for its target rested. */
+export function waitsForTarget({ note }: OutboxRow): boolean {
+  return note?.startsWith(NOT_ASKED + TARGET_RESTS) === true;
 }
 
 function remember<Value>(map: Map<string, Value>, targetId: string, value: Value): void {

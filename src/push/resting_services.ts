@@ -18,10 +18,8 @@ const FIRST_REST_MS = 1_000;
 const LAST_REST_MS = 3_600_000;
 /** Rests in a row after which it is more than a hiccup. */
 const ALARM_AFTER = 3;
-/** While a probe is under way others look again after this time. */
-const LOOK_AGAIN_MS = 1_000;
-/** What waits for a service comes back one after the other, this far apart: it is looked at again and again. */
-const APART_MS = 5;
+/** Pushes of one service under way at the same time: what it does not answer is not asked without end. */
+const MOST_UNDER_WAY = 384;
 /** Services that rest or are doubted, and doubted users of one, at most. Of more those are forgotten that came first. */
 const REMEMBERED = 1_000;
 
@@ -55,13 +53,12 @@ interface Doubt {
   isTold: boolean;
   /** Users whose replies may be their own targets' fault. */
   readonly users: Set<string>;
-  /** Pushes that were told to wait since it rests. */
-  waiting: number;
 }
 
 /**
- * Services that take nothing from anybody: with a scope of "service" a reply says so by itself, with "unclear" after three different
- * users got one and nothing was taken in between. Then one push at a time is a probe, and all others wait for its answer.
+ * Services that take nothing from anybody: with a scope of "service" a reply says so by itself, with "unclear", or where no answer
+ * came in time, after three different users got one and nothing was taken in between. Then one push at a time is a probe, and all
+ * others wait for its answer.
  *
  * Each node goes by what it hears itself.
  */
@@ -70,6 +67,8 @@ export class RestingServices {
   readonly #random: Random;
   readonly #alarms: Alarms;
   readonly #doubts = new Map<string, Doubt>();
+  /** How many pushes each service was asked to take and has not answered. */
+  readonly #underWay = new Map<string, number>();
 
   constructor(clock: Clock, random: Random, alarms: Alarms) {
     this.#clock = clock;
@@ -86,25 +85,50 @@ export class RestingServices {
     return resting;
   }
 
-  /**
-   * A push of this user is about to leave.
-   * @returns what the answer is to be told to; a number: not before then, milliseconds since 1970
-   */
-  ask(service: Service, userId: string): number | ((result: PushResult) => void) {
-    const doubt = this.#doubts.get(keyOf(service));
-    if (doubt === undefined || doubt.until === 0) return (result) => this.#heard(service, userId, result, false);
-    const now = this.#clock.now();
-    const free = doubt.until + (doubt.users.has(userId) ? BEHIND_MS : 0);
-    if (doubt.isProbing || now < free) return Math.max(free, now + LOOK_AGAIN_MS) + APART_MS * doubt.waiting++;
-    doubt.isProbing = true;
-    return (result) => this.#heard(service, userId, result, true);
+  /** When a service that rests is to be asked again, milliseconds since 1970; undefined: it does not rest. */
+  restsUntil(service: Service): number | undefined {
+    return this.#doubts.get(keyOf(service))?.until || undefined;
   }
 
-  #heard(service: Service, userId: string, result: PushResult, isProbe: boolean): void {
+  /** How many more pushes a service may have under way. */
+  room(service: Service): number {
+    return MOST_UNDER_WAY - (this.#underWay.get(keyOf(service)) ?? 0);
+  }
+
+  /** Whether a push of this user may leave: the service takes pushes, or it is time for a probe. */
+  mayAsk(service: Service, userId: string): boolean {
+    if (this.room(service) <= 0) return false;
+    const doubt = this.#doubts.get(keyOf(service));
+    if (doubt === undefined || doubt.until === 0) return true;
+    return !doubt.isProbing && this.#clock.now() >= doubt.until + (doubt.users.has(userId) ? BEHIND_MS : 0);
+  }
+
+  /**
+   * A push of this user leaves, if it may.
+   * @returns what the answer is to be told to, or that there was none in time; undefined: it may not leave
+   */
+  ask(service: Service, userId: string): ((result: PushResult, isAnswered?: boolean) => void) | undefined {
+    if (!this.mayAsk(service, userId)) return undefined;
+    const key = keyOf(service);
+    this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1);
+    const doubt = this.#doubts.get(key);
+    const isProbe = doubt !== undefined && doubt.until !== 0;
+    if (isProbe) doubt.isProbing = true;
+    return (result, isAnswered = true) => {
+      const left = this.#underWay.get(key)! - 1;
+      if (left > 0) this.#underWay.set(key, left);
+      else this.#underWay.delete(key);
+      this.#heard(service, userId, result, isProbe, isAnswered);
+    };
+  }
+
+  #heard(service: Service, userId: string, result: PushResult, isProbe: boolean, isAnswered: boolean): void {
     const doubt = this.#doubts.get(keyOf(service));
     if (isProbe && doubt !== undefined) doubt.isProbing = false;
     // Of one that takes nothing it is known why its targets rest.
     if (doubt?.isTold !== true) this.#alarms.heard(service, userId, result);
+    // One target's address may be at fault.
+    if (!isAnswered) return this.#doubt(service, userId, result, isProbe);
     const scope = "scope" in result ? result.scope : undefined;
     if (scope === "service") return this.#failed(service, result, isProbe);
     if (scope === "unclear") return this.#doubt(service, userId, result, isProbe);
@@ -147,7 +171,6 @@ export class RestingServices {
     if ("reason" in result) doubt.reason = result.reason;
     doubt.until = now + Math.ceil(ms);
     doubt.rests++;
-    doubt.waiting = 0;
     if (doubt.rests >= ALARM_AFTER || ms >= PROBE_MS) this.#tell(doubt);
   }
 
@@ -163,7 +186,7 @@ export class RestingServices {
     const known = this.#doubts.get(key);
     if (known !== undefined) return known;
     const doubt = {
-      ...{ service, since: 0, reason: "", until: 0, rests: 0, waiting: 0 },
+      ...{ service, since: 0, reason: "", until: 0, rests: 0 },
       ...{ isProbing: false, isTold: false, users: new Set<string>() },
     };
     this.#doubts.set(key, doubt);

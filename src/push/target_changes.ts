@@ -21,9 +21,14 @@ export interface TargetChangesParts {
 
 type Place = Pick<OutboxRow, "userId" | "deviceId" | "targetId">;
 
+/** Targets of which it is remembered that they live though they were called dead. */
+const REMEMBERED = 10_000;
+
 /** What becomes of a stored target by what its service says of it. */
 export class TargetChanges {
   readonly #parts: TargetChangesParts;
+  /** Places whose target was called dead since before it was registered, and by which of both. */
+  readonly #revived = new Map<string, string>();
 
   constructor(parts: TargetChangesParts) {
     this.#parts = parts;
@@ -31,13 +36,24 @@ export class TargetChanges {
 
   /**
    * A dead target stays to be seen, with its reason; nothing more is sent to it.
-   * @returns false: it is not the session's target any more
+   * @param since when it died, milliseconds since 1970. One that was registered later lives: it is dead when it is called so again
+   * @returns false: it lives, or is not the session's target any more
    */
-  async disable(place: Place, { id }: PushTarget, reason: string): Promise<boolean> {
+  async disable(place: Place, { id }: PushTarget, reason: string, since: number = Infinity): Promise<boolean> {
     const { actor, clock, counters, pending, roster } = this.#parts;
     const { userId, deviceId, targetId } = place;
-    const { isThere, isLeft } = await this.#change(place, id, (target) => ({ ...target, disabled: { reason, at: clock.now() } }));
-    if (!isThere) return false;
+    let revival: string | undefined;
+    const { isThere, isLeft } = await this.#change(place, id, (target) => {
+      revival = since < target.registeredAt ? `${since} ${target.registeredAt}` : undefined;
+      if (this.#revived.get(targetId) === revival) revival = undefined;
+      return revival === undefined ? { ...target, disabled: { reason, at: clock.now() } } : target;
+    });
+    this.#revived.delete(targetId);
+    if (revival !== undefined) {
+      this.#revived.set(targetId, revival);
+      if (this.#revived.size > REMEMBERED) this.#revived.delete(this.#revived.keys().next().value!);
+    }
+    if (!isThere || revival !== undefined) return false;
     await pending.dropNow({ userId, deviceId, targetId }, "the target is gone");
     counters.targetsGone++;
     const session = roster.find(userId, deviceId);
@@ -75,9 +91,10 @@ export class TargetChanges {
       const session = sessionOf(record, deviceId);
       isThere = session?.targets.some((target) => target.id === id) === true;
       if (session === undefined || !isThere) return undefined;
-      return {
-        record: withSession(record, { ...session, targets: session.targets.map((one) => one.id === id ? change(one) : one) }),
-      };
+      const targets = session.targets.map((one) => one.id === id ? change(one) : one);
+      return targets.every((one, at) => one === session.targets[at])
+        ? undefined
+        : { record: withSession(record, { ...session, targets }) };
     });
     return { isThere, isLeft: sessionOf(record, deviceId)?.targets.some(isEnabled) === true };
   }

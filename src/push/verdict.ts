@@ -17,6 +17,8 @@ export function checkedVerdict(result: PushResult | undefined | null): PushResul
   else delete checked["info"];
   if (!isText(checked["handle"], MAX_HANDLE)) delete checked["handle"];
   if (!SCOPES.includes(checked["scope"])) delete checked["scope"];
+  // Without a time it is dead now.
+  if (!Number.isFinite(checked["since"])) delete checked["since"];
   const isTold = checked["verdict"] === "sent" || checked["verdict"] === "replaced";
   if (typeof checked["reason"] === "string") checked["reason"] = checked["reason"].slice(0, MAX_WORDS);
   else if (!isTold) checked["reason"] = "no reason given";

@@ -9,6 +9,8 @@ export interface Push {
   readonly token: string;
   readonly notification: PushNotification;
   readonly node: Node;
+  /** How many nodes the provider was told of. */
+  readonly nodes: number | undefined;
   /** Monotonic milliseconds. */
   readonly at: number;
   /** The node can't write its outcome down. */
@@ -50,9 +52,9 @@ export class Cluster {
       ...this.#options,
       push: [{
         name: provider.name,
-        send: (target, notification) => {
+        send: (target, notification, { nodes }) => {
           const isAmbiguous = access.isAway || this.storage.isAway;
-          this.pushes.push({ token: target.token, notification, node, at: this.clock.elapsed(), isAmbiguous });
+          this.pushes.push({ token: target.token, notification, node, nodes, at: this.clock.elapsed(), isAmbiguous });
           return access.gate.answer(provider.send(target, notification));
         },
       }],

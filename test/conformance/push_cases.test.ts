@@ -107,6 +107,16 @@ const defects: Record<string, [caughtBy: string, spoil: (provider: PushProvider)
       },
     }),
   ],
+  "says in seconds since when a target is dead": [
+    "says since when a target is dead in milliseconds since 1970, if at all",
+    (provider) => ({
+      ...provider,
+      async send(...what) {
+        const result = await provider.send(...what);
+        return result.verdict === "gone" ? { ...result, since: 1_795_000_000 } : result;
+      },
+    }),
+  ],
   "takes a dead target for a bad notification": [
     "says gone when the target is dead",
     (provider) => ({

@@ -76,7 +76,7 @@ describe("a reply that no target can have caused", () => {
     await lives.clock.advance(3_500_000);
     expect(asked(lives)).toHaveLength(14);
     await lives.clock.advance(110_000);
-    expect(asked(lives)).toHaveLength(25);
+    expect(asked(lives)).toHaveLength(26);
   });
 
   test("rests the service also when the notification itself was refused", async () => {

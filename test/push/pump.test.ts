@@ -125,3 +125,27 @@ test("close waits for the look under way, and begins nothing after it", async ()
   await Promise.resolve();
   expect(looks).toHaveLength(1);
 });
+
+test("what takes longer than a second gives its place up to others, at most so many of them that three times the width is held", async () => {
+  const clock = createManualClock();
+  const flights: (() => void)[] = [];
+  const pump = new Pump(4, clock, (room) => {
+    const begun = Array.from({ length: room }, () => new Promise<void>((land) => flights.push(land)));
+    return Promise.resolve({ flights: begun, more: false });
+  }, 1_000);
+  const counts: number[] = [];
+  for (let second = 0; second < 6; second++) {
+    pump.ring();
+    await clock.settle();
+    pump.ring();
+    await clock.settle();
+    counts.push(flights.length);
+    await clock.advance(1_000);
+  }
+  expect(counts).toEqual([4, 8, 12, 16, 16, 16]);
+  expect(pump.room).toBe(0);
+  const landed = pump.close().then(() => pump.landed());
+  for (const land of flights) land();
+  await landed;
+  expect(clock.timers).toBe(0);
+});
