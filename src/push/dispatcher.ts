@@ -216,7 +216,7 @@ export class Dispatcher {
     const isSaid = typeof afterMs === "number" && !Number.isNaN(afterMs);
     const isUnclear = scope === "unclear";
     const unsaid = isUnclear ? resting.doubt(targetId) : clock.now() + this.#backoff(attempts);
-    const dueAt = isSaid ? Math.min(clock.now() + Math.max(afterMs, LEAST_PAUSE_MS), LAST_MOMENT) : unsaid;
+    const dueAt = Math.ceil(isSaid ? Math.min(clock.now() + Math.max(afterMs, LEAST_PAUSE_MS), LAST_MOMENT) : unsaid);
     counters.pushesRetried += rows.length;
     for (const row of rows) {
       this.#note(row, "push-retry", reason, { target: parcel.target.id, until: Math.min(dueAt, row.expiresAt) });

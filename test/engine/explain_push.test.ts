@@ -108,7 +108,9 @@ test("what is answered again and again is told once, with how often, when the la
     ["push-sent", undefined],
   ]);
   // Who listens hears each.
-  expect(stage.notes.filter(({ kind }) => kind === "push-retry")).toHaveLength(100);
+  const retries = stage.notes.filter(({ kind }) => kind === "push-retry");
+  expect(retries).toHaveLength(100);
+  expect(retries.every(({ until }) => Number.isInteger(until))).toBe(true);
 });
 
 test("two providers that say the same again and again are counted each by itself", async () => {
