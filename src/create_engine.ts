@@ -85,7 +85,8 @@ export interface Engine extends Acceptor, AsyncDisposable {
    * Takes a message in. When it resolves, every device of every recipient will get it, or it is recorded why not.
    *
    * @param message `from` may name a user it is sent on behalf of
-   * @throws {PeykError} `bad-name`, `bad-message`, `too-large`, `closed`, and what the storage says (`unavailable`, `storage-full`)
+   * @throws {PeykError} `bad-name`, `bad-message`, `too-large`, `closed`, and what the storage says (`unavailable`, `storage-full`,
+   * `storage-lost`)
    */
   publish(message: OutgoingMessage & { from?: string }): Promise<Receipt>;
   /**

@@ -9,7 +9,7 @@ import { UserWriter } from "./user_writer.ts";
 export class Batches {
   /** Why nothing more is written. */
   broken: Failure | undefined;
-  readonly #path: string;
+  readonly #file: OpenFile;
   readonly #options: WriterOptions;
   readonly #logs: LogWriter;
   readonly #users: UserWriter;
@@ -19,8 +19,9 @@ export class Batches {
   readonly #rollback: () => void;
   #commits = 0;
 
-  constructor({ db, path }: OpenFile, options: WriterOptions) {
-    this.#path = path;
+  constructor(file: OpenFile, options: WriterOptions) {
+    const { db } = file;
+    this.#file = file;
     this.#options = options;
     this.#logs = new LogWriter(db, options);
     this.#outbox = new OutboxWriter(db);
@@ -44,14 +45,17 @@ export class Batches {
       this.#sync();
       return outcomes;
     } catch (error) {
-      const found = classify(error, this.#path, "unavailable");
+      const found = classify(error, this.#file.path, "unavailable");
       this.#undo();
       if (this.broken === undefined && commands.length > 1) return commands.flatMap((command) => this.write([command]));
       return commands.map(() => ({ failure: this.broken ?? found }));
     }
   }
 
-  /** After a failed commit nobody knows what reached the disk, and a later sync that succeeds does not mend it. */
+  /**
+   * Ends the transaction. One that finds no room leaves the file as it was, and the next may find some. After any other failure
+   * nobody knows what reached the disk, and a later sync that succeeds does not mend it.
+   */
   #sync(): void {
     const { commitDelayMs, failCommit } = this.#options.faults;
     if (commitDelayMs !== undefined) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, commitDelayMs);
@@ -59,9 +63,12 @@ export class Batches {
       if (++this.#commits === failCommit) throw Object.assign(new Error("disk I/O error"), { errcode: 10 });
       this.#commit();
     } catch (error) {
-      this.broken = classify(error, this.#path, "unavailable");
-      throw error;
+      const found = classify(error, this.#file.path, "unavailable");
+      if (found.code !== "storage-full") this.broken = found;
+      throw found;
     }
+    this.broken = this.#file.lost();
+    if (this.broken !== undefined) throw this.broken;
   }
 
   #undo(): void {

@@ -47,6 +47,8 @@ export type Answer = Answers[Command["kind"]];
 /** What the writing thread is started with. */
 export interface WriterOptions {
   readonly path: string;
+  /** The path it was asked for by: the same, or one that leads there over links. */
+  readonly askedFor: string;
   readonly maxEntries: number;
   readonly idempotencyMs: number;
   /** The epoch that a new file gets. */

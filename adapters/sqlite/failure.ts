@@ -29,7 +29,16 @@ const says: Partial<Record<ErrorCode, [message: string, hint: string]>> = {
     "the sqlite file was written by a newer version of Peyk",
     "Update Peyk, or name another file. Nothing in it was changed.",
   ],
+  "storage-lost": [
+    "the sqlite file was deleted or replaced while it was open",
+    "Nothing more is taken, for it would be gone with this process. Put the file back if you can, then restart the engine: " +
+    "it opens what is there.",
+  ],
   "storage-full": ["there is no room left for the sqlite file", "Make room on the disk. What was accepted is kept."],
+  "unsupported": [
+    "the sqlite file can't be kept safely on this file system",
+    "Name a file on a local disk: a network's file system often lacks what sqlite's write-ahead log needs.",
+  ],
   "bad-config": [
     "the path of the sqlite file leads nowhere",
     "Name a file in a folder that exists; the file itself is made.",
@@ -60,7 +69,7 @@ export function toError({ code, message, hint, retryable, detail }: Failure): Pe
   return new PeykError(code, message, { hint, retryable, ...detail === "" ? {} : { cause: new Error(detail) } });
 }
 
-/** What sqlite's primary result codes say (https://www.sqlite.org/rescode.html); those that are not here say too little. */
+/** What sqlite's result codes say (https://www.sqlite.org/rescode.html), the extended ones first; the others say too little. */
 const resultCodes: Readonly<Record<number, ErrorCode>> = {
   5: "storage-locked", // SQLITE_BUSY
   6: "storage-locked", // SQLITE_LOCKED
@@ -72,6 +81,7 @@ const resultCodes: Readonly<Record<number, ErrorCode>> = {
   14: "storage-readonly", // SQLITE_CANTOPEN, of the files beside ours: ours was opened before
   19: "storage-corrupt", // SQLITE_CONSTRAINT: our statements break none on a sound file
   26: "storage-corrupt", // SQLITE_NOTADB
+  4874: "storage-full", // SQLITE_IOERR_SHMSIZE: the -shm file finds no room to grow
 };
 
 const systemCodes: Readonly<Record<string, ErrorCode>> = {
@@ -84,6 +94,7 @@ const systemCodes: Readonly<Record<string, ErrorCode>> = {
   ENOTDIR: "bad-config",
   EISDIR: "bad-config",
   ENAMETOOLONG: "bad-config",
+  ELOOP: "bad-config",
 };
 
 /**
@@ -97,7 +108,7 @@ export function classify(error: unknown, path: string, otherwise: ErrorCode): Fa
   const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
   // Node's own codes, like ERR_SQLITE_ERROR, say nothing more than that it failed.
   const system = code !== undefined && /^E[A-Z0-9]+$/.test(code) ? systemCodes[code] ?? "unavailable" : undefined;
-  const known = system ?? (errcode === undefined ? undefined : resultCodes[errcode & 0xff]);
+  const known = system ?? (errcode === undefined ? undefined : resultCodes[errcode] ?? resultCodes[errcode & 0xff]);
   return failure(known ?? probe(path) ?? otherwise, String(message ?? error));
 }
 

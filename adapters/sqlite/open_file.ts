@@ -1,8 +1,9 @@
-import { realpathSync, statSync } from "node:fs";
+import { readlinkSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { WriterFaults } from "./commands.ts";
 import { classify, type Failure, failure, otherVersion } from "./failure.ts";
+import { OwnFiles } from "./own_files.ts";
 import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 
 /** The opened file, for the one who writes it. */
@@ -10,53 +11,72 @@ export interface OpenFile {
   readonly db: DatabaseSync;
   readonly path: string;
   readonly epoch: number;
+  /** Why what was written is not kept: the path leads to another file by now, or to none. */
+  lost(): Failure | undefined;
   close(): void;
 }
 
-/** Where a path leads: two names of one file must not pass for two files. */
-export function realPath(path: string): string {
+/** Links to a file that is not there yet that are followed one after the other: as many as Linux follows. */
+const MAX_LINKS = 40;
+
+/** Where a path leads, also to a file that is not there yet: two names of one file must not pass for two files. */
+export function realPath(path: string, links: number = MAX_LINKS): string {
   const whole = resolve(path);
   try {
     return realpathSync(whole);
   } catch {
     try {
-      return join(realpathSync(dirname(whole)), basename(whole));
+      const inRealFolder = join(realpathSync(dirname(whole)), basename(whole));
+      const target = linkedTo(inRealFolder);
+      return target === undefined || links === 0 ? inRealFolder : realPath(resolve(dirname(inRealFolder), target), links - 1);
     } catch {
       return whole; // opening it will say what is wrong
     }
   }
 }
 
+/** Undefined: it is no link. */
+function linkedTo(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Locks, checks and prepares the file, making it when it is not there.
+ * @param askedFor the path it was asked for by, where that is not the file's own
  * @throws {Failure}
  */
-export function openFile(path: string, newEpoch: number, { maxPages }: WriterFaults): OpenFile {
+export function openFile(path: string, newEpoch: number, { maxPages }: WriterFaults, askedFor: string = path): OpenFile {
   let lock: DatabaseSync | undefined;
   let db: DatabaseSync | undefined;
   try {
     // A path that leads nowhere is told apart first: sqlite only says that it can't open it.
     if (statSync(path, { throwIfNoEntry: false })?.isFile() ?? statSync(dirname(path)).isDirectory()) lock = takeLock(path);
     else throw failure("bad-config", "not a file");
-    const foreign = lookFirst(path);
-    if (foreign !== undefined) throw foreign;
+    const looked = lookFirst(path);
     db = new DatabaseSync(path);
-    check(db, path);
+    if (!looked) check(db, path);
     run(db, "PRAGMA busy_timeout = 5000");
     run(db, "PRAGMA trusted_schema = OFF");
     run(db, "PRAGMA cell_size_check = ON");
-    run(db, "PRAGMA journal_mode = WAL");
-    run(db, "PRAGMA synchronous = FULL");
+    // What `durability: "disk"` rests on. A file system that can't have a WAL leaves the mode as it is, and says nothing.
+    demand(db, "journal_mode", "WAL", "wal");
+    demand(db, "synchronous", "FULL", 2);
     // macOS only: fsync alone does not reach the disk there.
     run(db, "PRAGMA fullfsync = ON");
     run(db, "PRAGMA checkpoint_fullfsync = ON");
     const epoch = prepare(db, newEpoch);
     if (maxPages !== undefined) run(db, `PRAGMA max_page_count = ${Math.floor(maxPages)}`);
     const opened = { db, lock };
+    const files = new OwnFiles([askedFor, path, `${path}-wal`, `${path}-lock`]);
     return {
       db,
       path,
       epoch,
+      lost: () => files.lost(),
       close() {
         opened.db.close();
         opened.lock.close();
@@ -94,17 +114,28 @@ function takeLock(path: string): DatabaseSync {
 }
 
 /**
- * Looks whose file it is, over a connection that can't write: closing any other one writes down what a process that was killed
- * left in the `-wal` file. What else may be wrong shows when the file is opened to write.
+ * Checks the file over a connection that can't write: closing any other one writes down what a process that was killed left in the
+ * `-wal` file, also into a file that is refused.
+ *
+ * @returns whether it could be looked at so; what is wrong otherwise shows when the file is opened to write
+ * @throws {Failure} `storage-corrupt`, `storage-version`
  */
-function lookFirst(path: string): Failure | undefined {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+function lookFirst(path: string): boolean {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (file === undefined) return false;
+  // No engine leaves this, and sqlite would take it for a new file and delete the log.
+  if (file.size === 0 && statSync(`${path}-wal`, { throwIfNoEntry: false })?.size) {
+    throw failure("storage-corrupt", "the file is empty, its write-ahead log is not");
+  }
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(path, { readOnly: true });
-    return isEmpty(db) ? undefined : foreignness(db);
-  } catch {
-    return undefined;
+    check(db, path);
+    return true;
+  } catch (error) {
+    const found = classify(error, path, "unavailable");
+    if (found.code === "storage-corrupt" || found.code === "storage-version") throw found;
+    return false;
   } finally {
     db?.close();
   }
@@ -163,6 +194,13 @@ function prepare(db: DatabaseSync, newEpoch: number): number {
   run(db, "COMMIT");
   if (row === undefined) throw failure("storage-corrupt", "no epoch");
   return Number(row.value);
+}
+
+/** Sets a pragma, and looks whether it is set. */
+function demand(db: DatabaseSync, pragma: string, wanted: string, means: string | number): void {
+  run(db, `PRAGMA ${pragma} = ${wanted}`);
+  const is = db.prepare(`PRAGMA ${pragma}`).get()?.[pragma];
+  if (is !== means) throw failure("unsupported", `${pragma} is ${is}, not ${means}`);
 }
 
 /** Like `exec` for one statement, but on Deno its errors carry sqlite's result code. */

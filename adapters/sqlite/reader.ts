@@ -1,5 +1,5 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { classify, toError } from "./failure.ts";
+import { classify, type Failure, toError } from "./failure.ts";
 import { closedError } from "./writer.ts";
 
 /**
@@ -9,6 +9,8 @@ import { closedError } from "./writer.ts";
 export class Reader {
   readonly #path: string;
   readonly #db: DatabaseSync;
+  /** Why nothing is read any more. */
+  #lost: Failure | undefined;
   #closed = false;
 
   /** @throws {PeykError} */
@@ -38,6 +40,7 @@ export class Reader {
   /** @throws {PeykError} */
   now<Result>(read: () => Result): Result {
     if (this.#closed) throw closedError();
+    if (this.#lost !== undefined) throw toError(this.#lost);
     try {
       return read();
     } catch (error) {
@@ -55,6 +58,11 @@ export class Reader {
         this.#db.exec("COMMIT");
       }
     });
+  }
+
+  /** Refuses from now on: what is read from a file that is gone looks kept, and is not. */
+  lose(why: Failure): void {
+    this.#lost = why;
   }
 
   close(): void {

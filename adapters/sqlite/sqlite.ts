@@ -20,12 +20,18 @@ export interface SqliteOptions {
  *
  * Opening throws a {@link PeykError}: `storage-locked` (another engine has the file), `storage-corrupt` (damaged, or no file of
  * Peyk's; files up to 16 MiB are looked through whole), `storage-version` (from a newer version, or from an older one whose files
- * this one does not read; nothing in it is changed), `storage-readonly`, `storage-full`, `bad-config` (the folder is not there).
- * A publish that can't be written rejects with `storage-full` or `unavailable`; after a failed sync nothing more is written until
- * the storage is opened again, for nobody can know what the disk took.
+ * this one does not read), `storage-readonly`, `storage-full`, `unsupported` (the file system can't have a write-ahead log),
+ * `bad-config` (the folder is not there). A file that is refused is left as it was.
  *
- * A file that is replaced by an older copy of itself gives offsets out again under the same epoch, which nobody can detect:
- * devices that were further than the copy take the messages at those offsets for ones they have had.
+ * A publish that can't be written rejects. `storage-full`: there is no room; the next one may find some, and nothing else is
+ * needed. `unavailable`: the disk failed; nothing more is written until the storage is opened again, for nobody can know what the
+ * disk took. `storage-lost`: the file, or one beside it, was deleted, moved or replaced while it was open; every later call is
+ * refused too, and opening again opens what is at the path then. It is looked for after each sync, by the file's inode. The last
+ * two are logged as errors.
+ *
+ * What is not noticed: a file that is overwritten in place by another program, and one that is replaced by an older copy of itself
+ * between two runs. That one gives offsets out again under the same epoch: devices that were further than the copy take the
+ * messages at those offsets for ones they have had.
  *
  * @throws {PeykError} `bad-config`
  * @example

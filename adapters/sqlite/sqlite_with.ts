@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import type { OpenStorage, Retention, Storage } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import type { WriterFaults } from "./commands.ts";
+import { toError } from "./failure.ts";
 import { SqliteLogs } from "./logs.ts";
 import { realPath } from "./open_file.ts";
 import { SqliteOutbox } from "./outbox.ts";
@@ -32,10 +34,15 @@ export function sqliteWith(path: string, retention: Retention, faults: WriterFau
       const file = realPath(path);
       // Of this life of all logs. Within 32 bits: it travels with every entry, and msgpack takes 5 bytes for that instead of 9.
       const newEpoch = 1 + Math.floor(context.random.fraction() * 0xffff_ffff);
-      const { writer, epoch } = await Writer.open({ path: file, maxEntries, idempotencyMs, epoch: newEpoch, faults });
+      const askedFor = resolve(path);
+      const { writer, epoch } = await Writer.open({ path: file, askedFor, maxEntries, idempotencyMs, epoch: newEpoch, faults });
       let reader: Reader | undefined;
       try {
         const read = reader = new Reader(file);
+        writer.whenBroken((why) => {
+          context.logger.error("the sqlite storage writes nothing more until it is opened again", { path, error: toError(why) });
+          if (why.code === "storage-lost") read.lose(why);
+        });
         return read.now(() => {
           const work = new SqliteWork(context, epoch, writer, read);
           const logs = new SqliteLogs(context, epoch, writer, read, work);

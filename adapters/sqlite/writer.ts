@@ -25,6 +25,7 @@ export class Writer {
   #refusal: Failure | undefined;
   #closing: Promise<void> | undefined;
   readonly #idle: (() => void)[] = [];
+  #broke: ((why: Failure) => void) | undefined;
   /** Who waits for the thread to open or close the file. */
   #opened: ((reply: Reply) => void) | undefined;
   #dead = false;
@@ -51,6 +52,11 @@ export class Writer {
     this.#worker.on("message", (reply: Reply) => this.#receive(reply));
     this.#worker.on("error", (error) => this.#die(String(error)));
     this.#worker.on("exit", () => this.#die("the writing thread ended"));
+  }
+
+  /** Calls `broke` once, when nothing more is accepted though nobody closed this. */
+  whenBroken(broke: (why: Failure) => void): void {
+    this.#broke = broke;
   }
 
   /** Resolves when the command's transaction is synced. */
@@ -103,7 +109,7 @@ export class Writer {
 
   #receive(reply: Reply): void {
     if (reply.kind !== "done") return this.#opened?.(reply);
-    if (reply.broken !== undefined) this.#refusal ??= reply.broken;
+    if (reply.broken !== undefined) this.#break(reply.broken);
     this.#settle(reply.outcomes);
     this.#worker.unref();
     if (this.#refusal !== undefined) this.#refuseAll(this.#refusal);
@@ -124,13 +130,21 @@ export class Writer {
   /** The thread is gone: whatever still waits will never be answered. */
   #die(detail: string): void {
     this.#dead = true;
-    this.#refusal ??= failure("unavailable", detail);
+    const why = this.#break(failure("unavailable", detail));
     const batch = this.#batch;
     this.#batch = [];
-    for (const { failed } of batch) failed(toError(this.#refusal));
-    this.#refuseAll(this.#refusal);
+    for (const { failed } of batch) failed(toError(why));
+    this.#refuseAll(why);
     for (const resolve of this.#idle.splice(0)) resolve();
     this.#opened?.({ kind: "closed" });
+  }
+
+  /** Accepts nothing more, for the first reason there was. */
+  #break(why: Failure): Failure {
+    if (this.#refusal !== undefined) return this.#refusal;
+    this.#refusal = why;
+    if (this.#closing === undefined) this.#broke?.(why);
+    return why;
   }
 
   #refuseAll(why: Failure): void {

@@ -32,7 +32,8 @@ export interface OpenStorage {
 export interface Storage {
   /**
    * @throws {PeykError} `storage-locked`, `storage-corrupt`, `storage-readonly`, `storage-version`, `storage-full`,
-   * `unavailable`, and `bad-config` when the place that was named can't be one (a folder that is not there, a server too old)
+   * `unavailable`, `unsupported` (the file system can't keep it safely), and `bad-config` when the place that was named can't be
+   * one (a folder that is not there, a server too old)
    */
   open(context: StorageContext): Promise<OpenStorage>;
 }

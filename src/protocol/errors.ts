@@ -23,6 +23,7 @@ export type ErrorCode =
   | "storage-locked" // another process holds the file
   | "storage-corrupt" // the file is no database, or a damaged one
   | "storage-readonly" // the file or folder can't be written
+  | "storage-lost" // the file was deleted or replaced while it was open
   | "storage-version" // written by a newer version of this library, or by one too old to be read
   | "timeout" // no answer in time
   | "unsupported" // this runtime, transport or server can't do it

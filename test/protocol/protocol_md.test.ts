@@ -72,6 +72,7 @@ describe("PROTOCOL.md", () => {
       "storage-locked": true,
       "storage-corrupt": true,
       "storage-readonly": true,
+      "storage-lost": true,
       "storage-version": true,
       "timeout": true,
       "unsupported": true,

@@ -20,6 +20,18 @@ if (what === "leave" || what === "close") {
   if (what === "close") await storage.close();
   say("done");
 }
+if (what === "fill") {
+  for (let size = 1_000;; size++) {
+    const options = { key: `key ${size}`, expiresAt: 1e15 };
+    try {
+      await storage.transport.publish("sara/default", new Uint8Array(size), options);
+    } catch (error) {
+      say(`refused ${(error as { code: string }).code}`);
+      break;
+    }
+    say(`accepted ${size}`);
+  }
+}
 if (what === "write") {
   for (let publisher = 0; publisher < 16; publisher++) void publish(publisher);
   void put();

@@ -12,10 +12,13 @@ export interface Child {
   said(lines: number): Promise<void>;
 }
 
-export function startChild(what: string, path: string): Child {
+/** @param limits.fileKiB what the system lets a file of it grow to */
+export function startChild(what: string, path: string, limits: { fileKiB?: number } = {}): Child {
   const script = fileURLToPath(new URL("./child.ts", import.meta.url));
   const run = "Deno" in globalThis ? ["run", "-A", "--no-check", script] : [script];
-  const process_ = spawn(process.execPath, [...run, what, path], { stdio: ["ignore", "pipe", "pipe"] });
+  const limit = limits.fileKiB === undefined ? "" : `ulimit -f ${limits.fileKiB * 2}; `;
+  const command = [process.execPath, ...run, what, path];
+  const process_ = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], { stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   let rest = "";
   let complaints = "";

@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
@@ -117,6 +117,19 @@ test("opening refuses a file whose tables are not as they were made", async () =
   expect(await refusal(path)).toBe("storage-corrupt");
 });
 
+test("opening refuses a file that was cut to nothing, and leaves the log beside it", async () => {
+  const path = newPath();
+  const child = startChild("write", path);
+  await child.said(100);
+  child.process.kill("SIGKILL");
+  await child.ended;
+  truncateSync(path);
+  const before = readFileSync(`${path}-wal`);
+  expect(before.length).toBeGreaterThan(0);
+  expect(await refusal(path)).toBe("storage-corrupt");
+  expect([readFileSync(path).length, readFileSync(`${path}-wal`).equals(before)]).toEqual([0, true]);
+});
+
 test("opening refuses a small file with one damaged page, wherever that is", async () => {
   const path = await made();
   const bytes = new Uint8Array(readFileSync(path));
@@ -159,6 +172,22 @@ test("opening refuses a file that this process has open, under whatever name, un
   await publish(first, "key");
   await first.close();
   expect(await refusal(path)).toBe("opened");
+});
+
+test("opening follows a link to a file that is not there yet, and keeps others out of that file under its own name", async () => {
+  const path = newPath();
+  for (const [from, to] of [[`${path}-link`, `${path}-middle`], [`${path}-middle`, path]]) symlinkSync(to!, from!);
+  const first = await open(sqlite(`${path}-link`));
+  expect(await refusal(path)).toBe("storage-locked");
+  await publish(first, "key");
+  await first.close();
+  expect(await refusal(path)).toBe("opened");
+});
+
+test("opening refuses a link that leads to itself", async () => {
+  const path = newPath();
+  symlinkSync(path, path);
+  expect(await refusal(path)).toBe("bad-config");
 });
 
 test("opening refuses a file that another process has open, until that one is killed", async () => {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { afterAll, expect } from "vitest";
 import { createManualClock } from "../../adapters/conformance/conformance.ts";
 import { sqlite } from "../../adapters/sqlite/sqlite.ts";
+import type { Logger } from "../../src/ports/logger.ts";
 import type { OpenStorage, Storage } from "../../src/ports/storage.ts";
 import type { Appended } from "../../src/ports/transport.ts";
 import { createFolder } from "./folder.ts";
@@ -14,10 +15,11 @@ export function createFiles(): { folder: string; newPath(): string } {
   return { folder: path, newPath: () => join(path, `${++files}.db`) };
 }
 
-export function open(storage: Storage, clock = createManualClock()): Promise<OpenStorage> {
-  const silent = { info() {}, warn() {}, error() {} };
+const silent: Logger = { info() {}, warn() {}, error() {} };
+
+export function open(storage: Storage, clock = createManualClock(), logger = silent): Promise<OpenStorage> {
   const random = { id: () => crypto.randomUUID(), fraction: Math.random };
-  return storage.open({ clock, logger: silent, random });
+  return storage.open({ clock, logger, random });
 }
 
 export function publish({ transport }: OpenStorage, key: string, size = 1): Promise<Appended> {
