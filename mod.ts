@@ -21,6 +21,7 @@ export type { Route, SessionState } from "./src/session/step.ts";
 export { CloseCode } from "./src/protocol/codes.ts";
 export { type ErrorCode, type ErrorDetails, PeykError } from "./src/protocol/errors.ts";
 export type {
+  Durability,
   InterruptionLevel,
   Message,
   MessageOptions,

@@ -4,7 +4,17 @@
  * was said while they were away, and a message has no position. See it run in broadcast_channel_demo.ts.
  */
 import { PeykError } from "peyk";
-import type { OpenStorage, Position, Storage, StorageContext, Topic, TopicListener, TopicSubscription, Transport } from "peyk";
+import type {
+  Appended,
+  OpenStorage,
+  Position,
+  Storage,
+  StorageContext,
+  Topic,
+  TopicListener,
+  TopicSubscription,
+  Transport,
+} from "peyk";
 
 /** What goes over the channel: a structured clone, so bytes stay bytes and topics need no escaping. */
 interface Told {
@@ -54,10 +64,10 @@ class ChannelTransport implements Transport {
     this.#ear.onmessage = ({ data }: MessageEvent<Told>) => this.#tell(data);
   }
 
-  publish(topic: Topic, bytes: Uint8Array): Promise<{ position: null; duplicate: false }> {
+  publish(topic: Topic, bytes: Uint8Array): Promise<Appended> {
     if (this.#closed) return Promise.reject(closed());
     this.signal(topic, bytes);
-    return Promise.resolve({ position: null, duplicate: false });
+    return Promise.resolve({ position: null, duplicate: false, durability: "memory" });
   }
 
   subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription> {

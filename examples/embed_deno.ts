@@ -35,7 +35,7 @@ const arrived = new Promise<void>((resolve) => {
 });
 
 const receipt = await engine.publish({ to: "sara", content: "Hello world" });
-console.log(`accepted for ${receipt.topic}, ${receipt.durable ? "and on disk" : "in memory"}`);
+console.log(`accepted for ${receipt.topic}, stored: ${receipt.durability}`);
 await arrived;
 
 await sara.close();

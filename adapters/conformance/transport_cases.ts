@@ -59,7 +59,7 @@ export const transportCases: readonly Omit<StorageCase, "port">[] = [
       const first = await publish(stage, topic, "key");
       const again = await publish(stage, topic, "key", Uint8Array.of(8));
       const other = await publish(stage, topic, "other");
-      deepStrictEqual(again, { position: first.position, duplicate: true });
+      deepStrictEqual(again, { ...first, duplicate: true });
       strictEqual(other.duplicate, false);
       await stage.until(() => ear.offsets.length >= 2, "both entries reported");
       deepStrictEqual(ear.entries.map(({ bytes }) => [...bytes]), [[7], [7]]);
@@ -257,6 +257,18 @@ export const transportCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "says of every publish how safely it is stored, and `memory` just when it is not durable",
+    async run(stage) {
+      const { durable } = stage.storage.transport;
+      for (const key of ["key", "other", "key"]) {
+        const { position, durability } = await publish(stage, topic, key);
+        strictEqual(["memory", "majority", "disk"].includes(durability), true, `no durability: ${durability}`);
+        strictEqual(durability !== "memory", durable, `${durability} is not what the transport promises`);
+        if (position === null) strictEqual(durability, "memory", "what no log has is stored nowhere");
+      }
+    },
+  },
+  {
     name: "leaves no timer behind when it is closed",
     async run(stage) {
       await publish(stage, topic, "key");
@@ -271,7 +283,7 @@ export const transportCases: readonly Omit<StorageCase, "port">[] = [
       const first = await publish(stage, topic, "key", Uint8Array.of(1, 2, 3));
       const storage = await stage.reopen();
       const again = await publish({ ...stage, storage }, topic, "key");
-      deepStrictEqual(again, { position: first.position, duplicate: true });
+      deepStrictEqual(again, { ...first, duplicate: true });
       const ear = createEar();
       const { head } = await storage.transport.subscribe(topic, ear);
       deepStrictEqual(head, first.position);

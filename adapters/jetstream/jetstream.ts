@@ -37,6 +37,13 @@ export interface JetStreamOptions {
   partitions?: number;
   /** Room for the logs on each server, bytes. Publishes beyond it are refused with `storage-full`. Default: what the account has. */
   maxBytes?: number;
+  /**
+   * How the servers sync what they store, `sync_interval` in their configuration: "interval" is a time (2 minutes unless it is
+   * set), "always" is `sync_interval: always`. Say "always" only where every server that may keep a replica has it: receipts then say
+   * `durability: "disk"`. No server tells the account of an engine which it is; its monitoring port does
+   * (`/varz`, `jetstream.config.sync_always`). Default "interval".
+   */
+  sync?: "interval" | "always";
   /** How long an idempotency key is remembered, milliseconds: 100 at least. Default 24 h. Every entry is kept until it expires. */
   retention?: Pick<Retention, "idempotencyMs">;
 }
@@ -48,7 +55,9 @@ const NAME = /^[A-Za-z0-9_-]{1,32}$/;
  * Keeps everything in JetStream, on nats-server 2.12 or newer. Any number of engines with the same `name` form one.
  *
  * While NATS is away, up to 10,000 publishes (64 MiB) wait for it, for 30 seconds at most; more are refused with `unavailable`.
- * A receipt's `durable` means: stored by a majority of `replicas` servers. What a power loss can cost is logged at open.
+ * Receipts say `durability: "majority"`: stored by a majority of `replicas` servers (of 1: by that one), which answer first and sync
+ * later. So it outlives the processes, also of the servers; what a power loss can cost is logged at open. With `sync: "always"` they
+ * say `"disk"`.
  *
  * Streams that a newer version made, or an older one whose streams this one does not read, are refused with `storage-version`, and
  * nothing in them is changed.
@@ -98,7 +107,7 @@ export function jetstream(options: JetStreamOptions): Storage {
 }
 
 function check(
-  { connection, name = "peyk", replicas = 1, partitions = 1, maxBytes = -1, retention = {} }: JetStreamOptions,
+  { connection, name = "peyk", replicas = 1, partitions = 1, maxBytes = -1, sync = "interval", retention = {} }: JetStreamOptions,
 ): LogOptions {
   const { idempotencyMs = IDEMPOTENCY_MS } = retention;
   if (typeof connection?.flush !== "function") {
@@ -114,14 +123,21 @@ function check(
   if (maxBytes !== -1 && !(Number.isSafeInteger(maxBytes) && maxBytes >= 1_000_000)) {
     throw bad("maxBytes: not a whole number from 1,000,000", "Leave it out to use what the account has.");
   }
+  if (sync !== "interval" && sync !== "always") throw bad('sync: not "interval" or "always"', 'Leave it out to get "interval".');
   if (!(idempotencyMs >= 100)) throw bad("retention.idempotencyMs: not a number from 100", "Leave it out to get 24 hours.");
-  return { name, replicas, partitions, maxBytes, idempotencyMs };
+  return { name, replicas, partitions, maxBytes, idempotencyMs, durability: sync === "always" ? "disk" : "majority" };
 }
 
-function durabilityOf({ replicas }: LogOptions): string {
+function durabilityOf({ replicas, durability }: LogOptions): string {
+  if (durability === "disk") {
+    return `JetStream: what is accepted is synced to disk by ${
+      replicas > 1 ? `a majority of ${replicas} servers` : "one server"
+    }, ` +
+      'if all servers have sync_interval: always, as the option `sync: "always"` says';
+  }
   if (replicas > 1) {
-    return `JetStream: what is accepted is stored by a majority of ${replicas} servers; it takes a power loss of as many at once to lose ` +
-      "what they wrote since their last sync (sync_interval, 2 minutes by default)";
+    return `JetStream: what is accepted is stored by a majority of ${replicas} servers, which sync it later; a power loss, above all one ` +
+      "of a majority at once, can cost what they wrote since their last sync (sync_interval, 2 minutes by default)";
   }
   return "JetStream: what is accepted is stored by one server, and survives its crash; a power loss can cost what it wrote since its last " +
     "sync (sync_interval, 2 minutes by default)";

@@ -19,7 +19,7 @@ export interface OpenLogs {
 /** @throws {PeykError} what `Storage.open` says */
 export async function openLogs(api: Api, options: LogOptions, context: StorageContext): Promise<OpenLogs> {
   const { clock, random } = context;
-  const publisher = new Publisher(api, clock);
+  const publisher = new Publisher(api, clock, options.durability);
   const partitions: Partition[] = [];
   const closeTails = (): Promise<unknown> => Promise.all(partitions.map(({ tail }) => tail.close()));
   try {

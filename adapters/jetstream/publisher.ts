@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import type { Clock, Timer } from "../../src/ports/clock.ts";
 import type { Appended, AppendOptions } from "../../src/ports/transport.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
+import type { Durability } from "../../src/protocol/message.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 import { closedConnection, unavailable } from "../nats/errors.ts";
 import type { Link } from "../nats/link.ts";
@@ -55,6 +56,7 @@ export class Publisher {
   readonly #link: Link<JetStreamConnection>;
   readonly #inbox: Inbox;
   readonly #clock: Clock;
+  readonly #durability: Durability;
   /** By reply subject, in the order in which they came. */
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #unlisten: () => void;
@@ -62,10 +64,11 @@ export class Publisher {
   #timer: Timer | undefined;
   #idle: (() => void) | undefined;
 
-  constructor({ link, inbox }: Api, clock: Clock) {
+  constructor({ link, inbox }: Api, clock: Clock, durability: Durability) {
     this.#link = link;
     this.#inbox = inbox;
     this.#clock = clock;
+    this.#durability = durability;
     this.#unlisten = link.listen({ back: () => this.#again(), ended: () => this.#refuse(closedConnection()) });
   }
 
@@ -141,7 +144,8 @@ export class Publisher {
       this.#forget(reply, outgoing);
       // After a second try nobody knows whether the first one is the earlier publish that the stream speaks of: mostly it is.
       const duplicate = ack.duplicate === true && outgoing.tries === 1;
-      outgoing.resolve({ position: { epoch: outgoing.epoch(), offset: ack.seq }, duplicate });
+      const position = { epoch: outgoing.epoch(), offset: ack.seq };
+      outgoing.resolve({ position, duplicate, durability: this.#durability });
       return;
     }
     const error = ack?.error === undefined ? undefined : refusal(ack.error);

@@ -1,5 +1,6 @@
 import type { StorageContext } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
+import type { Durability } from "../../src/protocol/message.ts";
 import { unavailable } from "../nats/errors.ts";
 import { type Api, apiCode, type ApiError, noRoom, PATIENCE_MS } from "./api.ts";
 import { logStream } from "./log_format.ts";
@@ -12,6 +13,8 @@ export interface LogOptions {
   /** Of all log streams together; -1: the server's own limits only. */
   readonly maxBytes: number;
   readonly idempotencyMs: number;
+  /** What a publish is answered with. */
+  readonly durability: Durability;
 }
 
 /** A log stream, as it was found or made. */
@@ -137,6 +140,8 @@ const AGREED = [
   "allow_direct",
   "duplicate_window",
   "num_replicas",
+  // With "async" the server answers before it has written anything: less than any answer of ours says.
+  "persist_mode",
 ];
 
 function check(name: string, { config }: StreamInfo, wanted: StreamInfo["config"]): void {

@@ -12,7 +12,7 @@ import { subjectOf } from "./subjects.ts";
 /** How long a server may take to answer. */
 const ANSWER_MS = 5_000;
 
-const ACCEPTED: Appended = Object.freeze({ position: null, duplicate: false });
+const ACCEPTED: Appended = Object.freeze({ position: null, duplicate: false, durability: "memory" });
 const NOWHERE = Object.freeze({ epoch: 0, offset: 0 });
 
 /** What the transport works with. */

@@ -56,7 +56,7 @@ export class SqliteLogs implements Transport, History {
           // Answers come in the order of offsets, so reports do.
           this.#report({ topic, epoch: this.#epoch, offset, previous: offset - 1, bytes, expiresAt });
         }
-        resolve({ position: { epoch: this.#epoch, offset }, duplicate });
+        resolve({ position: { epoch: this.#epoch, offset }, duplicate, durability: "disk" });
       }, reject);
     });
   }

@@ -13,7 +13,7 @@ export interface SqliteOptions {
 /**
  * A storage in the sqlite file at `path`, which is made when it is not there; beside it lie `-wal`, `-shm` and `-lock` files.
  *
- * Receipts say `durable: true`: the entry is synced (WAL, `synchronous=FULL`) before the publish resolves, and survives a crash
+ * Receipts say `durability: "disk"`: the entry is synced (WAL, `synchronous=FULL`) before the publish resolves, and survives a crash
  * of the process and a power loss, as far as the disk keeps its word. Writing and syncing happen on a thread of its own, many
  * publishes at a time; a slow disk delays publishes, not the event loop. One engine at a time may have the file open; the lock
  * ends with its process, however that ends.

@@ -1,6 +1,6 @@
 import { encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
-import type { Message, OutgoingMessage, Position } from "../protocol/message.ts";
+import type { Durability, Message, OutgoingMessage, Position } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
 import type { TargetDetails } from "../protocol/target.ts";
 import type { CloseReason, Status } from "./connection.ts";
@@ -24,6 +24,7 @@ import { joinTabs, type Tabs } from "./tabs.ts";
 export { PeykError } from "../protocol/errors.ts";
 export type { ErrorCode } from "../protocol/errors.ts";
 export type {
+  Durability,
   InterruptionLevel,
   Message,
   MessageOptions,
@@ -56,8 +57,10 @@ export interface Receipt {
   readonly topic: Topic;
   /** Undefined for a `live` message: it is in no log. */
   readonly position: Position | undefined;
-  /** Whether it survives the crash that the engine's storage is made for. */
+  /** Whether it survives a crash of the engine's process: `durability` is not `memory`. */
   readonly durable: boolean;
+  /** How safely it is stored. */
+  readonly durability: Durability;
   /** It was published before, under the same id. */
   readonly duplicate: boolean;
 }
@@ -276,12 +279,16 @@ export function connectIn(
       if (content !== undefined && typeof content !== "string") throw badMessage("content is text; the rest goes into data.");
       const payload = encodePayload(content, data);
       const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.live);
-      const { durable, duplicate, ...at } = value as Omit<Receipt, "position"> & { epoch: number | null; offset: number };
+      const { durable, durability, duplicate, ...at } = value as Omit<Receipt, "position"> & {
+        epoch: number | null;
+        offset: number;
+      };
       return {
         id: at.id,
         topic: at.topic,
         position: at.epoch === null ? undefined : positionOf(at as Position),
         durable,
+        durability,
         duplicate,
       };
     },

@@ -1,6 +1,12 @@
 import { encodeEnvelope, encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
-import { DEFAULT_TTL_SECONDS, type MessageOptions, type OutgoingMessage, type Position } from "../protocol/message.ts";
+import {
+  DEFAULT_TTL_SECONDS,
+  type Durability,
+  type MessageOptions,
+  type OutgoingMessage,
+  type Position,
+} from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
 import { checkNotification } from "../protocol/notification.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -16,8 +22,10 @@ export interface Receipt {
   readonly topic: Topic;
   /** Undefined for a `live` message, which no log has. */
   readonly position: Position | undefined;
-  /** Whether it survives the crash that the storage is made for. */
+  /** Whether it survives a crash of the process: `durability` is not `memory`. */
   readonly durable: boolean;
+  /** How safely it is stored. A `live` message is in no storage, so it has `memory`. */
+  readonly durability: Durability;
   /** An earlier publish under the same id is the one that counts. */
   readonly duplicate: boolean;
 }
@@ -89,9 +97,10 @@ export class Publisher {
     if (options?.live === true) {
       transport.signal(topic, bytes);
       counters.accepted++;
-      return { id, topic, position: undefined, durable: false, duplicate: false };
+      return { id, topic, position: undefined, durable: false, durability: "memory", duplicate: false };
     }
-    const { position, duplicate } = await transport.publish(topic, bytes, { key: `${from ?? ""}\n${id}`, expiresAt });
+    const key = `${from ?? ""}\n${id}`;
+    const { position, duplicate, durability } = await transport.publish(topic, bytes, { key, expiresAt });
     if (duplicate) counters.duplicates++;
     else {
       counters.accepted++;
@@ -100,7 +109,7 @@ export class Publisher {
         receipts.accepted({ id, topic, position, from });
       }
     }
-    return { id, topic, position: position ?? undefined, durable: transport.durable, duplicate };
+    return { id, topic, position: position ?? undefined, durable: durability !== "memory", durability, duplicate };
   }
 }
 

@@ -210,6 +210,6 @@ export class Requests {
   }
 }
 
-function answerOf({ id, topic, position, durable, duplicate }: Receipt): unknown {
-  return { id, topic, epoch: position?.epoch ?? null, offset: position?.offset ?? null, durable, duplicate };
+function answerOf({ id, topic, position, durable, durability, duplicate }: Receipt): unknown {
+  return { id, topic, epoch: position?.epoch ?? null, offset: position?.offset ?? null, durable, durability, duplicate };
 }

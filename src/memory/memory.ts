@@ -24,7 +24,7 @@ const MAX_ENTRIES = 10_000;
 const IDEMPOTENCY_MS = 24 * 3600_000;
 
 /**
- * Keeps everything in this process and loses it with the process: receipts say `durable: false`. The engine's default.
+ * Keeps everything in this process and loses it with the process: receipts say `durability: "memory"`. The engine's default.
  * Each `open` begins empty. Of a topic's idempotency keys at least the last million are remembered, whatever the window.
  *
  * @throws {PeykError} `bad-config`
@@ -83,12 +83,13 @@ class MemoryTransport implements Transport, History {
     const now = this.#clock.now();
     const log = this.#log(topic);
     const known = log.known(key, now, this.#limits);
-    if (known !== undefined) return Promise.resolve({ position: known, duplicate: true });
+    if (known !== undefined) return Promise.resolve({ position: known, duplicate: true, durability: "memory" });
     const entry = log.append(bytes, key, expiresAt, now, this.#limits);
     this.#work.hint(log);
     log.report(entry, this.#listenerFailed);
     this.#purgeNext(now);
-    return Promise.resolve({ position: { epoch: entry.epoch, offset: entry.offset }, duplicate: false });
+    const position = { epoch: entry.epoch, offset: entry.offset };
+    return Promise.resolve({ position, duplicate: false, durability: "memory" });
   }
 
   subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription> {

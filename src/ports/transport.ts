@@ -1,4 +1,4 @@
-import type { Position } from "../protocol/message.ts";
+import type { Durability, Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 
 /** A message in its topic's log. */
@@ -35,6 +35,8 @@ export interface Appended {
   position: Position | null;
   /** An earlier publish under the same key is the one that counts; nothing was added. */
   duplicate: boolean;
+  /** How safely it is stored now: `memory` just where the transport is not `durable`. */
+  durability: Durability;
 }
 
 /** What a subscriber of a topic is told. */
@@ -58,12 +60,13 @@ export interface TopicSubscription {
  * Carries entries between nodes and keeps the topic logs. Never the client's socket.
  *
  * An implementer MUST give every entry of a topic a strictly higher offset than the one before, MUST resolve `publish` only
- * when the entry is as safe as `durable` promises, MUST report to a publisher its own entries too, MUST NOT report an
- * entry before it is that safe (an entry that a crash takes back would reuse its offset), MUST NOT let a publish, or another
- * listener, fail because a listener throws, and MUST reject with a PeykError: `unavailable` (retryable), `storage-full`, `closed`.
+ * when the entry is as safe as the answer's `durability` says, MUST NOT say more there than it knows, MUST report to a publisher
+ * its own entries too, MUST NOT report an entry before it is that safe (an entry that a crash takes back would reuse its offset),
+ * MUST NOT let a publish, or another listener, fail because a listener throws, and MUST reject with a PeykError: `unavailable`
+ * (retryable), `storage-full`, `storage-lost` (what was stored is not there any more, and nothing more is taken), `closed`.
  */
 export interface Transport {
-  /** Whether an accepted publish survives the crash that this storage is made for. */
+  /** Whether what was accepted is there after a crash of the process: publishes answer `majority` or `disk`, not `memory`. */
   readonly durable: boolean;
   publish(topic: Topic, bytes: Uint8Array, options: AppendOptions): Promise<Appended>;
   subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription>;

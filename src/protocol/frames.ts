@@ -250,7 +250,7 @@ export interface GapFrame {
   offset: number;
 }
 
-/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, duplicate }`, for subscribe `{ epoch, offset, recovered }`. */
+/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, durability, duplicate }`, for subscribe `{ epoch, offset, recovered }`. */
 export interface OkFrame {
   type: "ok";
   ref: number;

@@ -8,6 +8,13 @@ export interface Position {
   readonly offset: number;
 }
 
+/**
+ * How safely an accepted message is stored, never more than is known. `memory`: it is gone with the process. `majority`: a majority
+ * of the servers that keep it have it, and sync it to their disks later; where one server keeps it, that one. It outlives the
+ * processes; a crash of the operating system, or a power loss, can take it. `disk`: it is synced to disk before the answer.
+ */
+export type Durability = "memory" | "majority" | "disk";
+
 /** How soon a message is worth waking a device (RFC 8030 section 5.3). */
 export type Urgency = "very-low" | "low" | "normal" | "high";
 

@@ -6,7 +6,11 @@ import { at, entry, quiet, World } from "./fake_server.ts";
 
 function accepted(frame: { ref: number; id: string; topic: string }, offset = 1) {
   const { ref, id, topic } = frame;
-  return { type: "ok" as const, ref, value: { id, topic, epoch: 3, offset, durable: true, duplicate: false } };
+  return {
+    type: "ok" as const,
+    ref,
+    value: { id, topic, epoch: 3, offset, durable: true, durability: "majority", duplicate: false },
+  };
 }
 
 function refused(ref: number, changes: Partial<ErrorFrame> = {}): ErrorFrame {
@@ -28,6 +32,7 @@ test("publish sends the message and resolves with the engine's receipt", async (
     topic: "omid/work",
     position: { epoch: 3, offset: 1 },
     durable: true,
+    durability: "majority",
     duplicate: false,
   });
   await client.close();
@@ -118,8 +123,12 @@ test("a live publish is for now: refused offline, when the connection is lost, a
   await quiet();
   const { ref, id, topic, options } = world.socket.one("publish");
   expect(options).toEqual({ live: true });
-  await world.socket.say({ type: "ok", ref, value: { id, topic, epoch: null, offset: null, durable: false, duplicate: false } });
-  expect(await first).toEqual({ id, topic, position: undefined, durable: false, duplicate: false });
+  await world.socket.say({
+    type: "ok",
+    ref,
+    value: { id, topic, epoch: null, offset: null, durable: false, durability: "memory", duplicate: false },
+  });
+  expect(await first).toEqual({ id, topic, position: undefined, durable: false, durability: "memory", duplicate: false });
   const second = client.publish({ to: "omid", live: true });
   await quiet();
   const late = refused(world.socket.one("publish").ref, { code: "unavailable", retryable: true });

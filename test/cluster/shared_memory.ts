@@ -109,7 +109,10 @@ export class SharedMemory {
     return {
       transport: {
         durable: true,
-        publish: (topic, bytes, options) => call(() => transport.publish(topic, bytes, options)),
+        publish: async (topic, bytes, options) => ({
+          ...await call(() => transport.publish(topic, bytes, options)),
+          durability: "majority",
+        }),
         subscribe: (topic, listener) =>
           call(async () => {
             let missed = false;

@@ -1,5 +1,5 @@
 import type { OpenStorage } from "../../src/ports/storage.ts";
-import type { Entry, TopicListener } from "../../src/ports/transport.ts";
+import type { Appended, Entry, TopicListener } from "../../src/ports/transport.ts";
 import { type BrokenStorage, over, turn } from "./broken_storage.ts";
 
 export const brokenTransports: readonly BrokenStorage[] = [
@@ -13,8 +13,8 @@ export const brokenTransports: readonly BrokenStorage[] = [
       ...storage,
       transport: over(storage.transport, {
         async publish(...what) {
-          const { position, duplicate } = await storage.transport.publish(...what);
-          return { position: { ...position!, offset: Math.ceil(position!.offset / 2) }, duplicate };
+          const { position, ...rest } = await storage.transport.publish(...what);
+          return { position: { ...position!, offset: Math.ceil(position!.offset / 2) }, ...rest };
         },
       }),
     }),
@@ -237,9 +237,53 @@ export const brokenTransports: readonly BrokenStorage[] = [
       "outbox keeps the handle of a push over a restart",
       "outbox keeps over a restart how far topics are decided",
     ],
-    spoil: (storage) => ({ ...storage, transport: over(storage.transport, { durable: true }) }),
+    spoil: (storage) => saying(storage, () => "disk", true),
+  },
+  {
+    defect: "says of what is in memory that it is on disk",
+    caughtBy: ["transport says of every publish how safely it is stored, and `memory` just when it is not durable"],
+    spoil: (storage) => saying(storage, () => "disk"),
+  },
+  {
+    defect: "says of a repeated publish that it is on disk",
+    caughtBy: [
+      "transport says of every publish how safely it is stored, and `memory` just when it is not durable",
+      "transport answers a known key with the first position and adds nothing",
+    ],
+    spoil: (storage) => saying(storage, ({ duplicate }) => duplicate ? "disk" : "memory"),
+  },
+  {
+    defect: "is durable, and says that what it stored is in memory",
+    caughtBy: ["transport says of every publish how safely it is stored, and `memory` just when it is not durable"],
+    spoil: (storage) => saying(storage, () => "memory", true),
+  },
+  {
+    defect: "does not say how safely a publish is stored",
+    caughtBy: ["transport says of every publish how safely it is stored, and `memory` just when it is not durable"],
+    spoil: (storage) => saying(storage, () => undefined as never),
+  },
+  {
+    defect: "keeps no log, and says that it is durable",
+    caughtBy: ["transport says of every publish how safely it is stored, and `memory` just when it is not durable"],
+    spoil: (storage) => saying(withoutLog(storage, (bytes, listener) => listener.signal?.(bytes)), () => "majority", true),
   },
 ];
+
+/** Says something else of how safely publishes are stored. */
+function saying(
+  storage: OpenStorage,
+  durabilityOf: (appended: Appended) => Appended["durability"],
+  durable = false,
+): OpenStorage {
+  const transport = over(storage.transport, {
+    durable,
+    async publish(...what) {
+      const appended = await storage.transport.publish(...what);
+      return { ...appended, durability: durabilityOf(appended) };
+    },
+  });
+  return { ...storage, transport };
+}
 
 /** Reports in a loop of its own, as a first draft would. */
 function reportNaively(
@@ -288,7 +332,7 @@ function withoutLog(storage: OpenStorage, tell: (bytes: Uint8Array, listener: To
     transport: over(transport, {
       publish(topic, bytes) {
         transport.signal(topic, bytes);
-        return Promise.resolve({ position: null, duplicate: false });
+        return Promise.resolve({ position: null, duplicate: false, durability: "memory" });
       },
       subscribe: (topic, listener) => transport.subscribe(topic, { ...listener, signal: (bytes) => tell(bytes, listener) }),
     }),

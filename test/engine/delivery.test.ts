@@ -278,7 +278,7 @@ test("where nothing is kept, devices are told of what a transport missed, and th
         durable: false,
         async publish(topic, bytes) {
           transport.signal(topic, bytes);
-          return await Promise.resolve({ position: null, duplicate: false });
+          return await Promise.resolve({ position: null, duplicate: false, durability: "memory" as const });
         },
         async subscribe(topic, listener) {
           listeners.push(listener);

@@ -35,7 +35,11 @@ test("over a restart on a sqlite file: what waited is pushed by a signed webhook
 
   const second = await start({ ...options, storage: sqlite(path) });
   const two = await second.engine.publish({ to: "sara", content: "two" });
-  expect(two).toMatchObject({ durable: true, position: { epoch: one.position!.epoch, offset: one.position!.offset + 1 } });
+  expect(two).toMatchObject({
+    durable: true,
+    durability: "disk",
+    position: { epoch: one.position!.epoch, offset: one.position!.offset + 1 },
+  });
   const push = await pushes.next();
   expect(push).toMatchObject({
     token: "sara's phone",

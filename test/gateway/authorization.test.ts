@@ -209,5 +209,8 @@ test("a live publish is answered without a position", async () => {
   const sara = await open("sara");
   sara.publish("sara/default", "typing", { options: { live: true } });
   await clock.settle();
-  expect(sara.answer(1)).toMatchObject({ type: "ok", value: { epoch: null, offset: null, durable: false, duplicate: false } });
+  expect(sara.answer(1)).toMatchObject({
+    type: "ok",
+    value: { epoch: null, offset: null, durable: false, durability: "memory", duplicate: false },
+  });
 });

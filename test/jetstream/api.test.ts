@@ -110,7 +110,7 @@ for (const stream of ["LOG_0", "STATE"]) {
     const name = freshName();
     await listen(`STREAM.INFO.${name}_LOG_0`, [{ error: { code: 404, err_code: 10059, description: "stream not found" } }]);
     const heard = await listen(`STREAM.CREATE.${name}_${stream}`, Array(100).fill(placeless(", peer offline")));
-    const options = { name, partitions: 1, replicas: 3, maxBytes: -1, idempotencyMs: 1_000 };
+    const options = { name, partitions: 1, replicas: 3, maxBytes: -1, idempotencyMs: 1_000, durability: "majority" } as const;
     const { random } = createContext();
     const opening = stream === "STATE" ? new StateStream(api, name, { clock, random }).open(3) : openLog(api, random, options, 0);
     let said: unknown;

@@ -50,7 +50,14 @@ export async function startNode(
 ): Promise<NodeOfLogs> {
   const connection = await clients[client]!(servers);
   const lines: Line[] = [];
-  const defaults = { name: "peyk", replicas: 1, partitions: 1, maxBytes: -1, idempotencyMs: 3600_000 };
+  const defaults = {
+    name: "peyk",
+    replicas: 1,
+    partitions: 1,
+    maxBytes: -1,
+    idempotencyMs: 3600_000,
+    durability: "majority",
+  } as const;
   const lent = context(lines);
   const api = new Api(spoil(connection), lent);
   const logs = await openLogs(api, { ...defaults, ...options }, lent).catch(async (error) => {

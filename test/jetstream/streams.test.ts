@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { jetstream } from "../../adapters/jetstream/jetstream.ts";
+import { logStream } from "../../adapters/jetstream/log_format.ts";
 import { type NatsServer, startServer } from "../nats/servers.ts";
 import { clients, context, type Line, startNode } from "./stage.ts";
 import type { TestConnection } from "./state_stage.ts";
@@ -48,6 +49,7 @@ test("an option that makes no sense is refused before anything is asked", () => 
     { partitions: 1.5 },
     { maxBytes: 0 },
     { maxBytes: NaN },
+    { sync: "never" as "always" },
     { retention: { idempotencyMs: 99 } },
     { connection: {} as TestConnection },
   ];
@@ -193,6 +195,51 @@ describe("one clear error says", () => {
       expect(await complaint(own, {})).toMatchObject({ ...bad, message: expect.stringMatching(/may not/) });
       await own.close();
     }
+  });
+});
+
+test("publishes are stored by a majority, and on disk only where the option says that all servers sync always", async () => {
+  const said = async (sync: { sync?: "interval" | "always" }): Promise<string[]> => {
+    const lines: Line[] = [];
+    const storage = await jetstream({ connection, name: "synced", ...sync }).open(context(lines));
+    const options = { key: "key", expiresAt: Date.now() + 60_000 };
+    const { durability } = await storage.transport.publish("a/b", Uint8Array.of(1), options);
+    expect(storage.transport.durable).toBe(true);
+    await storage.close();
+    return [durability, ...lines.map(({ message }) => message)];
+  };
+  for (const sync of [{}, { sync: "interval" } as const]) {
+    expect(await said(sync)).toEqual(["majority", expect.stringMatching(/power loss can cost/)]);
+  }
+  expect(await said({ sync: "always" })).toEqual(["disk", expect.stringMatching(/synced to disk by one server.*as the option/)]);
+});
+
+test("a server tells its monitoring port how it syncs, and nothing that an engine may ask", async () => {
+  await using always = await startServer({ jetstream: ["sync_interval: always"] });
+  const varz = await always.ask<{ jetstream: { config: { sync_always: boolean } } }>("varz");
+  expect(varz!.jetstream.config.sync_always).toBe(true);
+  const own = await clients["transport-node 3.4"]!(always.url);
+  await (await jetstream({ connection: own }).open(context())).close();
+  const answers = [own.info];
+  for (const verb of ["INFO", `STREAM.INFO.${logStream("peyk", 0)}`]) {
+    const { data } = await own.request(`$JS.API.${verb}`, new Uint8Array(), { timeout: 5_000 });
+    answers.push(JSON.parse(new TextDecoder().decode(data)));
+  }
+  expect(answers).toMatchObject([{ jetstream: true }, { api: {} }, { config: { num_replicas: 1 } }]);
+  // The day this fails, the adapter can learn it here instead of by its option.
+  expect(JSON.stringify(answers)).not.toMatch(/sync/);
+  await expect(own.request("$SYS.REQ.SERVER.PING.JSZ", new Uint8Array(), { timeout: 5_000 })).rejects.toThrow(/no responders/i);
+  await own.close();
+});
+
+test("a stream whose server answers before it writes is refused", async () => {
+  await (await jetstream({ connection, name: "async" }).open(context())).close();
+  const { config } = await ask<{ config: { name: string } }>(`STREAM.INFO.${logStream("async", 0)}`);
+  await ask(`STREAM.DELETE.${config.name}`);
+  await ask(`STREAM.CREATE.${config.name}`, { ...config, persist_mode: "async" });
+  expect(await complaint(connection, { name: "async" })).toMatchObject({
+    ...bad,
+    message: expect.stringMatching(/persist_mode is "async"/),
   });
 });
 

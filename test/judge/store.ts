@@ -107,7 +107,7 @@ export class SlowStore {
         publish: (topic, bytes, options) =>
           commit("publish", () => {
             this.#watch(opened, topic);
-            return transport.publish(topic, bytes, options);
+            return transport.publish(topic, bytes, options).then((appended) => ({ ...appended, durability: "disk" }));
           }),
         subscribe: (topic, listener) =>
           quick(undefined, async () => {

@@ -34,7 +34,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
       await two.transport.subscribe(topic, other);
       await two.transport.subscribe("omid/default", foreign);
       for (let index = 0; index < 50; index++) {
-        expect(await say(one, topic, `${index}`)).toEqual({ position: null, duplicate: false });
+        expect(await say(one, topic, `${index}`)).toEqual({ position: null, duplicate: false, durability: "memory" });
       }
       one.transport.signal(topic, new TextEncoder().encode("live"));
       const all = [...Array.from({ length: 50 }, (_, index) => `${index}`), "live"];

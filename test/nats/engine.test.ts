@@ -17,7 +17,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const sara = await welcomed(await two!.device("sara"));
     const omid = await welcomed(await one!.device("omid"));
     const receipt = await one!.engine.publish({ to: "sara", content: "Hello" });
-    expect(receipt).toMatchObject({ position: undefined, durable: false, duplicate: false });
+    expect(receipt).toMatchObject({ position: undefined, durable: false, durability: "memory", duplicate: false });
     await until(() => sara.contents.length > 0);
     await two!.engine.publish({ to: "sara", content: "from her own node" });
     await one!.engine.subscribe("omid", { to: "*", channel: "news" });

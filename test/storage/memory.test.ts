@@ -23,8 +23,9 @@ test("memory reports an entry before its publish resolves, and says that it is n
   const { transport, close } = await memory().open({ clock: createManualClock(), logger: console, random });
   const offsets: number[] = [];
   await transport.subscribe("sara/default", { entry: ({ offset }) => void offsets.push(offset), gap() {} });
-  void transport.publish("sara/default", Uint8Array.of(1), { key: "key", expiresAt: Infinity });
+  const publishing = transport.publish("sara/default", Uint8Array.of(1), { key: "key", expiresAt: Infinity });
   expect([offsets, transport.durable]).toEqual([[1], false]);
+  expect(await publishing).toMatchObject({ durability: "memory" });
   await close();
 });
 

@@ -18,7 +18,7 @@ describe("a disk that fails", () => {
     const outcomes = await Promise.allSettled([publish(storage, "small"), publish(storage, "large", 500_000)]);
     expect(outcomes[0]).toMatchObject({ status: "fulfilled" });
     expect(outcomes[1]).toMatchObject({ reason: { code: "storage-full", retryable: true, hint: expect.stringMatching(/\S/) } });
-    expect(await publish(storage, "first")).toEqual({ position: first.position, duplicate: true });
+    expect(await publish(storage, "first")).toEqual({ position: first.position, duplicate: true, durability: "disk" });
     expect((await storage.history!.read("sara/default", 0, 10)).entries.length).toBe(2);
     await storage.close();
     expect(await refusal(path)).toBe("opened");
