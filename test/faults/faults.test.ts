@@ -90,7 +90,7 @@ test("a replica that was frozen and is behind: nobody believes it, nobody waits 
   await stage.lead(leader!);
   let death: Death;
   await stage.load.run(async () => {
-    frozen!.pause();
+    await frozen!.pause();
     death = { leasedAt: victim!.leasedAt, decidedAt: stage.vanish() };
     await pass(PAUSE_MS);
     frozen!.resume();

@@ -125,7 +125,7 @@ test("nothing accepted is lost, doubled or out of order when the log's leader is
 test("nothing accepted is lost, doubled or out of order when the log's leader hangs and comes back", async () => {
   await traffic.more(500);
   const leader = await leaderOf(`${name}_LOG_0`);
-  leader.pause();
+  await leader.pause();
   try {
     await traffic.more(500);
   } finally {

@@ -98,7 +98,7 @@ test("a node that slept takes nobody for dead when it wakes", async () => {
 test("while nobody can renew, nobody is dead", async () => {
   const pair = await open();
   await pass(pair, LEASE_MS - RENEW_MS);
-  stage.server.pause();
+  await stage.server.pause();
   try {
     const asking = (): Promise<unknown> => connections[1]!.request("$JS.API.INFO", undefined, { timeout: 50 });
     await until(() => asking().then(() => false, () => true), "the server answers nothing any more");
@@ -121,7 +121,7 @@ test("a renewal that takes long delays another node's end by that time, not by a
   const { b } = pair;
   await b.users.liveNodes();
   await pass(pair, LEASE_MS - RENEW_MS);
-  stage.server.pause();
+  await stage.server.pause();
   const slow = b.users.lease("b", LEASE_MS);
   await b.clock.advance(RENEW_MS);
   stage.server.resume();

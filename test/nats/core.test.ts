@@ -174,7 +174,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const node = await openNode(connection);
     const sizes: number[] = [];
     await node.transport.subscribe(topic, { entry() {}, signal: (bytes) => sizes.push(bytes.length), gap() {} });
-    server.pause();
+    await server.pause();
     const mebibytes = Array.from({ length: 32 }, (_, index) => new Uint8Array((1 << 20) - index % 2));
     const left: number[] = [];
     const publishing = mebibytes.map((bytes, index) => say(node, topic, bytes).then(() => left.push(index)));
@@ -194,7 +194,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     await using server = await startServer();
     const connection = await connect(server);
     const node = await openNode(connection);
-    server.pause();
+    await server.pause();
     const publishing = Array.from({ length: 20 }, () => say(node, topic, new Uint8Array(1 << 20)));
     await server.kill();
     await server.restart();
@@ -208,7 +208,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     const connection = await connect(server);
     for (const goOn of [(_: Node) => server.resume(), ({ clock }: Node) => clock.advance(5_000)]) {
       const node = await openNode(connection);
-      server.pause();
+      await server.pause();
       await say(node, topic, "last");
       let closed = false;
       const closing = node.close().then(() => closed = true);
@@ -260,7 +260,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     await using server = await startServer();
     const connection = await connect(server);
     const node = await openNode(connection);
-    server.pause();
+    await server.pause();
     const drained = connection.drain();
     await node.clock.settle();
     await expect(node.transport.subscribe(topic, createHeard())).rejects.toMatchObject({
@@ -278,7 +278,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     await using server = await startServer();
     const connection = await connect(server);
     const node = await openNode(connection);
-    server.pause();
+    await server.pause();
     const subscribing = node.transport.subscribe(topic, createHeard());
     const refused = expect(subscribing).rejects.toMatchObject({ code: "unavailable", retryable: true });
     await node.clock.settle();

@@ -39,11 +39,11 @@ test("a killed server comes back on its port with what it stored", async () => {
 
 test("a paused server answers when it is resumed, and can be stopped while it is paused", async () => {
   await using server = await startServer();
-  server.pause();
+  await server.pause();
   const answer = server.ask("varz");
   server.resume();
   expect(await answer).toBeDefined();
-  server.pause();
+  await server.pause();
   await server.stop();
   expect(server.running).toBe(false);
 });

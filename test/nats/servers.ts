@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,7 +38,8 @@ export interface NatsServer extends AsyncDisposable {
   stop(signal?: "SIGTERM" | "SIGINT"): Promise<void>;
   /** Ends the process with SIGKILL. What it stored stays for `restart`. */
   kill(): Promise<void>;
-  pause(): void;
+  /** Stops its process. It does nothing more once this has resolved: a signal alone takes effect somewhat later. */
+  pause(): Promise<void>;
   resume(): void;
   /** Stops it if it runs, and starts it on the same ports and what it stored; resolves when it takes clients. */
   restart(): Promise<void>;
@@ -113,6 +114,15 @@ async function leaderOf(servers: readonly NatsServer[]): Promise<NatsServer> {
   }
 }
 
+/** Whether all threads of a process are stopped, as far as the system tells. */
+function isStopped(pid: number): boolean {
+  const threads = `/proc/${pid}/task`;
+  if (!existsSync(threads)) return true;
+  return readdirSync(threads).every((thread) =>
+    / [Tt] /.test(readFileSync(`${threads}/${thread}/stat`, "utf8").split(")").at(-1)!)
+  );
+}
+
 async function prepareServer(options: ServerOptions): Promise<NatsServer> {
   const path = options.floor ? floorServerPath() : natsServerPath();
   const port = options.port ?? await freePort();
@@ -160,7 +170,12 @@ async function prepareServer(options: ServerOptions): Promise<NatsServer> {
     },
     stop: (signal = "SIGTERM") => end(signal),
     kill: () => end("SIGKILL"),
-    pause: () => life?.signal("SIGSTOP"),
+    async pause() {
+      life?.signal("SIGSTOP");
+      while (life !== undefined && !life.ended && !isStopped(life.pid ?? 0)) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    },
     resume: () => life?.signal("SIGCONT"),
     async restart() {
       await end("SIGTERM");
