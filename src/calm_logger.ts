@@ -21,15 +21,20 @@ interface Said {
  * A logger that says the same thing once. When the storage is away, each of a hundred thousand sessions has the same complaint:
  * the first one is passed on at once, those that follow within a second are told of in one line, with `repeated`. The same is
  * what has the same level, words and fields, errors with the same message included.
+ *
+ * A logger that throws or rejects stops nothing: what it was to say goes to the other one, with its fault.
  */
 export class CalmLogger implements Logger {
   readonly #logger: Logger;
   readonly #clock: Clock;
+  readonly #instead: Logger;
   readonly #said = new Map<string, Said>();
 
-  constructor(logger: Logger, clock: Clock) {
+  /** @param instead what is told when the logger fails */
+  constructor(logger: Logger, clock: Clock, instead: Logger) {
     this.#logger = logger;
     this.#clock = clock;
+    this.#instead = instead;
   }
 
   info(message: string, fields?: Fields): void {
@@ -54,13 +59,21 @@ export class CalmLogger implements Logger {
     }
     const timer = this.#clock.setTimeout(() => this.#end(key), WINDOW_MS);
     this.#said.set(key, { level, message, fields, repeated: 0, timer });
-    this.#logger[level](message, ...(fields === undefined ? [] : [fields]));
+    void this.#pass(level, message, fields);
+  }
+
+  async #pass(level: Level, message: string, fields: Fields | undefined): Promise<void> {
+    try {
+      await (this.#logger[level](message, ...(fields === undefined ? [] : [fields])) as unknown);
+    } catch (error) {
+      this.#instead.error(`the logger failed at: ${message}`, { ...fields, fault: error });
+    }
   }
 
   #end(key: string): void {
     const { level, message, fields, repeated } = this.#said.get(key)!;
     this.#said.delete(key);
-    if (repeated > 0) this.#logger[level](message, { ...fields, repeated });
+    if (repeated > 0) void this.#pass(level, message, { ...fields, repeated });
   }
 
   /** Tells what was counted. */

@@ -145,7 +145,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const clock = options.clock ?? systemClock();
   const random = options.random ?? systemRandom();
-  const logger = new CalmLogger(options.logger ?? systemLogger(), clock);
+  const logger = new CalmLogger(options.logger ?? systemLogger(), clock, systemLogger());
   const policy = checkPolicy(options.policy ?? {});
   const limits = checkLimits(options.limits ?? {});
   const heartbeatMs = checkWhole("heartbeatMs", options.heartbeatMs ?? 25_000, 1_000);
@@ -164,7 +164,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const counters = createCounters();
   const emitter = new Emitter((name, error) => logger.error(`a listener of "${name}" failed`, { error }));
   const journal = new ExplanationBook(clock, emitter, (topic) => hub.find(topic)?.settle());
-  const records = new UserRecords(users);
+  const records = new UserRecords(users, clock);
   const roster = new Roster();
   const hub = new Hub(transport);
   const tick = new Tick(clock, lease);

@@ -19,7 +19,15 @@ import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
 import { isSame, withProgressOf } from "./progress.ts";
 import type { PushCancellation, PushRequests } from "./push_requests.ts";
-import { progressIn, sessionOf, type UserRecords, withPositionsMoved, withProgress, withSession } from "./records.ts";
+import {
+  progressIn,
+  sessionOf,
+  type UserRecords,
+  withPositionsMoved,
+  withProgress,
+  withSession,
+  withSessionAway,
+} from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
 import { isEnabled } from "./target.ts";
@@ -276,10 +284,8 @@ export class Attachments {
         const suspended = sessionOf(record, deviceId);
         if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
         nodes = otherNodes({ ...record, sessions: [suspended] }, node);
-        const generation = suspended.generation + 1;
-        const { leaving: _, ...left } = suspended;
-        const away = { ...left, generation, node: null, targets: [], changedAt: clock.now() };
-        return { record: withPositionsMoved(withSession(record, away)) };
+        const left = { ...suspended, generation: suspended.generation + 1, targets: [] };
+        return { record: withPositionsMoved(withSessionAway(record, left, clock.now())) };
       });
       if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
       if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");

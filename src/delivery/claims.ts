@@ -4,7 +4,7 @@ import { DEFAULT_CHANNEL, topicOf } from "../protocol/names.ts";
 import type { UserRecord } from "../ports/users.ts";
 import type { Place, Places } from "./places.ts";
 import { withProgressHere } from "./progress.ts";
-import { newUser, type UserRecords } from "./records.ts";
+import type { UserRecords } from "./records.ts";
 import type { Roster } from "./roster.ts";
 
 /** What claiming works with. */
@@ -41,7 +41,7 @@ export class Claims {
   ): Promise<{ record: UserRecord; places: Place[] }> {
     const { places: all, records } = this.#parts;
     for (let race = 0; race < MAX_RACES; race++) {
-      const read = await records.store.get(userId) ?? newUser(userId);
+      const read = await records.store.get(userId) ?? records.newUser(userId);
       const known = this.#current(read);
       const places = await all.open(known, deviceId, cursors);
       let moved = false;

@@ -62,7 +62,7 @@ export interface EngineEvents {
   "push-service": PushServiceEvent;
 }
 
-/** Listeners by event. A listener's throw stops neither the engine nor the other listeners. */
+/** Listeners by event. A listener that throws, or rejects, stops neither the engine nor the other listeners. */
 export class Emitter {
   readonly #listeners = new Map<keyof EngineEvents, Set<(event: never) => void>>();
   readonly #failed: (name: string, error: unknown) => void;
@@ -86,10 +86,16 @@ export class Emitter {
   emit<Name extends keyof EngineEvents>(name: Name, event: EngineEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
-        (listener as (event: EngineEvents[Name]) => void)(event);
+        const result = (listener as (event: EngineEvents[Name]) => unknown)(event);
+        // An async listener's rejection that nobody hears ends the process.
+        if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failed(name, error));
       } catch (error) {
         this.#failed(name, error);
       }
     }
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

@@ -1,4 +1,5 @@
 import { PeykError } from "../protocol/errors.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { NewOutboxRow } from "../ports/outbox.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Positions, Progress, SessionRecord, UserParts, UserRecord, Users } from "../ports/users.ts";
@@ -20,10 +21,20 @@ const MAX_RACES = 50;
  */
 export class UserRecords {
   readonly store: Users;
+  readonly #clock: Clock;
   readonly #exclusive = new Exclusive();
 
-  constructor(store: Users) {
+  constructor(store: Users, clock: Clock) {
     this.store = store;
+    this.#clock = clock;
+  }
+
+  /** A user nobody has signed in as yet. */
+  newUser(userId: string): UserRecord {
+    return {
+      ...{ userId, version: 0, seenAt: this.#clock.now(), subscriptions: {}, sessions: [] },
+      positions: { version: 0, progress: {}, handled: {} },
+    };
   }
 
   /** One section per user: for those who take turns by user. */
@@ -51,7 +62,7 @@ export class UserRecords {
     known?: UserRecord,
   ): Promise<UserRecord> {
     for (let race = 0; race < MAX_RACES; race++) {
-      const record = (race === 0 ? known : undefined) ?? await this.store.get(userId) ?? newUser(userId);
+      const record = (race === 0 ? known : undefined) ?? await this.store.get(userId) ?? this.newUser(userId);
       const changed = await change(record);
       if (changed === undefined) return record;
       const { record: next, rows } = changed;
@@ -77,11 +88,6 @@ export class UserRecords {
   }
 }
 
-/** A user nobody has signed in as yet. */
-export function newUser(userId: string): UserRecord {
-  return { userId, version: 0, seenAt: 0, subscriptions: {}, sessions: [], positions: { version: 0, progress: {}, handled: {} } };
-}
-
 function changedParts(before: UserRecord, after: UserRecord): UserParts {
   const devices = before.sessions !== after.sessions || before.subscriptions !== after.subscriptions ||
     before.seenAt !== after.seenAt;
@@ -90,9 +96,9 @@ function changedParts(before: UserRecord, after: UserRecord): UserParts {
   return before.version === 0 || before.positions !== after.positions ? "both" : "devices";
 }
 
-/** The session with no node that holds it: it is away. */
-export function withoutNode({ leaving: _, ...session }: SessionRecord, now: number): SessionRecord {
-  return { ...session, node: null, changedAt: now };
+/** The record with a session that no node holds: it is away. */
+export function withSessionAway(record: UserRecord, { leaving: _, ...session }: SessionRecord, now: number): UserRecord {
+  return { ...withSession(record, { ...session, node: null, changedAt: now }), seenAt: now };
 }
 
 /** Whether new entries are decided about by the sweep, not by a node that holds the session. */

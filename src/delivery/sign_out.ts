@@ -89,7 +89,7 @@ export class SignOut {
    * @returns how many sessions ended
    */
   async end(userId: string, deviceId: string | undefined, last?: () => void): Promise<number> {
-    const { actor, elsewhere, node, records, roster, pushes } = this.#parts;
+    const { actor, clock, elsewhere, node, records, roster, pushes } = this.#parts;
     let ended = 0;
     let nodes: Nodes = [];
     const asking: Outlet[] = [];
@@ -105,7 +105,8 @@ export class SignOut {
         gone = record.sessions.filter(matches);
         known = record.positions.progress;
         nodes = otherNodes({ ...record, sessions: gone }, node);
-        return gone.length === 0 ? undefined : { record: withoutDevices(withStartsBehind(record, gone), matches) };
+        if (gone.length === 0) return undefined;
+        return { record: { ...withoutDevices(withStartsBehind(record, gone), matches), seenAt: clock.now() } };
       });
       ended = gone.length;
       if (await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out")) nodes = "all";

@@ -91,7 +91,7 @@ export interface UserRecord {
    * whoever holds an older one finds out, and a user who was removed and made again is not mistaken for the former one.
    */
   readonly version: number;
-  /** When a device last attached. Milliseconds since 1970. */
+  /** The latest of when the user was made, and when a device last attached or left. Milliseconds since 1970. */
   readonly seenAt: number;
   /** Where each subscription began. */
   readonly subscriptions: Readonly<Record<Topic, Position>>;

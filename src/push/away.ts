@@ -3,7 +3,7 @@ import type { Journal } from "../delivery/journal.ts";
 import { openEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { progressOf } from "../delivery/places.ts";
-import { isAway, progressIn, sessionOf, type UserRecords, withoutNode, withProgress, withSession } from "../delivery/records.ts";
+import { isAway, progressIn, sessionOf, type UserRecords, withProgress, withSessionAway } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
 import { isEnabled } from "../delivery/target.ts";
@@ -134,7 +134,7 @@ export class AwayPushes implements AwayDecisions {
         record = withProgress(record, session.deviceId, step.progress);
       }
       const left = leaving === undefined || more ? undefined : sessionOf(record, leaving);
-      if (left?.leaving === true) record = withSession(record, withoutNode(left, clock.now()));
+      if (left?.leaving === true) record = withSessionAway(record, left, clock.now());
       return record === stored ? undefined : { record, rows: steps.flatMap(({ made }) => made.rows) };
     }, known).catch((error: unknown) => {
       queue.unsure();

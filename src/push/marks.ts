@@ -30,15 +30,36 @@ interface Marked {
   readonly after?: number | undefined;
 }
 
+/** Marks of which it is remembered that they were told; of more the one that came first is forgotten. */
+const TOLD = 1_000;
+
 /**
- * Takes in that the person read or dismissed a message: it is stored before it is answered, the publisher hears it, and no device
- * is pushed for it that was not yet.
+ * Takes in that the person read or dismissed a message: it is stored before it is answered, the publisher hears it
+ * once however often it is said, and no device is pushed for it that was not yet.
  * @returns a function that takes a mark frame of a session
  */
 export function createMarks({ receipts, pending, outbox, records, history }: MarkParts): (
   session: Session,
   frame: MarkFrame,
 ) => Promise<void> {
+  const told = new Set<string>();
+
+  /** Whether nobody was told of a mark yet. Of one that changed nothing this node may know; from now on it does. */
+  function isNews(
+    userId: string,
+    { kind, topic, epoch, offset }: MarkFrame,
+    { positions }: UserRecord,
+    changes: boolean,
+  ): boolean {
+    const key = `${kind}\n${userId}\n${topic}\n${epoch}.${offset}`;
+    const known = positions.handled[topic];
+    const isStored = kind === "read" && known?.epoch === epoch && known.read === offset;
+    if (!changes && (isStored || told.has(key))) return false;
+    told.add(key);
+    if (told.size > TOLD) told.delete(told.keys().next().value!);
+    return true;
+  }
+
   /** The marked entry; undefined: it expired. */
   async function find(reader: Reader, { id, topic, epoch, offset }: MarkFrame): Promise<OpenedEntry | undefined> {
     const remembered = reader.feed.recall(offset);
@@ -69,11 +90,13 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
     if (reader === undefined) throw new PeykError("not-subscribed", "a topic this user is not subscribed to");
     const entry = await find(reader, frame);
     const marked = kind === "read" ? [] : await dismissed(userId, frame);
+    let changes = false;
     const record = await records.update(userId, (record) => {
       const changed = kind === "read" ? withReadMark(record, topic, { epoch, offset }) : withDismissed(record, marked);
-      return changed === record ? undefined : { record: changed };
+      changes = changed !== record;
+      return changes ? { record: changed } : undefined;
     });
-    if (entry !== undefined) receipts.marked(kind, entry, session);
+    if (isNews(userId, frame, record, changes) && entry !== undefined) receipts.marked(kind, entry, session);
     await pending.dropDone(
       userId,
       ({ topic, position }) => howHandled(record.positions.handled[topic], position) === undefined ? undefined : kind,

@@ -45,7 +45,7 @@ test("what all sessions complain of at once is said at once, and then once more 
 test("what differs in level, in words or in fields is said each time, and again after a second", async () => {
   const { lines, logger } = listening();
   const clock = createManualClock();
-  const calm = new CalmLogger(logger, clock);
+  const calm = new CalmLogger(logger, clock, logger);
   calm.warn("a");
   calm.error("a");
   calm.warn("b");
@@ -67,7 +67,7 @@ test("what differs in level, in words or in fields is said each time, and again 
 test("what was counted is told at the end", () => {
   const { lines, logger } = listening();
   const clock = createManualClock();
-  const calm = new CalmLogger(logger, clock);
+  const calm = new CalmLogger(logger, clock, logger);
   for (const id of [1, 2, 3]) calm.error("broken", { error: Object.assign(new Error("no"), { id }) });
   calm.close();
   expect(lines).toMatchObject([["broken", { error: { id: 1 } }], ["broken", { error: { id: 3 }, repeated: 2 }]]);
