@@ -242,7 +242,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     clock,
     logger,
   });
-  const departures = new Departures({ records, attachments, actor, progress, away, clock, logger });
+  const departures = new Departures({ records, attachments, actor, progress, away, journal, clock, logger });
   const subscriptions = new Subscriptions({
     ...{ node, records, pushes: pending, away, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),

@@ -127,6 +127,8 @@ export class ExplanationBook implements Journal {
     if (page !== undefined) {
       if (kind === "acked") page.delivered++;
       const device = devicePage(page, who);
+      // A device that was told to have missed it may come back later and miss it again.
+      if (kind === "expired" && push === undefined && device?.events.some(isMissed)) return;
       if (device !== undefined) addEvent(device.events, { at, kind, detail, ...push });
     }
     if (!this.#emitter.wants("note")) return;
@@ -245,6 +247,10 @@ function merge(a: Explanation, b: Explanation): Explanation {
     counts,
     delivered: a.delivered + b.delivered,
   };
+}
+
+function isMissed({ kind, provider }: ExplainedEvent): boolean {
+  return kind === "expired" && provider === undefined;
 }
 
 /** What a push is told with when it is made. */

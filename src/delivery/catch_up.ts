@@ -7,6 +7,7 @@ import type { Logger } from "../ports/logger.ts";
 import type { History, HistoryPage } from "../ports/transport.ts";
 import type { SessionActor } from "./actor.ts";
 import type { Counters } from "./counters.ts";
+import { passExpired } from "./expired.ts";
 import type { PushRequests } from "./push_requests.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
@@ -136,7 +137,7 @@ export class CatchUp {
   }
 
   #write(reader: Reader, outlet: Outlet, page: HistoryPage): void {
-    const { counters } = this.#parts;
+    const { clock, counters, journal } = this.#parts;
     const { topic } = reader.feed;
     const { epoch } = page.head;
     if (reader.sent < page.floor || reader.epoch !== epoch) {
@@ -150,6 +151,7 @@ export class CatchUp {
       if (offset <= reader.sent) return;
       outlet.write(encodeServerFrame({ type: "advance", topic, epoch, offset, expired }));
       counters.expired += expired;
+      if (page.expired > 0) passExpired(reader, offset, journal, clock.now());
       expired = 0;
       reader.sent = offset;
     };

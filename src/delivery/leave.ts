@@ -5,6 +5,8 @@ import type { Logger } from "../ports/logger.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { Attachments } from "./attach.ts";
+import { passExpired } from "./expired.ts";
+import type { Journal } from "./journal.ts";
 import type { Outlet } from "./outlet.ts";
 import { type ProgressKeeper, withProgressOf } from "./progress.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
@@ -30,6 +32,7 @@ export interface LeaveParts {
   actor: SessionActor;
   progress: ProgressKeeper;
   away: AwayDecisions;
+  journal: Journal;
   clock: Clock;
   logger: Logger;
 }
@@ -81,7 +84,7 @@ export class Departures {
   }
 
   async #goAway(session: Session): Promise<void> {
-    const { attachments, away, clock, logger, records } = this.#parts;
+    const { attachments, away, clock, journal, logger, records } = this.#parts;
     const { userId, deviceId } = session;
     try {
       await this.#turns.run(userId, async () => {
@@ -90,6 +93,7 @@ export class Departures {
           const record = withProgressOf(stored, session);
           return { record: withSession(record, { ...sessionOf(record, deviceId)!, leaving: true }) };
         });
+        for (const reader of session.readers) passExpired(reader, reader.feed.head.offset, journal, clock.now());
         attachments.dismantle(session, CloseCode.normal, "");
         await away.leaveHeld(userId, deviceId);
       });

@@ -1,6 +1,6 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { AckFrame, Cursor, FailedFrame, IdleMs, StateFrame } from "../protocol/frames.ts";
-import { isPublic, splitTopic } from "../protocol/names.ts";
+import { isPublic, splitTopic, type Topic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History } from "../ports/transport.ts";
@@ -11,7 +11,7 @@ import type { SessionActor } from "./actor.ts";
 import type { Attention } from "./attention.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Journal } from "./journal.ts";
-import { openEntry } from "./opened_entry.ts";
+import { type OpenedEntry, openEntry } from "./opened_entry.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Roster } from "./roster.ts";
 import { isEnabled } from "./target.ts";
@@ -57,8 +57,16 @@ const WRITE_BEHIND_MS = 1_000;
 /** Users whose progress is written at the same time. */
 const WIDTH = 256;
 
-/** Entries of one ack that are named from the log. */
-const MOST_NAMED = 1_000;
+/** Entries that are read from the log at a time, to name them. */
+const NAMED_AT_ONCE = 1_000;
+
+/** Entries of one life of a log that were acked at once. */
+interface Acked {
+  readonly topic: Topic;
+  readonly epoch: number;
+  readonly from: number;
+  readonly to: number;
+}
 
 /** Takes in what clients confirm, and writes it behind. */
 export class ProgressKeeper {
@@ -143,8 +151,9 @@ export class ProgressKeeper {
       if (frame.offset <= reader.sentBefore) return;
       throw new PeykError("bad-order", "a report on an entry that was never sent");
     }
+    // It may be said again with a new connection.
+    if (!reader.fail(frame.offset)) return;
     this.#report(reader, frame.offset - 1, frame.offset, (entry) => this.#parts.receipts.failed(entry, session, frame.reason));
-    reader.fail(frame.offset);
   }
 
   /** @returns whether the cursor moved */
@@ -193,17 +202,18 @@ export class ProgressKeeper {
     this.#timer ??= this.#parts.clock.setTimeout(() => void this.flush(), WRITE_BEHIND_MS);
   }
 
-  /** The handler is done with the entries in (from, to], except for those it gave up on. */
+  /** The handler is done with the entries in (from, to], except for those it gave up on and those that expired before it had them. */
   #delivered(reader: Reader, from: number, to: number): void {
     const { receipts } = this.#parts;
-    const { feed, failed, session } = reader;
+    const { feed, session } = reader;
+    const undelivered = reader.takeUndelivered();
     if (receipts.named(feed.topic)) {
       return this.#report(reader, from, to, (entry) => {
-        if (!failed.includes(entry.position.offset)) receipts.delivered(entry, session);
+        if (!undelivered.includes(entry.position.offset)) receipts.delivered(entry, session);
       });
     }
     let after = from;
-    for (const offset of failed) {
+    for (const offset of undelivered) {
       if (offset <= after || offset > to) continue;
       receipts.counted(feed.count(after, offset - 1));
       after = offset;
@@ -211,17 +221,29 @@ export class ProgressKeeper {
     receipts.counted(feed.count(after, to));
   }
 
-  /** Names the entries in (from, to]: most are remembered, the others are read from the log. */
-  #report(reader: Reader, from: number, to: number, each: (entry: ReturnType<typeof openEntry>) => void): void {
+  /** Names the entries in (from, to], each once: most are remembered, the others are read from the log. */
+  #report(reader: Reader, from: number, to: number, each: (entry: OpenedEntry) => void): void {
     const { history, logger } = this.#parts;
-    const { feed } = reader;
-    const whole = feed.between(from, to, each);
-    if (whole || history === undefined || isPublic(feed.topic)) return;
-    history.read(feed.topic, from, MOST_NAMED).then((page) => {
-      for (const raw of page.entries) {
-        if (raw.offset <= to && feed.recall(raw.offset) === undefined) each(openEntry(raw));
-      }
-    }).catch((error: unknown) => logger.warn("receipts could not be named", { topic: feed.topic, error }));
+    const { epoch, feed: { topic } } = reader;
+    // By the time the log is read others may be remembered.
+    const named = new Set<number>();
+    const whole = reader.feed.between(from, to, (entry) => {
+      named.add(entry.position.offset);
+      each(entry);
+    });
+    if (whole || history === undefined || isPublic(topic)) return;
+    this.#nameRest(history, { topic, epoch, from, to }, (entry) => void (named.has(entry.position.offset) || each(entry)))
+      .catch((error: unknown) => logger.warn("receipts could not be named", { topic, error }));
+  }
+
+  async #nameRest(history: History, { topic, epoch, from, to }: Acked, each: (entry: OpenedEntry) => void): Promise<void> {
+    for (let after = from; after < to;) {
+      const { entries, head, through } = await history.read(topic, after, NAMED_AT_ONCE);
+      if (head.epoch !== epoch) return;
+      for (const raw of entries) if (raw.offset <= to) each(openEntry(raw));
+      if (through <= after) return;
+      after = through;
+    }
   }
 
   /** Writes down what every session has acked since the last time. */

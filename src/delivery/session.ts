@@ -1,3 +1,4 @@
+import { PeykError } from "../protocol/errors.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { Progress, SessionRecord } from "../ports/users.ts";
@@ -75,6 +76,8 @@ export interface UnsureAck {
 
 /** Entries remembered on which the app's handler failed. */
 const MOST_FAILED = 8;
+/** Entries that may have failed or expired before one ack. A client that hands out in order has one that failed. */
+const MOST_UNDELIVERED = 4_000;
 
 /** One session's place in one topic. */
 export class Reader implements Member<Reader> {
@@ -101,8 +104,10 @@ export class Reader implements Member<Reader> {
   handled = 0;
   /** Of what it acked it shows later whether a person was there. */
   unsure: UnsureAck | undefined = undefined;
-  /** Entries that the app's handler gave up on, rising. */
+  /** The last entries that the app's handler gave up on, rising. */
   failed: readonly number[];
+  /** Those above `acked` that its ack does not deliver: all of these, and what expired. Absent most of the time. */
+  #undelivered: Set<number> | undefined;
   /** How far a former subscription of this connection had been written: acks up to there may still come. */
   sentBefore = 0;
   /** What was decided before this connection: entries up to here are not pushed again. */
@@ -123,6 +128,8 @@ export class Reader implements Member<Reader> {
     this.acked = progress.acked;
     this.shown = progress.shown;
     this.failed = progress.failed ?? NONE;
+    const unacked = this.failed.filter((offset) => offset > this.acked);
+    this.#undelivered = unacked.length > 0 ? new Set(unacked) : undefined;
     this.decided = progress.decided;
   }
 
@@ -182,11 +189,41 @@ export class Reader implements Member<Reader> {
     return this.sent;
   }
 
-  /** The app's handler gave up on an entry. Of too many the lowest is where reading begins: what was before is not known. */
-  fail(offset: number): void {
-    const failed = [...this.failed.filter((other) => other !== offset), offset].sort((a, b) => a - b);
+  /**
+   * The app's handler gave up on an entry that is not acked. Of too many the lowest is where reading begins: what was before is not known.
+   * @returns whether that is new
+   * @throws {PeykError} `too-many`
+   */
+  fail(offset: number): boolean {
+    const { size = 0 } = this.#undelivered ?? {};
+    if (size >= MOST_UNDELIVERED && !this.#undelivered!.has(offset)) {
+      throw new PeykError("too-many", "too many entries that failed and are not acked", { retryable: true });
+    }
+    if (!this.pass(offset)) return false;
+    const failed = [...this.failed, offset].sort((a, b) => a - b);
     if (failed.length > MOST_FAILED) this.from = Math.max(this.from, failed.shift()!);
     this.failed = failed;
+    return true;
+  }
+
+  /**
+   * An entry above `acked` is passed over: an ack beyond it does not deliver it.
+   * @returns whether that is new
+   */
+  pass(offset: number): boolean {
+    const undelivered = this.#undelivered ??= new Set();
+    if (undelivered.has(offset) || undelivered.size >= MOST_UNDELIVERED) return false;
+    undelivered.add(offset);
+    return true;
+  }
+
+  /** The entries up to `acked` that were not delivered though they are acked, since the last time, rising. */
+  takeUndelivered(): readonly number[] {
+    if (this.#undelivered === undefined) return NONE;
+    const all = [...this.#undelivered].sort((a, b) => a - b);
+    const open = all.filter((offset) => offset > this.acked);
+    this.#undelivered = open.length > 0 ? new Set(open) : undefined;
+    return all.slice(0, all.length - open.length);
   }
 
   /** What the store should know. */
@@ -209,6 +246,7 @@ export class Reader implements Member<Reader> {
     this.logged = undefined;
     this.unsure = undefined;
     this.failed = NONE;
+    this.#undelivered = undefined;
   }
 }
 
