@@ -35,6 +35,7 @@ import { type Explanation, ExplanationBook, mergeExplanations, withOutbox } from
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { everyStep } from "./every_step.ts";
 import { memory } from "./memory/memory.ts";
 import type { Acceptor } from "./ports/connection.ts";
 import { PeykError } from "./protocol/errors.ts";
@@ -151,7 +152,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const heartbeatMs = checkWhole("heartbeatMs", options.heartbeatMs ?? 25_000, 1_000);
   const authenticate = checkAuthenticate(options);
   const providers = checkProviders(options.push ?? []);
+  const compose = checkCompose(options.compose);
+  const handledByMark = checkHandledBy(options.handledBy ?? {});
 
+  // What may fail stands before this, or in start(): then the storage is closed again.
   const { transport, history, work, users, outbox, peers, close: closeStorage } = await (options.storage ?? memory()).open({
     clock,
     logger,
@@ -192,7 +196,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const backlog = new Backlog(services, lease, clock);
   const targets = new TargetChanges({ records, roster, actor, pending, counters, clock });
   const pace = new Pace(policy.coalesceMs, clock);
-  const composer = new Composer({ compose: checkCompose(options.compose), clock, logger });
+  const composer = new Composer({ compose, clock, logger });
   const dispatcher = new Dispatcher({
     ...{
       composer,
@@ -235,7 +239,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     pushes: acked,
     history,
     journal,
-    handledByMark: checkHandledBy(options.handledBy ?? {}),
+    handledByMark,
     ackTimeoutMs: policy.ackTimeoutMs,
     strayed: (userId) => follower.heed(userId),
     durable: transport.durable,
@@ -288,10 +292,6 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   // The other nodes, and what is to be done from time to time.
   const follower = new Follower({ records, roster, actor, attachments, subscriptions, logger });
-  const answering = peers && await answerNeighbours({
-    ...{ node, peers, roster, arbiter, attention, follower, journal, stepper, logger },
-    replaced: (target) => registered(target, true),
-  });
   const housekeeping = new Housekeeping({
     ...{
       node,
@@ -315,33 +315,59 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     wake: () => worker.wake(),
   });
-  await housekeeping.start();
-  await topics.start();
-  const sweeping = await work?.consume(createSweep({ away, topics, read, logger }));
-  worker.wake();
-
+  let answering: { close(): void } | undefined;
+  let sweeping: { close(): Promise<void> } | undefined;
   let closing: Promise<void> | undefined;
 
+  async function start(): Promise<void> {
+    answering = peers && await answerNeighbours({
+      ...{ node, peers, roster, arbiter, attention, follower, journal, stepper, logger },
+      replaced: (target) => registered(target, true),
+    });
+    await housekeeping.start();
+    await topics.start();
+    sweeping = await work?.consume(createSweep({ away, topics, read, logger }));
+    worker.wake();
+  }
+
+  /** What of this can't be done keeps nothing of the rest from being done. */
+  async function stop(): Promise<void> {
+    await everyStep([
+      () => gateway.close(),
+      () => departures.close(),
+      () => progress.flush(),
+      () => sweeping?.close(),
+      () => topics.close(),
+      () => decisions.close(),
+      () => away.close(),
+      () => worker.close(),
+      () => progress.stop(),
+      () => housekeeping.close(),
+      () => records.idle(),
+      () => neighbours?.close(),
+      () => answering?.close(),
+      () => [...roster].forEach((session) => attachments.dismantle(session, 4000, "the node closes")),
+      () => catchUp.close(),
+      () => receipts.flush(),
+    ]);
+  }
+
+  async function closeProviders(): Promise<void> {
+    const ends = await Promise.allSettled(providers.map(async (provider) => await provider.close?.()));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
+  }
+
   async function shutDown(): Promise<void> {
-    gateway.close();
-    await departures.close();
-    await progress.flush();
-    await sweeping?.close();
-    await topics.close();
-    await decisions.close();
-    await away.close();
-    await worker.close();
-    progress.stop();
-    await housekeeping.close();
-    await records.idle();
-    await neighbours?.close();
-    answering?.close();
-    for (const session of [...roster]) attachments.dismantle(session, 4000, "the node closes");
-    catchUp.close();
-    receipts.flush();
-    await Promise.all(providers.map((provider) => provider.close?.()));
-    await closeStorage();
+    await everyStep([stop, closeProviders, closeStorage, () => logger.close()]);
+  }
+
+  try {
+    await start();
+  } catch (error) {
+    // The providers are the caller's, who may try again with them.
+    await everyStep([stop, closeStorage]).catch((error: unknown) => logger.warn("what had begun could not be ended", { error }));
     logger.close();
+    throw error;
   }
 
   function checkOpen(): void {

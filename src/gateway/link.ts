@@ -1,5 +1,5 @@
 import { CloseCode } from "../protocol/codes.ts";
-import { decodeClientFrames, encodeServerFrame } from "../protocol/codec.ts";
+import { decodeClientMessage, encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { ClientFrame } from "../protocol/frames.ts";
 import type { Connection, ConnectionEvents } from "../ports/connection.ts";
@@ -73,8 +73,8 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
       if (bytes.length > maxFrameBytes) {
         throw new PeykError("too-large", `a message of ${bytes.length} bytes`, { hint: `At most ${maxFrameBytes} bytes.` });
       }
-      const frames = decodeClientFrames(bytes);
-      this.#frames += Math.max(1, frames.length);
+      const { frames, count } = decodeClientMessage(bytes);
+      this.#frames += count;
       if (this.#frames > maxFramesPerBeat) throw new PeykError("too-many", "too many frames", { retryable: true });
       for (const frame of frames) {
         this.#host.frame(this, frame);

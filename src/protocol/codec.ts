@@ -136,7 +136,22 @@ export function encodeLiveFrame(topic: Topic, envelope: Uint8Array): Uint8Array 
  * @throws {PeykError} `bad-frame`; its hint names the fault, never the content
  */
 export function decodeClientFrames(bytes: Uint8Array): ClientFrame[] {
+  return decodeFrames(bytes, readClientFrame).frames;
+}
+
+/**
+ * The same, with how many frames there were: those of a type that is ignored cost as much as others.
+ * @throws {PeykError} `bad-frame`
+ */
+export function decodeClientMessage(bytes: Uint8Array): DecodedMessage<ClientFrame> {
   return decodeFrames(bytes, readClientFrame);
+}
+
+/** What one WebSocket message holds. */
+export interface DecodedMessage<Frame> {
+  readonly frames: readonly Frame[];
+  /** With those that are ignored. */
+  readonly count: number;
 }
 
 /**
@@ -144,13 +159,18 @@ export function decodeClientFrames(bytes: Uint8Array): ClientFrame[] {
  * @throws {PeykError} `bad-frame`
  */
 export function decodeServerFrames(bytes: Uint8Array): ServerFrame[] {
-  return decodeFrames(bytes, readServerFrame);
+  return decodeFrames(bytes, readServerFrame).frames;
 }
 
-function decodeFrames<Frame>(bytes: Uint8Array, read: (type: number, reader: Reader) => Frame | undefined): Frame[] {
+function decodeFrames<Frame>(
+  bytes: Uint8Array,
+  read: (type: number, reader: Reader) => Frame | undefined,
+): { frames: Frame[]; count: number } {
   const reader = new Reader(bytes);
   const frames: Frame[] = [];
+  let count = 0;
   do {
+    count++;
     const outer = reader.enter("frame");
     const type = reader.uint("type");
     const frame = read(type, reader);
@@ -158,7 +178,7 @@ function decodeFrames<Frame>(bytes: Uint8Array, read: (type: number, reader: Rea
     else if (type < OPTIONAL_TYPES_FROM || type > LAST_OPTIONAL_TYPE) throw badFrame("a frame type that is not known here");
     reader.leave(outer);
   } while (!reader.done);
-  return frames;
+  return { frames, count };
 }
 
 // The fields below are read in the order in which they stand in the frame: an object literal is evaluated from the top.

@@ -96,6 +96,18 @@ test("messages of nothing but ignored frames are counted too", async () => {
   expect(sara.end).toBe("too-many 4006");
 });
 
+test.each([16_000, 5_000])("frames of a type that is ignored count as others do, %i in one message as well", async (count) => {
+  const { open } = await createBench();
+  const sara = await open("sara");
+  const ignored = new Uint8Array(2 * count).map((_, index) => index % 2 === 0 ? 0x91 : 0x60);
+  for (let sent = count; sent < 10_000; sent += count) {
+    sara.raw(ignored);
+    expect(sara.closedWith).toBeUndefined();
+  }
+  sara.raw(ignored);
+  expect(sara.end).toBe("too-many 4006");
+});
+
 test("a quick client that goes on for long is no flood", async () => {
   const { clock, open } = await createBench();
   const sara = await open("sara");

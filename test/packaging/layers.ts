@@ -32,8 +32,14 @@ const layers: Layer[] = [
   { name: "gateway", path: "src/gateway/", on: facing, packages: [] },
   { name: "system", path: "src/system.ts", on: below, packages: [] },
   { name: "calm_logger", path: "src/calm_logger.ts", on: below, packages: [] },
+  { name: "every_step", path: "src/every_step.ts", on: [], packages: [] },
   { name: "options", path: "src/engine_options.ts", on: facing, packages: [] },
-  { name: "engine", path: "src/create_engine.ts", on: [...facing, "options", "memory", "system", "calm_logger"], packages: [] },
+  {
+    name: "engine",
+    path: "src/create_engine.ts",
+    on: [...facing, "options", "memory", "system", "calm_logger", "every_step"],
+    packages: [],
+  },
   { name: "client", path: "src/client/", on: ["protocol"], packages: [] },
   { name: "mod", path: "mod.ts", on: [...facing, "options", "memory", "engine"], packages: [] },
 ];
