@@ -46,7 +46,7 @@ export class Follower {
       // Its attachment here may be written down and not be through yet.
       return this.heed(userId);
     }
-    attachments.dismantle(session, CloseCode.replaced, "a newer connection took the session");
+    attachments.lose(session, CloseCode.replaced, "a newer connection took the session");
   }
 
   /** Follows, and nobody waits for it. */
@@ -95,11 +95,11 @@ export class Follower {
       return actor.raise(session, SessionEvent.signOut);
     }
     if (stored.generation !== session.generation) {
-      return attachments.dismantle(session, CloseCode.replaced, "a newer connection took the session");
+      return attachments.lose(session, CloseCode.replaced, "a newer connection took the session");
     }
     if (stored.node !== session.node) {
       // Another node took it over while this one could not be heard: the client is to come back.
-      return attachments.dismantle(session, CloseCode.drain, "another node holds the session");
+      return attachments.lose(session, CloseCode.drain, "another node holds the session");
     }
     const topics = session.readers.map(({ feed }) => feed.topic);
     for (const topic of topics) if (record.subscriptions[topic] === undefined) subscriptions.end(session, topic, false);

@@ -213,6 +213,12 @@ export class Attachments {
     return losers;
   }
 
+  /** The session is another attachment's, on another node, or its device is another user's: whoever has it decides the rest. */
+  lose(session: Session, code: number, reason: string): void {
+    this.dismantle(session, code, reason);
+    this.#parts.actor.raise(session, SessionEvent.replaced);
+  }
+
   /** Takes a session out of this node's memory. */
   dismantle(session: Session, code: number, reason: string): void {
     const { actor, hub, roster } = this.#parts;
@@ -288,7 +294,7 @@ export class Attachments {
         return { record: withPositionsMoved(withSessionAway(record, left, clock.now())) };
       });
       if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
-      if (session !== undefined) this.dismantle(session, CloseCode.replaced, "another user signed in on this device");
+      if (session !== undefined) this.lose(session, CloseCode.replaced, "another user signed in on this device");
     });
     await elsewhere.follow(nodes, former);
   }

@@ -20,7 +20,10 @@ export interface ReceiptEvent {
   readonly at: number;
 }
 
-/** A session came into another state. */
+/**
+ * A session came into another state. Each node tells of those that it holds: of one that goes on elsewhere, or whose device is another
+ * user's now, the node that held it says `disconnected.away`.
+ */
 export interface SessionChange {
   readonly userId: string;
   readonly device: string;

@@ -33,7 +33,7 @@ export const sessionMachine = setup({
         // the oldest unseen send passed the ack timeout; nothing is overdue any more
         | "overdue"
         | "seen"
-        // the connection goes: in order, without a word, because the node drains, to a newer one on another node
+        // the connection goes: in order, without a word, because the node drains, to a newer one on another node or another user's
         | "closed.clean"
         | "closed.lost"
         | "drained"
