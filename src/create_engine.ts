@@ -31,7 +31,7 @@ import {
   checkWhole,
   type EngineOptions,
 } from "./engine_options.ts";
-import { type Explanation, ExplanationBook, mergeExplanations, withOutbox } from "./explain.ts";
+import { type Explanation, ExplanationBook, mergeExplanations, withOutbox, withOwner } from "./explain.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -40,7 +40,7 @@ import { memory } from "./memory/memory.ts";
 import type { Acceptor } from "./ports/connection.ts";
 import { PeykError } from "./protocol/errors.ts";
 import type { OutgoingMessage, Position } from "./protocol/message.ts";
-import { checkName, topicOf } from "./protocol/names.ts";
+import { checkName, ownerOf, topicOf } from "./protocol/names.ts";
 import { Alarms } from "./push/alarms.ts";
 import { Arbiter } from "./push/arbiter.ts";
 import { AckedPushes } from "./push/acked.ts";
@@ -384,7 +384,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     async explain(id) {
       const here = journal.find(id);
       const known = mergeExplanations([...(here === undefined ? [] : [here]), ...(await neighbours?.explain(id) ?? [])]);
-      return withOutbox(known, await outbox.ofMessage(id));
+      const explanation = withOutbox(known, await outbox.ofMessage(id));
+      if (explanation?.verdict !== "no-device") return explanation;
+      return withOwner(explanation, await users.get(ownerOf(explanation.topic)));
     },
     async sessions(userId) {
       const record = await users.get(checkName(userId, "userId"));

@@ -3,6 +3,7 @@ import type { Emitter } from "./delivery/events.ts";
 import { deviceName } from "./delivery/session.ts";
 import { addEvent, eventOf, type ExplainedEvent } from "./explained_event.ts";
 import type { OutboxRow } from "./ports/outbox.ts";
+import type { UserRecord } from "./ports/users.ts";
 import type { Position } from "./protocol/message.ts";
 import { isPublic, type Topic } from "./protocol/names.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -30,8 +31,11 @@ export interface Explanation {
   readonly from: string | undefined;
   /** Milliseconds since 1970; undefined when only the outbox remembers. */
   readonly sentAt: number | undefined;
-  /** "no-device": accepted for a user nobody has signed in as yet. */
-  readonly verdict: "routed" | "no-device";
+  /**
+   * "no-device": accepted for a user nobody has signed in as yet. "not-subscribed": in a private channel that its owner is not
+   * subscribed to, though somebody has signed in.
+   */
+  readonly verdict: "routed" | "no-device" | "not-subscribed";
   /** Of a private message each device; of a public one the exceptions (pushes, failures, slow readers), 100 at most. */
   readonly devices: readonly DeviceExplanation[];
   /** Of a public message: for how many devices each rule decided; again for one that comes back before it has acked. */
@@ -219,6 +223,12 @@ function withRows(device: DeviceName & Partial<DeviceExplanation>, rows: readonl
     ...{ userId, device: name, state, route, rule: device.rule ?? rows[0]!.rule },
     events: [...events, ...added].sort((one, other) => one.at - other.at),
   };
+}
+
+/** An explanation that names no device, with what its owner's record says of that. */
+export function withOwner(explanation: Explanation, owner: UserRecord | undefined): Explanation {
+  if (owner === undefined || owner.sessions.length === 0) return explanation;
+  return { ...explanation, verdict: owner.subscriptions[explanation.topic] === undefined ? "not-subscribed" : "routed" };
 }
 
 /** What several nodes know about one message, as one. */

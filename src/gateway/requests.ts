@@ -3,7 +3,7 @@ import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { ClientFrame, MarkFrame, PublishFrame, SubscribeFrame, TargetFrame } from "../protocol/frames.ts";
 import type { OutgoingMessage } from "../protocol/message.ts";
-import { checkName, isPublic, ownerOf, splitTopic } from "../protocol/names.ts";
+import { checkName, isPublic, ownerOf, splitTopic, type Topic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
@@ -141,8 +141,7 @@ export class Requests {
   async #admit(session: Session, sealed: SealedMessage): Promise<SealedMessage> {
     const { authorize, publisher } = this.#parts;
     const { topic, id, from, options, payload } = sealed;
-    if (!isPublic(topic)) await this.#checkRecipient(ownerOf(topic));
-    const fault = this.#fault(session, sealed);
+    const fault = await this.#fault(session, sealed);
     if (authorize === undefined) {
       if (fault !== undefined) throw fault;
       return sealed;
@@ -162,14 +161,24 @@ export class Requests {
     return publisher.seal({ ...verdict, id }, from);
   }
 
-  /** What the default rules have against it. */
-  #fault(session: Session, { topic, options }: SealedMessage): PeykError | undefined {
+  /** What the default rules have against it. Nothing of the recipient shows where the message itself is refused. */
+  async #fault(session: Session, { topic, options }: SealedMessage): Promise<PeykError | undefined> {
     if (isPublic(topic) && session.reader(topic) === undefined) {
       return new PeykError("not-subscribed", "a public channel this user is not subscribed to", { hint: "Subscribe first." });
     }
-    return mayPublish(options)
-      ? undefined
-      : forbidden("notification, silent, useAsAlert and urgency high are the server's to set");
+    if (!mayPublish(options)) return forbidden("notification, silent, useAsAlert and urgency high are the server's to set");
+    if (isPublic(topic) || await this.#isRead(topic)) return undefined;
+    return new PeykError("no-recipient", "nobody reads this private channel", {
+      hint: "Its owner must have signed in once, and be subscribed to it; everybody is to their own default channel.",
+    });
+  }
+
+  /** Else anybody could fill the store with what nobody reads. With the first sign-in a user is subscribed to their own `default`. */
+  async #isRead(topic: Topic): Promise<boolean> {
+    const { records, roster } = this.#parts;
+    const owner = ownerOf(topic);
+    if (roster.of(owner).some((session) => session.reader(topic) !== undefined)) return true;
+    return (await records.store.get(owner))?.subscriptions[topic] !== undefined;
   }
 
   #limit(userId: string): void {
@@ -181,14 +190,6 @@ export class Requests {
     if (this.#rates.size > RATES_KEPT) this.#rates.delete(this.#rates.keys().next().value!);
     const retryAfterMs = rate.take(clock.elapsed());
     if (retryAfterMs > 0) throw new PeykError("too-many", "too many publishes", { retryable: true, retryAfterMs });
-  }
-
-  /** Else anybody could fill the store with messages for users who don't exist. */
-  async #checkRecipient(userId: string): Promise<void> {
-    const { records, roster } = this.#parts;
-    if (roster.of(userId).length > 0) return;
-    const record = await records.store.get(userId);
-    if (record === undefined || record.seenAt === 0) throw new PeykError("no-device", "nobody ever signed in as this user");
   }
 
   async #subscribe(session: Session, { topic, since, anew }: SubscribeFrame, ok: (start: Start) => void): Promise<void> {

@@ -12,7 +12,7 @@ export type ErrorCode =
   | "expired" // the token or the message ran out
   | "forbidden" // the policy does not allow this action
   | "not-subscribed" // a public channel the user is not subscribed to
-  | "no-device" // a user nobody ever signed in as
+  | "no-recipient" // a user nobody ever signed in as, or a private channel that its owner is not subscribed to
   | "no-provider" // a push target for a provider this engine does not have
   | "no-app" // a push target of an app that its provider is not set up for
   | "replaced" // a newer connection took the session

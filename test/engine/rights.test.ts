@@ -174,7 +174,7 @@ test("a server's publish to a user without devices waits; a client's is refused"
   const { id } = await engine.publish({ to: "newcomer", content: "welcome" });
   expect((await engine.explain(id))?.verdict).toBe("no-device");
   const sara = await device("sara");
-  expect(await sara.publish("nobody/default", "hi")).toMatchObject({ type: "error", code: "no-device", retryable: false });
+  expect(await sara.publish("nobody/default", "hi")).toMatchObject({ type: "error", code: "no-recipient", retryable: false });
   const newcomer = await device("newcomer");
   await clock.settle();
   expect(newcomer.contents).toEqual(["welcome"]);

@@ -53,9 +53,9 @@ test("a public publish needs the subscription, a private one somebody who ever s
   expect(await ask(clock, sara, publish("*/news"))).toBe("ok");
   expect(await ask(clock, sara, { type: "unsubscribe", ref: 1, topic: "*/news" })).toBe("ok");
   expect(await ask(clock, sara, publish("*/news"))).toBe("not-subscribed");
-  expect(await ask(clock, sara, publish("omid/default"))).toBe("no-device");
+  expect(await ask(clock, sara, publish("omid/default"))).toBe("no-recipient");
   await engine.publish({ to: "omid", content: "welcome" });
-  expect(await ask(clock, sara, publish("omid/default"))).toBe("no-device");
+  expect(await ask(clock, sara, publish("omid/default"))).toBe("no-recipient");
   (await open("omid")).leave();
   await clock.settle();
   expect(await ask(clock, sara, publish("omid/default"))).toBe("ok");

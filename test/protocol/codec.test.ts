@@ -156,7 +156,7 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
   }),
   frame("error", {
     ref: fc.option(ref),
-    code: fc.constantFrom("no-device" as const, "too-many" as const),
+    code: fc.constantFrom("no-recipient" as const, "too-many" as const),
     retryable: flag,
     retryAfterMs: fc.option(uint),
     hint: fc.option(text),

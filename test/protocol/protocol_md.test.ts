@@ -61,7 +61,7 @@ describe("PROTOCOL.md", () => {
       "expired": true,
       "forbidden": true,
       "not-subscribed": true,
-      "no-device": true,
+      "no-recipient": true,
       "no-provider": true,
       "no-app": true,
       "replaced": true,

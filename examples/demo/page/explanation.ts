@@ -29,6 +29,7 @@ export function showExplanation(dialog: HTMLDialogElement, story: Story, explana
 
 function deliveredInWords({ delivered, verdict, topic }: NamedExplanation): string {
   if (verdict === "no-device") return "Nobody has signed in under that name as yet: it waits.";
+  if (verdict === "not-subscribed") return "Its owner is not subscribed to this channel: it waits.";
   const devices = delivered === 1 ? "one device" : `${delivered} devices`;
   return delivered === 0 ? "No device has handled it yet." : `Handled by ${devices}${topic.startsWith("*") ? " so far" : ""}.`;
 }
