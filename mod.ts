@@ -13,6 +13,7 @@ export type { DeviceName, EntryName, Note, NoteKind, PushFacts } from "./src/del
 export { deviceName } from "./src/delivery/session.ts";
 export type { DeviceExplanation, Explanation } from "./src/explain.ts";
 export type { ExplainedEvent } from "./src/explained_event.ts";
+export type { ExplainedMessage } from "./src/explained_message.ts";
 export type { SessionInfo, TargetInfo } from "./src/sessions.ts";
 export type { Action, Authenticate, Authorize, Credentials, Identity } from "./src/gateway/authorization.ts";
 export { memory } from "./src/memory/memory.ts";

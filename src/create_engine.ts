@@ -31,7 +31,8 @@ import {
   checkWhole,
   type EngineOptions,
 } from "./engine_options.ts";
-import { type Explanation, ExplanationBook, mergeExplanations, withOutbox, withOwner } from "./explain.ts";
+import { type Explanation, ExplanationBook, withOwner } from "./explain.ts";
+import { choose, explainEach, type ExplainedMessage } from "./explained_message.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -93,8 +94,10 @@ export interface Engine extends Acceptor, AsyncDisposable {
   /**
    * Why a message went where it went, device by device: from what the nodes remember and what the outbox keeps of its pushes.
    * Undefined when neither knows it, or not any more.
+   *
+   * @param which of several messages with this id: an id is its sender's and topic's own. By default the one that was sent first
    */
-  explain(id: string): Promise<Explanation | undefined>;
+  explain(id: string, which?: ExplainedMessage): Promise<Explanation | undefined>;
   /** A user's devices with their states. */
   sessions(userId: string): Promise<SessionInfo[]>;
   /**
@@ -381,10 +384,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       checkOpen();
       return await publisher.publish(message, from);
     },
-    async explain(id) {
-      const here = journal.find(id);
-      const known = mergeExplanations([...(here === undefined ? [] : [here]), ...(await neighbours?.explain(id) ?? [])]);
-      const explanation = withOutbox(known, await outbox.ofMessage(id));
+    async explain(id, which = {}) {
+      const known = [...journal.find(id), ...await neighbours?.explain(id) ?? []];
+      const explanation = choose(await explainEach(known, await outbox.ofMessage(id), history), which);
       if (explanation?.verdict !== "no-device") return explanation;
       return withOwner(explanation, await users.get(ownerOf(explanation.topic)));
     },

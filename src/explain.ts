@@ -29,7 +29,7 @@ export interface Explanation {
   readonly topic: Topic;
   readonly position: Position;
   readonly from: string | undefined;
-  /** Milliseconds since 1970; undefined when only the outbox remembers. */
+  /** Milliseconds since 1970; undefined when only the outbox remembers. Then it isn't known either who sent it. */
   readonly sentAt: number | undefined;
   /**
    * "no-device": accepted for a user nobody has signed in as yet. "not-subscribed": in a private channel that its owner is not
@@ -78,8 +78,8 @@ export class ExplanationBook implements Journal {
   /** The same in the order of acceptance, as a ring: once it is full, the oldest page is torn out for the next one. */
   readonly #order: MessagePage[] = [];
   #oldest = 0;
-  /** The latest by message id. */
-  readonly #byId = new Map<string, MessagePage>();
+  /** By message id; few ids stand for several messages. */
+  readonly #byId = new Map<string, MessagePage | Set<MessagePage>>();
 
   /** @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read */
   constructor(clock: Clock, emitter: Emitter, settle: (topic: Topic) => void) {
@@ -104,7 +104,7 @@ export class ExplanationBook implements Journal {
     if (this.#order.length < MESSAGES_KEPT) this.#order.push(page);
     else this.#replaceOldest(page);
     this.#pages.set(key, page);
-    this.#byId.set(id, page);
+    this.#nameById(page);
     return page;
   }
 
@@ -139,10 +139,14 @@ export class ExplanationBook implements Journal {
     this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail, ...push });
   }
 
-  /** The latest message with this id that is still remembered. */
-  find(id: string): Explanation | undefined {
-    const page = this.#byId.get(id);
-    if (page === undefined) return undefined;
+  /** All messages with this id that are still remembered. */
+  find(id: string): Explanation[] {
+    const pages = this.#byId.get(id);
+    if (pages === undefined) return [];
+    return [...pages instanceof Set ? pages : [pages]].map((page) => this.#explain(page));
+  }
+
+  #explain(page: MessagePage): Explanation {
     this.#settle(page.entry.topic);
     const { entry } = page;
     const devices = [...page.devices?.values() ?? []];
@@ -179,33 +183,46 @@ export class ExplanationBook implements Journal {
     this.#order[this.#oldest] = page;
     this.#oldest = (this.#oldest + 1) % MESSAGES_KEPT;
     this.#pages.delete(torn.key);
-    if (this.#byId.get(torn.entry.id) === torn) this.#byId.delete(torn.entry.id);
+    this.#forgetId(torn);
+  }
+
+  #nameById(page: MessagePage): void {
+    const { id } = page.entry;
+    const known = this.#byId.get(id);
+    if (known === undefined) this.#byId.set(id, page);
+    else if (known instanceof Set) known.add(page);
+    else this.#byId.set(id, new Set([known, page]));
+  }
+
+  #forgetId(page: MessagePage): void {
+    const { id } = page.entry;
+    const known = this.#byId.get(id);
+    if (known === page) this.#byId.delete(id);
+    else if (known instanceof Set && known.delete(page) && known.size === 0) this.#byId.delete(id);
   }
 }
 
 /**
  * An explanation with what the outbox knows besides: pushes may have been made by another node, or before a restart.
  *
- * @param known what the nodes remember; undefined: nothing
- * @param rows the outbox's, of all messages with this id
+ * @param known what the nodes remember of the message; undefined: nothing
+ * @param rows the outbox's of it
  */
 export function withOutbox(known: Explanation | undefined, rows: readonly OutboxRow[]): Explanation | undefined {
   const explanation = known ?? forgotten(rows);
   if (explanation === undefined) return undefined;
   const devices = new Map(explanation.devices.map((device) => [deviceKey(device), device]));
-  // An id is its sender's and topic's own: rows of another message may have the same.
-  const ofThis = rows.filter((row) => keyOf(row) === keyOf(explanation));
   const who = ({ userId, deviceId }: OutboxRow): DeviceName => ({ userId, device: deviceName(deviceId) });
-  for (const [key, rows] of Map.groupBy(ofThis, (row) => deviceKey(who(row)))) {
-    if (devices.has(key) || devices.size < DEVICES_KEPT) devices.set(key, withRows(devices.get(key) ?? who(rows[0]!), rows));
+  for (const [key, own] of Map.groupBy(rows, (row) => deviceKey(who(row)))) {
+    if (devices.has(key) || devices.size < DEVICES_KEPT) devices.set(key, withRows(devices.get(key) ?? who(own[0]!), own));
   }
   return { ...explanation, verdict: devices.size > 0 ? "routed" : explanation.verdict, devices: [...devices.values()] };
 }
 
-/** What is left of a message that no node remembers. Of several with this id the one that something happened to last. */
-function forgotten(rows: readonly OutboxRow[]): Explanation | undefined {
-  if (rows.length === 0) return undefined;
-  const { messageId: id, topic, position } = rows.reduce((a, b) => b.changedAt > a.changedAt ? b : a);
+/** What is left of a message that no node remembers. */
+function forgotten([row]: readonly OutboxRow[]): Explanation | undefined {
+  if (row === undefined) return undefined;
+  const { messageId: id, topic, position } = row;
   return { id, topic, position, from: undefined, sentAt: undefined, verdict: "routed", devices: [], counts: {}, delivered: 0 };
 }
 
@@ -240,10 +257,6 @@ export function mergeExplanations(explanations: readonly Explanation[]): Explana
 }
 
 function merge(a: Explanation, b: Explanation): Explanation {
-  // An id is its sender's and topic's own: another message may have the same. The later one is meant, as on one node.
-  if (a.topic !== b.topic || a.position.epoch !== b.position.epoch || a.position.offset !== b.position.offset) {
-    return (b.sentAt ?? 0) > (a.sentAt ?? 0) ? b : a;
-  }
   const counts = { ...a.counts };
   for (const [rule, count] of Object.entries(b.counts)) counts[rule] = (counts[rule] ?? 0) + count;
   const devices = Map.groupBy([...a.devices, ...b.devices], deviceKey);

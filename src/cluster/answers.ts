@@ -65,7 +65,7 @@ async function answerOf(
     case "sessions":
       return heldSessions(question.userId, parts);
     case "explain":
-      return journal.find(question.id) ?? null;
+      return journal.find(question.id);
   }
 }
 

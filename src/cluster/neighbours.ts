@@ -69,14 +69,14 @@ export class Neighbours implements Elsewhere {
     return (await this.#askEach(nodes, { kind: "sessions", userId })).flat() as HeldSession[];
   }
 
-  /** What every other node can say about a message. */
+  /** What every other node can say about messages with this id. */
   async explain(id: string): Promise<Explanation[]> {
     const { node, peers } = this.#parts;
     const others = await this.#others();
     const question: Question = { kind: "explain", id };
     const enough = (answers: readonly Uint8Array[]): boolean => answers.length >= others.length;
     const answers = await peers.ask(ALL_NODES, encodeTalk({ from: node, question }), { ms: ANSWER_MS, enough });
-    return answers.map(decodeTalk).filter((explanation) => explanation !== null) as Explanation[];
+    return answers.flatMap((answer) => decodeTalk(answer) as Explanation[]);
   }
 
   async #others(): Promise<string[]> {

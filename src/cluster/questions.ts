@@ -15,7 +15,7 @@ export type Question =
   | { kind: "attended"; userId: string; device: string }
   /** Answer: {@link HeldSession}s. */
   | { kind: "sessions"; userId: string }
-  /** Answer: an Explanation, or null. */
+  /** Answer: an Explanation of each message with this id. */
   | { kind: "explain"; id: string };
 
 /** A session as the node that holds it knows it. */

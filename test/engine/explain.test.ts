@@ -152,14 +152,7 @@ test("several targets of a device are told as one device, in the order in which 
   expect(withOutbox(known, rows)?.devices[0]?.events).toHaveLength(2);
 });
 
-test("another message of the same id, in another topic, is not mixed in", () => {
-  const other = row({ id: "b", topic: "*/room", status: "sent", note: "ok", changedAt: 2_000 });
-  const known = withOutbox(undefined, [row({})])!;
-  expect(withOutbox(known, [other])).toEqual(known);
-  expect(withOutbox(undefined, [row({}), other])).toMatchObject({
-    topic: "*/room",
-    devices: [{ events: [{ kind: "push-sent" }] }],
-  });
+test("of nothing that is known there is nothing to tell", () => {
   expect(withOutbox(undefined, [])).toBe(undefined);
 });
 
