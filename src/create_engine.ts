@@ -229,7 +229,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({
-    ...{ node, records, pushes: pending, decisions, outbox, history, hub, roster, elsewhere, actor, catchUp, counters, clock },
+    ...{ node, records, pushes: pending, decisions, outbox, history, hub, roster, elsewhere, actor, catchUp, counters },
+    ...{ lease, clock },
     maxDevices: limits.devices,
     input: (session, idleMs) => progress.input(session, idleMs),
   });
@@ -265,11 +266,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       registered(target, isAnother);
       if (isAnother) elsewhere.replaced(target);
     },
+    forbid: (userId, device) => gateway.signedOut(userId, device),
   });
   actor.connect({
     pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
     goAway: (session) => departures.goAway(session),
-    release: (session) => attachments.dismantle(session, 4103, "signed out"),
+    release: (session) => attachments.release(session),
     changed: ({ userId, device }, state) => emitter.emit("session", { userId, device, state, at: clock.now() }),
   });
 
@@ -277,7 +279,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const mark = createMarks({ receipts, pending, outbox, records, history });
   const requests: Requests = new Requests({
     ...{ authorize: options.authorize, publishesPerSecond: limits.publishesPerSecond },
-    ...{ progress, publisher, subscriptions, signOut, records, roster, mark, clock, logger },
+    ...{ progress, publisher, subscriptions, signOut, lease, records, roster, mark, clock, logger },
     renewToken: (link, session, token) => gateway.renewToken(link, session, token),
   });
   const gateway: Gateway = new Gateway({
@@ -311,6 +313,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       clock,
       logger,
     },
+    lapsed: () => gateway.lapsed(),
     resume() {
       tick.resume();
       worker.wake();
@@ -324,7 +327,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   async function start(): Promise<void> {
     answering = peers && await answerNeighbours({
-      ...{ node, peers, roster, arbiter, attention, follower, journal, stepper, logger },
+      ...{ node, peers, roster, arbiter, attention, follower, signOut, journal, stepper, logger },
       replaced: (target) => registered(target, true),
     });
     await housekeeping.start();

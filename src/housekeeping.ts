@@ -20,6 +20,8 @@ export interface HousekeepingParts {
   lease: Lease;
   follower: Follower;
   elsewhere: Elsewhere;
+  /** The node might not act for a while. */
+  lapsed(): void;
   /** The node may act again, after it might not. */
   resume(): void;
   /** Other nodes may have left something to do. */
@@ -109,12 +111,13 @@ export class Housekeeping {
   }
 
   async #renew(): Promise<void> {
-    const { clock, follower, lease, logger, node, records, resume, shared } = this.#parts;
+    const { clock, follower, lapsed, lease, logger, node, records, resume, shared } = this.#parts;
     const askedAt = clock.elapsed();
     await records.store.lease(node, LEASE_MS);
     if (!shared) return;
     if (lease.isHeld) return lease.extend(askedAt + LEASE_MS);
     logger.warn("the lease had lapsed: sessions that other nodes took over are let go");
+    lapsed();
     await follower.followAll();
     const againAt = clock.elapsed();
     await records.store.lease(node, LEASE_MS);

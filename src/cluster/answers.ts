@@ -1,6 +1,7 @@
 import type { Attention } from "../delivery/attention.ts";
 import type { Elsewhere } from "../delivery/elsewhere.ts";
 import type { Roster } from "../delivery/roster.ts";
+import type { SignOut } from "../delivery/sign_out.ts";
 import type { ExplanationBook } from "../explain.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Peers } from "../ports/peers.ts";
@@ -17,6 +18,7 @@ export interface AnswerParts {
   arbiter: Arbiter;
   attention: Attention;
   follower: Follower;
+  signOut: SignOut;
   /** What is to be done where a target has another token. */
   replaced: Elsewhere["replaced"];
   journal: ExplanationBook;
@@ -50,12 +52,15 @@ async function answerOf(
   question: Question,
   parts: AnswerParts,
 ): Promise<unknown> {
-  const { arbiter, follower, journal } = parts;
+  const { arbiter, follower, journal, signOut } = parts;
   switch (question.kind) {
     case "takeOver":
       return follower.letGo(question.userId, question.device, question.generation) ?? null;
     case "follow":
       return await follower.follow(question.userId, question.anew) ?? null;
+    case "signedOut":
+      await signOut.endHere(question.userId, question.device);
+      return await follower.follow(question.userId) ?? null;
     case "lost":
       return follower.lost() ?? null;
     case "replaced":

@@ -54,9 +54,16 @@ export class Neighbours implements Elsewhere {
     );
   }
 
-  async follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void> {
+  follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void> {
+    return this.#insistEach(nodes, anew === undefined ? { kind: "follow", userId } : { kind: "follow", userId, anew });
+  }
+
+  signedOut(nodes: Nodes, userId: string, device: string | undefined): Promise<void> {
+    return this.#insistEach(nodes, device === undefined ? { kind: "signedOut", userId } : { kind: "signedOut", userId, device });
+  }
+
+  async #insistEach(nodes: Nodes, question: Question): Promise<void> {
     const asked = nodes === "all" ? await this.#others() : nodes;
-    const question: Question = anew === undefined ? { kind: "follow", userId } : { kind: "follow", userId, anew };
     await Promise.all(asked.map((node) => this.#track(this.#insist(node, question))));
   }
 

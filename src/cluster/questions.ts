@@ -7,6 +7,8 @@ export type Question =
   | { kind: "takeOver"; userId: string; device: string; generation: number }
   /** The user's record was changed. */
   | { kind: "follow"; userId: string; anew?: Anew }
+  /** The user was signed out, on all devices or on this one. */
+  | { kind: "signedOut"; userId: string; device?: string }
   /** Sessions were taken from this node, some of which it was not told of. The answer says that it looks. */
   | { kind: "lost" }
   /** This target has another token. Nobody waits for an answer. */

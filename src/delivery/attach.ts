@@ -15,6 +15,7 @@ import { withRoomFor } from "./devices.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
+import type { Lease } from "./lease.ts";
 import type { Outlet } from "./outlet.ts";
 import { type Place, Places } from "./places.ts";
 import { isSame, withProgressOf } from "./progress.ts";
@@ -62,6 +63,7 @@ export interface AttachParts {
   actor: SessionActor;
   catchUp: CatchUp;
   counters: Counters;
+  lease: Lease;
   clock: Clock;
   /** Devices that one user may have. */
   maxDevices: number;
@@ -119,7 +121,7 @@ export class Attachments {
   }
 
   async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, clock, counters, decisions, elsewhere, input, maxDevices, node, roster } = this.#parts;
+    const { actor, catchUp, clock, counters, decisions, elsewhere, input, lease, maxDevices, node, roster } = this.#parts;
     if (!outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
@@ -130,6 +132,8 @@ export class Attachments {
     const { record, places } = await this.#claims.claim(userId, deviceId, cursors, (current, places) => {
       // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
+      // Who was signed out meanwhile is not known here.
+      if (!lease.isHeld) throw new PeykError("unavailable", "the node was not heard of for a while", { retryable: true });
       const record = withRoomFor(current, deviceId, maxDevices, clock.now());
       holder = sessionOf(record, deviceId)?.node;
       const attached = this.#attached(record, deviceId, places, visible);
@@ -217,6 +221,12 @@ export class Attachments {
   lose(session: Session, code: number, reason: string): void {
     this.dismantle(session, code, reason);
     this.#parts.actor.raise(session, SessionEvent.replaced);
+  }
+
+  /** The session was signed out. */
+  release(session: Session): void {
+    session.isSignedOut = true;
+    this.dismantle(session, CloseCode.signedOut, "signed out");
   }
 
   /** Takes a session out of this node's memory. */

@@ -31,6 +31,11 @@ export interface Elsewhere {
    * @param anew what was subscribed to, and begins where the record says
    */
   follow(nodes: Nodes, userId: string, anew?: Anew): Promise<void>;
+  /**
+   * A user, or one device of theirs by its short name, was signed out: the same, and whoever waits there to be let in, or for what was
+   * asked for, waits in vain.
+   */
+  signedOut(nodes: Nodes, userId: string, device: string | undefined): Promise<void>;
   /** Sessions were taken over from this node. Should it live after all, it is to let go of them. */
   adopted(node: string): void;
   /** A target has another token: what any node was told of the former one does not hold. Who does not hear of it finds out later. */
@@ -43,6 +48,7 @@ export interface Elsewhere {
 export const nobodyElsewhere: Elsewhere = {
   takeOver: () => Promise.resolve(),
   follow: () => Promise.resolve(),
+  signedOut: () => Promise.resolve(),
   adopted() {},
   replaced() {},
   attended: () => Promise.resolve(false),

@@ -31,6 +31,8 @@ export class Session implements DeviceName {
   readonly generation: number;
   /** One per subscribed topic. */
   readers: Reader[] = [];
+  /** The device was signed out: what it asked for before, and is still under way, has no effect any more. */
+  isSignedOut = false;
   graceTimer: Timer | undefined = undefined;
 
   constructor(userId: string, { deviceId, node, generation }: SessionRecord, state: StateId) {
@@ -49,7 +51,12 @@ export class Session implements DeviceName {
 
   /** Whether the store still says that this attachment has the session: every write on its behalf asks. */
   isStill(stored: SessionRecord | undefined): stored is SessionRecord {
-    return stored !== undefined && stored.generation === this.generation && stored.node === this.node;
+    return !this.isSignedOut && stored?.generation === this.generation && stored.node === this.node;
+  }
+
+  /** @throws {PeykError} `unauthorized` once the device was signed out */
+  checkSignedIn(): void {
+    if (this.isSignedOut) throw new PeykError("unauthorized", "the device was signed out");
   }
 
   reader(topic: string): Reader | undefined {

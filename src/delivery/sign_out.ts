@@ -2,6 +2,7 @@ import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import { checkDetails, type PushAddress } from "../protocol/target.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { CancelMatch } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
 import type { Positions, PushTarget, SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
@@ -20,7 +21,7 @@ import {
   withSession,
 } from "./records.ts";
 import type { Roster } from "./roster.ts";
-import type { Session } from "./session.ts";
+import { deviceName, type Session } from "./session.ts";
 import { isEnabled, placeOf, tokenId } from "./target.ts";
 
 /** What push targets and the end of sessions work with. */
@@ -33,7 +34,20 @@ export interface SignOutParts {
   roster: Roster;
   elsewhere: Elsewhere;
   actor: SessionActor;
+  /** Nothing that waits on this node for that user (on that device, by its short name) has an effect any more. */
+  forbid(userId: string, device: string | undefined): void;
   clock: Clock;
+}
+
+/** Which of a user's sessions end, and what goes with them. */
+interface Ending {
+  matches(session: { deviceId: string }): boolean;
+  /** The pushes that are dropped. */
+  drops(gone: readonly SessionRecord[]): CancelMatch[];
+  /** The record is written: inside the user's section, before anything else happens there. */
+  written(): void;
+  /** Gets the connections that the caller closes itself. */
+  asking: Outlet[] | undefined;
 }
 
 /** Where sessions can be pushed to, and what remains of them after the last sign-out: nothing. */
@@ -66,6 +80,7 @@ export class SignOut {
     const target: PushTarget = { ...address, id: tokenId(provider, token), provider, registeredAt: clock.now() };
     const { userId, deviceId } = session;
     for (const holder of await records.store.holders({ targetId: target.id })) {
+      session.checkSignedIn();
       await this.#releaseTarget(holder, target, holder === userId ? deviceId : undefined);
     }
     // What waits for a token that is replaced goes to the new one: it is the same place.
@@ -84,17 +99,63 @@ export class SignOut {
   }
 
   /**
-   * Ends a user's sessions, or one of them. When it returns, no frame is written and no provider request begins for them.
+   * Ends a user's sessions, or one of them. When it returns, no frame is written and no provider request begins for them, and whoever
+   * said hello before, or asked for something, and was still waiting, waits in vain.
    * @param last called then, by whoever asks over a connection of the session: it is closed only after that
    * @returns how many sessions ended
    */
   async end(userId: string, deviceId: string | undefined, last?: () => void): Promise<number> {
-    const { actor, clock, elsewhere, node, records, roster, pushes } = this.#parts;
+    const { elsewhere, forbid } = this.#parts;
+    const device = deviceId === undefined ? undefined : deviceName(deviceId);
+    const asking: Outlet[] = [];
+    const { ended, nodes } = await this.#end(userId, {
+      matches: (session) => deviceId === undefined || session.deviceId === deviceId,
+      drops: () => [deviceId === undefined ? { userId } : { userId, deviceId }],
+      written: () => forbid(userId, device),
+      asking: last && asking,
+    });
+    try {
+      // Of all devices one may be saying hello on a node that the record does not name.
+      await elsewhere.signedOut(deviceId === undefined ? "all" : nodes, userId, device);
+      last?.();
+    } finally {
+      for (const outlet of asking) outlet.close(CloseCode.signedOut, "signed out");
+    }
+    return ended;
+  }
+
+  /**
+   * Another node signs a user out. Whoever was let in on this one before it heard of that, and after the record was read there, goes
+   * too; those whom the record does not have any more are the follower's.
+   * @param device its short name; undefined: all devices
+   */
+  async endHere(userId: string, device: string | undefined): Promise<void> {
+    const { elsewhere, forbid, records, roster } = this.#parts;
+    const known = new Set(roster.of(userId));
+    forbid(userId, device);
+    const matches: Ending["matches"] = ({ deviceId }) => {
+      const session = roster.find(userId, deviceId);
+      if (session === undefined || (device !== undefined && session.device !== device)) return false;
+      // Of one that was being let in the connection has just been closed.
+      return known.has(session) || session.outlet === undefined;
+    };
+    // That one may be on its way.
+    await records.exclusively(userId, () => Promise.resolve());
+    if (!roster.of(userId).some(matches)) return;
+    const { nodes } = await this.#end(userId, {
+      matches,
+      drops: (gone) => gone.map(({ deviceId }) => ({ userId, deviceId })),
+      written() {},
+      asking: undefined,
+    });
+    await elsewhere.follow(nodes, userId);
+  }
+
+  async #end(userId: string, { matches, drops, written: isWritten, asking }: Ending): Promise<{ ended: number; nodes: Nodes }> {
+    const { actor, clock, node, records, roster, pushes } = this.#parts;
     let ended = 0;
     let nodes: Nodes = [];
-    const asking: Outlet[] = [];
     await records.exclusively(userId, async () => {
-      const matches = (session: { deviceId: string }): boolean => deviceId === undefined || session.deviceId === deviceId;
       const here = roster.of(userId).filter(matches);
       const told = (): string => here.flatMap(({ readers }) => readers.map(({ acked, handled }) => `${acked} ${handled}`)).join();
       let written = told();
@@ -108,8 +169,9 @@ export class SignOut {
         if (gone.length === 0) return undefined;
         return { record: { ...withoutDevices(withStartsBehind(record, gone), matches), seenAt: clock.now() } };
       });
+      isWritten();
       ended = gone.length;
-      if (await pushes.dropNow(deviceId === undefined ? { userId } : { userId, deviceId }, "signed out")) nodes = "all";
+      for (const match of drops(gone)) if (await pushes.dropNow(match, "signed out")) nodes = "all";
       // What was acked while this was written counts too.
       while (ended > 0 && told() !== written) {
         written = told();
@@ -122,7 +184,7 @@ export class SignOut {
       }
       for (const session of [...roster.of(userId)].filter(matches)) {
         for (const { feed } of session.readers) feed.handOut();
-        if (last !== undefined && session.outlet !== undefined) {
+        if (asking !== undefined && session.outlet !== undefined) {
           asking.push(session.outlet);
           session.outlet = undefined;
         }
@@ -130,13 +192,7 @@ export class SignOut {
         actor.raise(session, SessionEvent.signOut);
       }
     });
-    try {
-      await elsewhere.follow(nodes, userId);
-      last?.();
-    } finally {
-      for (const outlet of asking) outlet.close(CloseCode.signedOut, "signed out");
-    }
-    return ended;
+    return { ended, nodes };
   }
 
   async #changeTargets(session: Session, change: (targets: readonly PushTarget[]) => PushTarget[]): Promise<void> {

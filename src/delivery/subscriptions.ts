@@ -81,6 +81,7 @@ export class Subscriptions {
       const start = await records.exclusively(userId, async () => {
         let isKnown = false;
         const record = await records.updateHeld(userId, (record) => {
+          asked?.session.checkSignedIn();
           isKnown = record.subscriptions[topic] !== undefined;
           return isKnown && !anew ? undefined : { record: this.#begun(record, topic, since, feed.head) };
         });
@@ -143,6 +144,7 @@ export class Subscriptions {
     }
     await records.exclusively(userId, async () => {
       const record = await records.updateHeld(userId, (record) => {
+        by?.checkSignedIn();
         if (record.subscriptions[topic] === undefined) return undefined;
         const { [topic]: _, ...subscriptions } = record.subscriptions;
         const { [topic]: __, ...handled } = record.positions.handled;

@@ -129,6 +129,17 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     );
   }
 
+  /** A user, or one device of theirs by its short name, was signed out: nothing of theirs that waits has an effect any more. */
+  signedOut(userId: string, device: string | undefined): void {
+    for (const handshake of [...this.#handshakes.values()]) handshake.signedOut(userId, device);
+    this.#parts.requests.signedOut(userId, device);
+  }
+
+  /** What other nodes did meanwhile is not known here: who waits to be let in is to come again. */
+  lapsed(): void {
+    for (const link of [...this.#handshakes.keys()]) link.close(CloseCode.drain, "the node was not heard of for a while");
+  }
+
   filled(session: Session): void {
     this.#parts.catchUp.filled(session);
   }

@@ -2,10 +2,11 @@ import { PeykError } from "../protocol/errors.ts";
 import { type ClientFrame, type Cursor, type HelloFrame, VERSION } from "../protocol/frames.ts";
 import { checkName } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
+import { CloseCode } from "../protocol/codes.ts";
 import type { ConnectionRequest } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { AttachRequest } from "../delivery/attach.ts";
-import type { Session } from "../delivery/session.ts";
+import { deviceName, type Session } from "../delivery/session.ts";
 import type { Authenticate, Credentials, Identity } from "./authorization.ts";
 import type { Link } from "./link.ts";
 
@@ -32,6 +33,10 @@ export class Handshake {
   #hello: HelloFrame | undefined;
   #cursors: Cursor[] = [];
   #complete = false;
+  /** Whose connection it is; undefined: that is being asked. */
+  #userId: string | undefined;
+  /** Users who were signed out while it was asked: the answer may be of before. */
+  #signedOut: Set<string> | undefined;
 
   constructor(link: Link, request: ConnectionRequest, host: HandshakeHost) {
     this.#link = link;
@@ -67,9 +72,18 @@ export class Handshake {
     this.#host.clock.clearTimeout(this.#timer);
   }
 
+  /** A user, or one device of theirs by its short name, was signed out. Who said hello before that is not let in any more. */
+  signedOut(userId: string, device: string | undefined): void {
+    if (!this.#complete || (device !== undefined && deviceName(this.#hello!.deviceId) !== device)) return;
+    if (this.#userId === undefined) (this.#signedOut ??= new Set()).add(userId);
+    else if (this.#userId === userId) this.#link.close(CloseCode.signedOut, "signed out");
+  }
+
   async #finish({ deviceId, token, visible, idleMs }: HelloFrame): Promise<void> {
     const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
     if (!this.#link.isOpen) return;
+    if (this.#signedOut?.has(identity.userId)) return this.#link.close(CloseCode.signedOut, "signed out");
+    this.#userId = identity.userId;
     await this.#host.attach({
       userId: identity.userId,
       deviceId,

@@ -7,6 +7,7 @@ import { checkName, isPublic, ownerOf, splitTopic, type Topic } from "../protoco
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
+import type { Lease } from "../delivery/lease.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
 import type { Publisher, Receipt, SealedMessage } from "../delivery/publish.ts";
 import type { UserRecords } from "../delivery/records.ts";
@@ -26,6 +27,7 @@ export interface RequestParts {
   publisher: Publisher;
   subscriptions: Subscriptions;
   signOut: SignOut;
+  lease: Lease;
   records: UserRecords;
   roster: Roster;
   /** The person read or dismissed a message. */
@@ -54,9 +56,21 @@ export class Requests {
   readonly #publishes = new Exclusive();
   /** The same for its push targets: the last one wins. */
   readonly #targets = new Exclusive();
+  /** The sessions that asked for something that is not answered yet, each as often as it did. A connection that is lost leaves them here. */
+  readonly #asking = new Map<Session, number>();
 
   constructor(parts: RequestParts) {
     this.#parts = parts;
+  }
+
+  /** A user, or one device of theirs by its short name, was signed out: what was asked for and still waits has no effect any more. */
+  signedOut(userId: string, device: string | undefined): void {
+    const { roster } = this.#parts;
+    for (const session of this.#asking.keys()) {
+      if (session.userId !== userId || (device ?? session.device) !== session.device) continue;
+      // One that this node holds is about to be ended: until then what it acks counts.
+      if (roster.find(userId, session.deviceId) !== session) session.isSignedOut = true;
+    }
   }
 
   /** @throws {PeykError} `bad-order`, `bad-frame`: the connection is to end */
@@ -85,12 +99,16 @@ export class Requests {
       return link.write(errorFrame(ref, new PeykError("too-many", "too many requests", { retryable: true, hint })));
     }
     link.waiting++;
+    this.#asking.set(session, (this.#asking.get(session) ?? 0) + 1);
     try {
       await this.#act(link, session, frame, (value) => link.write(encodeServerFrame({ type: "ok", ref, value: value ?? null })));
     } catch (error) {
       link.write(errorFrame(ref, presentable(error, this.#parts.logger)));
     } finally {
       link.waiting--;
+      const left = this.#asking.get(session)! - 1;
+      if (left > 0) this.#asking.set(session, left);
+      else this.#asking.delete(session);
     }
   }
 
@@ -127,8 +145,10 @@ export class Requests {
     splitTopic(topic);
     this.#limit(userId);
     const sealed: SealedMessage = { topic, id, from: userId, options: options ?? undefined, payload };
+    const { term } = this.#parts.lease;
     const { receipt } = await this.#publishes.run(`${userId}/${deviceId}`, async () => {
       const admitted = await this.#admit(session, sealed);
+      this.#checkStill(session, term);
       // A link to one's own phone is no news on the device that it was sent from, whatever topic was asked for.
       const device = ownerOf(admitted.topic) === userId ? session.device : undefined;
       // Not awaited: the next one's turn comes when this one was handed to the log, not when the log has answered.
@@ -181,6 +201,14 @@ export class Requests {
     return (await records.store.get(owner))?.subscriptions[topic] !== undefined;
   }
 
+  /** After a wait: who was signed out meanwhile is known only while the node's lease is held. */
+  #checkStill(session: Session, term: number): void {
+    const { lease } = this.#parts;
+    session.checkSignedIn();
+    if (lease.isHeld && lease.term === term) return;
+    throw new PeykError("unavailable", "the node was not heard of for a while", { retryable: true });
+  }
+
   #limit(userId: string): void {
     const { clock, publishesPerSecond } = this.#parts;
     const rate = this.#rates.get(userId) ?? new Rate(publishesPerSecond);
@@ -193,14 +221,16 @@ export class Requests {
   }
 
   async #subscribe(session: Session, { topic, since, anew }: SubscribeFrame, ok: (start: Start) => void): Promise<void> {
-    const { authorize, subscriptions } = this.#parts;
+    const { authorize, lease, subscriptions } = this.#parts;
     const { userId } = session;
+    const { term } = lease;
     splitTopic(topic);
     const allowed = isPublic(topic) || ownerOf(topic) === userId;
     const verdict = authorize === undefined
       ? allowed
       : await authorize({ userId, action: "subscribe", topic, message: undefined, allowed });
     if (verdict !== true) throw forbidden("this subscription is not allowed");
+    this.#checkStill(session, term);
     await subscriptions.subscribe(userId, topic, { since: since ?? undefined, anew }, { session, answer: ok });
   }
 

@@ -92,6 +92,7 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
     const marked = kind === "read" ? [] : await dismissed(userId, frame);
     let changes = false;
     const record = await records.update(userId, (record) => {
+      session.checkSignedIn();
       const changed = kind === "read" ? withReadMark(record, topic, { epoch, offset }) : withDismissed(record, marked);
       changes = changed !== record;
       return changes ? { record: changed } : undefined;
