@@ -114,7 +114,8 @@ export interface Engine extends Acceptor, AsyncDisposable {
   /** Ends a subscription. When it resolves, nothing of it is written or pushed any more. */
   unsubscribe(userId: string, options: Omit<SubscribeOptions, "since" | "anew">): Promise<void>;
   /**
-   * Signs a user's devices out: connections are closed, push targets released, pending pushes dropped.
+   * Signs a user's devices out: connections are closed, push targets released, pending pushes dropped. When it resolves, on all nodes,
+   * nobody is let in who said hello before that, and nothing is published or subscribed to that a device asked for before it.
    * @returns how many sessions ended
    */
   revoke(userId: string): Promise<number>;
@@ -128,12 +129,15 @@ export interface Engine extends Acceptor, AsyncDisposable {
   counters(): Counters & { readonly connections: number; readonly sessions: number };
   /** Asks all clients to come back elsewhere within `policy.drainWindowMs`, and takes no new ones. Resolves when they have left, or the window is over. */
   drain(): Promise<void>;
-  /** Ends everything in order: clients are told to come back, what was accepted is kept. */
+  /**
+   * Ends everything in order: clients are told to come back, what was accepted is kept. When something can't be ended the rest is,
+   * the storage included, and it rejects.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Makes an engine: opens the storage and everything else.
+ * Makes an engine: opens the storage and everything else. When it rejects, the storage is closed again.
  *
  * @throws {PeykError} `bad-config`, and what the storage says about its file or server
  * @example
