@@ -235,7 +235,12 @@ export class Dispatcher {
   }
 
   async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
-    for (const [until, together] of Map.groupBy(rows, ({ expiresAt }) => Math.min(dueAt, expiresAt))) {
+    const { pending } = this.#parts;
+    // Why one became needless while it was under way nobody knows after a restart.
+    const spared = rows.filter((row) => pending.whySpared(row) !== undefined);
+    for (const row of spared) await this.#settle([row], "dropped", pending.whySpared(row)!);
+    const left = rows.filter((row) => !spared.includes(row));
+    for (const [until, together] of Map.groupBy(left, ({ expiresAt }) => Math.min(dueAt, expiresAt))) {
       await this.insist(() => this.#parts.outbox.retry(together, until, note));
     }
   }

@@ -109,3 +109,32 @@ test("a new device is pushed nothing that was there before its target was regist
   await lives.clock.advance(120_000);
   expect(lives.pushed()).toEqual(["phone after"]);
 });
+
+test.each(["revoke", "logout", "unsubscribe"])(
+  "a push that a provider was asked for when its right ended (%s) does not leave after a restart, though the device is back",
+  async (how) => {
+    const lives = await createLives();
+    const { clock, provider } = lives;
+    const subscribe = () => lives.engine.subscribe("sara", { to: "*", channel: "room" });
+    await subscribe();
+    const phone = await lives.sara("phone", { token: "phone" });
+    phone.state(false);
+    provider.verdict = () => new Promise(() => {});
+    await lives.say("hi", { to: "*", channel: "room" });
+    await clock.advance(1_000);
+    expect(lives.pushed()).toEqual(["phone hi"]);
+    if (how === "revoke") await lives.engine.revoke("sara");
+    if (how === "logout") await logout(phone);
+    if (how === "unsubscribe") await lives.engine.unsubscribe("sara", { to: "*", channel: "room" });
+    let isBack = false;
+    const restarting = lives.restart().then(() => isBack = true);
+    // The device is back before the push is due again.
+    while (!isBack) await clock.advance(10);
+    await restarting;
+    provider.verdict = () => ({ verdict: "sent" });
+    await subscribe();
+    (await lives.sara("phone", { token: "phone", habit: "sees", visible: false })).leave();
+    await clock.advance(120_000);
+    expect(lives.pushed()).toEqual(["phone hi"]);
+  },
+);
