@@ -5,6 +5,7 @@ import { Neighbours } from "./cluster/neighbours.ts";
 import { SessionActor } from "./delivery/actor.ts";
 import { Attention } from "./delivery/attention.ts";
 import { Attachments } from "./delivery/attach.ts";
+import { type CacheBytes, createCacheBytes } from "./delivery/cache_bytes.ts";
 import { CatchUp } from "./delivery/catch_up.ts";
 import { type Counters, createCounters } from "./delivery/counters.ts";
 import { nobodyElsewhere, otherNodes } from "./delivery/elsewhere.ts";
@@ -125,8 +126,8 @@ export interface Engine extends Acceptor, AsyncDisposable {
     listener: (event: EngineEvents[Name]) => void,
     options?: { signal?: AbortSignal },
   ): () => void;
-  /** What happened since the engine was made. A copy. */
-  counters(): Counters & { readonly connections: number; readonly sessions: number };
+  /** What happened since the engine was made, who is here, and how many bytes each cache holds. A copy. */
+  counters(): Counters & { readonly connections: number; readonly sessions: number; readonly bytes: Readonly<CacheBytes> };
   /** Asks all clients to come back elsewhere within `policy.drainWindowMs`, and takes no new ones. Resolves when they have left, or the window is over. */
   drain(): Promise<void>;
   /**
@@ -173,11 +174,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const elsewhere = neighbours ?? nobodyElsewhere;
   const lease = new Lease(clock);
   const counters = createCounters();
+  const held = createCacheBytes();
   const emitter = new Emitter((name, error) => logger.error(`a listener of "${name}" failed`, { error }));
-  const journal = new ExplanationBook(clock, emitter, (topic) => hub.find(topic)?.settle());
+  const journal = new ExplanationBook(clock, emitter, (topic) => hub.find(topic)?.settle(), held, limits.explainBytes);
   const records = new UserRecords(users, clock);
   const roster = new Roster();
-  const hub = new Hub(transport);
+  const hub = new Hub(transport, held);
   const tick = new Tick(clock, lease);
   const receipts = new Receipts({ transport, emitter, journal, counters, clock });
   const publisher = new Publisher({ transport, receipts, journal, counters, clock, random });
@@ -188,7 +190,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const attention = new Attention({ stepper, policy, clock });
   const arbiter = new Arbiter({ node, roster, elsewhere, attention, activeElsewhereMs: policy.activeElsewhereMs });
   const shared = peers !== undefined;
-  const pending = new PendingPushes(outbox, journal, counters, clock, logger, shared);
+  const pending = new PendingPushes(outbox, journal, counters, clock, logger, shared, held);
   const acked = new AckedPushes(pending);
   const queue = new PushQueue({ acked, pending, roster, journal, clock });
   const rows = new RowMaker({ arbiter, outbox, pending, policy, clock });
@@ -197,7 +199,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const away = new AwayPushes({ records, roster, rows, queue, stepper, journal, clock, read });
   const members = new MemberRows({ records, roster, rows, queue, stepper, journal, read });
   const topics = new TopicDecider({ users, outbox, members, queue, lease, shared, clock, logger });
-  const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock });
+  const lastLook = new LastLook({ history, records, roster, attention, actor, pending, providers, policy, clock, held });
   const resting = new RestingTargets(outbox, journal, clock);
   const services = new RestingServices(clock, random, new Alarms(clock, emitter, logger));
   const backlog = new Backlog(services, lease, clock);
@@ -280,7 +282,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
 
   // The face to clients.
-  const mark = createMarks({ receipts, pending, outbox, records, history });
+  const mark = createMarks({ receipts, pending, outbox, records, history, held });
   const requests: Requests = new Requests({
     ...{ authorize: options.authorize, publishesPerSecond: limits.publishesPerSecond },
     ...{ progress, publisher, subscriptions, signOut, lease, records, roster, mark, clock, logger },
@@ -422,7 +424,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       signal?.addEventListener("abort", stop, { once: true });
       return stop;
     },
-    counters: () => ({ ...counters, connections: gateway.connections, sessions: roster.count }),
+    counters: () => ({ ...counters, connections: gateway.connections, sessions: roster.count, bytes: { ...held } }),
     drain: () => gateway.drain(),
     close: () => closing ??= shutDown(),
     [Symbol.asyncDispose]: () => engine.close(),

@@ -10,7 +10,7 @@ import { isAppName } from "./protocol/target.ts";
 import type { Compose } from "./push/composer.ts";
 import type { Policy } from "./session/policy.ts";
 
-/** What bounds a client. */
+/** What bounds a client, and what is remembered. */
 export interface Limits {
   /** The largest WebSocket message a client may send, bytes. Default 65,536. */
   frameBytes?: number;
@@ -23,6 +23,8 @@ export interface Limits {
   devices?: number;
   /** Publishes of one user's devices per second, on average; twice that at once. Default 100. */
   publishesPerSecond?: number;
+  /** What `explain()` may remember of messages in memory, bytes; 0: nothing. Default 67,108,864, for 10,000 messages at most. */
+  explainBytes?: number;
 }
 
 /** How an engine is made. */
@@ -102,13 +104,14 @@ export function checkHandledBy(handledBy: Readonly<Record<string, unknown>>): Re
 }
 
 export function checkLimits(
-  { devices = 50, frameBytes = 65_536, topics = 128, publishesPerSecond = 100 }: Limits,
+  { devices = 50, frameBytes = 65_536, topics = 128, publishesPerSecond = 100, explainBytes = 64 * 1024 * 1024 }: Limits,
 ): Required<Limits> {
   return {
     frameBytes: checkWhole("limits.frameBytes", frameBytes, 1_024),
     devices: checkWhole("limits.devices", devices, 1),
     topics: checkWhole("limits.topics", topics, 1),
     publishesPerSecond: checkWhole("limits.publishesPerSecond", publishesPerSecond, 1),
+    explainBytes: checkWhole("limits.explainBytes", explainBytes, 0),
   };
 }
 

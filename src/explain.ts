@@ -1,4 +1,5 @@
 import type { AcceptedEntry, Account, DeviceName, EntryName, Journal, NoteKind, PushFacts } from "./delivery/journal.ts";
+import type { CacheBytes } from "./delivery/cache_bytes.ts";
 import type { Emitter } from "./delivery/events.ts";
 import { deviceName } from "./delivery/session.ts";
 import { addEvent, eventOf, type ExplainedEvent } from "./explained_event.ts";
@@ -46,6 +47,10 @@ export interface Explanation {
 
 const MESSAGES_KEPT = 10_000;
 const DEVICES_KEPT = 100;
+/** What a message, a device and an event take beside the text that is their own, bytes, about. */
+const MESSAGE_BYTES = 600;
+const DEVICE_BYTES = 350;
+const EVENT_BYTES = 100;
 
 interface DevicePage {
   readonly who: DeviceName;
@@ -66,6 +71,8 @@ interface MessagePage extends Account {
   /** These two are made for the first who stands in them: a message to nobody who is known has neither. */
   devices: Map<string, DevicePage> | undefined;
   counts: RouteCount[] | undefined;
+  /** What it takes in memory, about. */
+  bytes: number;
 }
 
 /** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
@@ -73,16 +80,29 @@ export class ExplanationBook implements Journal {
   readonly #clock: Clock;
   readonly #emitter: Emitter;
   readonly #settle: (topic: Topic) => void;
+  readonly #held: Pick<CacheBytes, "explain">;
+  readonly #mostBytes: number;
   /** By topic and position. */
   readonly #pages = new Map<string, MessagePage>();
-  /** The same in the order of acceptance, as a ring: once it is full, the oldest page is torn out for the next one. */
-  readonly #order: MessagePage[] = [];
+  /** The same in the order of acceptance, as a ring: once there are too many or they take too much, the oldest is torn out. */
+  readonly #order: (MessagePage | undefined)[] = [];
   #oldest = 0;
   /** By message id; few ids stand for several messages. */
   readonly #byId = new Map<string, MessagePage | Set<MessagePage>>();
 
-  /** @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read */
-  constructor(clock: Clock, emitter: Emitter, settle: (topic: Topic) => void) {
+  /**
+   * @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read
+   * @param held where its bytes are counted
+   */
+  constructor(
+    clock: Clock,
+    emitter: Emitter,
+    settle: (topic: Topic) => void,
+    held: Pick<CacheBytes, "explain">,
+    mostBytes: number,
+  ) {
+    this.#held = held;
+    this.#mostBytes = mostBytes;
     this.#clock = clock;
     this.#emitter = emitter;
     this.#settle = settle;
@@ -100,11 +120,14 @@ export class ExplanationBook implements Journal {
       devices: undefined,
       counts: undefined,
       delivered: 0,
+      bytes: 0,
     };
-    if (this.#order.length < MESSAGES_KEPT) this.#order.push(page);
-    else this.#replaceOldest(page);
+    if (this.#pages.size === MESSAGES_KEPT) this.#tearOldest();
+    this.#order[(this.#oldest + this.#pages.size) % MESSAGES_KEPT] = page;
     this.#pages.set(key, page);
     this.#nameById(page);
+    this.#weigh(page, MESSAGE_BYTES + key.length + id.length + (from?.length ?? 0));
+    this.#trim();
     return page;
   }
 
@@ -112,7 +135,7 @@ export class ExplanationBook implements Journal {
     const page = this.#pages.get(keyOf(entry));
     if (page !== undefined && isPublic(entry.topic)) this.#count(page, route, 1);
     else if (page !== undefined) {
-      const device = devicePage(page, who);
+      const device = this.#device(page, who);
       if (device === undefined) return;
       device.state = state;
       device.route = route;
@@ -130,10 +153,13 @@ export class ExplanationBook implements Journal {
     const page = this.#pages.get(keyOf(entry));
     if (page !== undefined) {
       if (kind === "acked") page.delivered++;
-      const device = devicePage(page, who);
+      const events = this.#device(page, who)?.events ?? [];
       // A device that was told to have missed it may come back later and miss it again.
-      if (kind === "expired" && push === undefined && device?.events.some(isMissed)) return;
-      if (device !== undefined) addEvent(device.events, { at, kind, detail, ...push });
+      if (kind === "expired" && push === undefined && events.some(isMissed)) return;
+      const told = events.length;
+      addEvent(events, { at, kind, detail, ...push });
+      if (events.length > told) this.#weigh(page, EVENT_BYTES + (detail?.length ?? 0));
+      this.#trim();
     }
     if (!this.#emitter.wants("note")) return;
     this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail, ...push });
@@ -177,11 +203,34 @@ export class ExplanationBook implements Journal {
     else page.counts.push({ route, devices });
   }
 
+  #device(page: MessagePage, who: DeviceName): DevicePage | undefined {
+    const key = deviceKey(who);
+    const devices = page.devices ??= new Map();
+    let device = devices.get(key);
+    if (device === undefined && devices.size < DEVICES_KEPT) {
+      device = { who: { userId: who.userId, device: who.device }, state: undefined, route: undefined, events: [] };
+      devices.set(key, device);
+      this.#weigh(page, DEVICE_BYTES + 2 * key.length);
+    }
+    return device;
+  }
+
+  /** A page of the book takes so much more. */
+  #weigh(page: MessagePage, bytes: number): void {
+    page.bytes += bytes;
+    this.#held.explain += bytes;
+  }
+
+  #trim(): void {
+    while (this.#held.explain > this.#mostBytes) this.#tearOldest();
+  }
+
   /** A Map knows its oldest key too, but looks for it through all that were deleted before. */
-  #replaceOldest(page: MessagePage): void {
+  #tearOldest(): void {
     const torn = this.#order[this.#oldest]!;
-    this.#order[this.#oldest] = page;
+    this.#order[this.#oldest] = undefined;
     this.#oldest = (this.#oldest + 1) % MESSAGES_KEPT;
+    this.#held.explain -= torn.bytes;
     this.#pages.delete(torn.key);
     this.#forgetId(torn);
   }
@@ -289,15 +338,4 @@ function deviceKey({ userId, device }: DeviceName): string {
 
 function name({ id, topic, position }: EntryName): EntryName {
   return { id, topic, position };
-}
-
-function devicePage(page: MessagePage, who: DeviceName): DevicePage | undefined {
-  const key = deviceKey(who);
-  const devices = page.devices ??= new Map();
-  let device = devices.get(key);
-  if (device === undefined && devices.size < DEVICES_KEPT) {
-    device = { who: { userId: who.userId, device: who.device }, state: undefined, route: undefined, events: [] };
-    devices.set(key, device);
-  }
-  return device;
 }

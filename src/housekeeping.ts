@@ -10,7 +10,7 @@ import type { Logger } from "./ports/logger.ts";
 import type { Outbox } from "./ports/outbox.ts";
 import { fingerprint } from "./protocol/fingerprint.ts";
 import type { Backlog } from "./push/backlog.ts";
-import type { PendingPushes } from "./push/pending.ts";
+import { LOOK_MS as PUSHES_LOOK_MS, type PendingPushes } from "./push/pending.ts";
 
 /** What housekeeping works with. */
 export interface HousekeepingParts {
@@ -82,6 +82,7 @@ export class Housekeeping {
       await this.#adopt();
     });
     this.#every("recover", shared ? LOOK_MS : RENEW_MS, () => this.#recover());
+    this.#every("pushes", PUSHES_LOOK_MS, () => pending.look());
     if (shared) this.#every("follow", LOOK_MS, () => follower.followLost());
     if (shared) this.#every("count", COUNT_MS, () => this.#count());
     this.#every("evict", EVICT_EVERY_MS, () => this.#evict());

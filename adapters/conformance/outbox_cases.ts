@@ -566,6 +566,23 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "finds some rows of a message by their ids, open or ended, and no others",
+    async run({ storage }) {
+      const { outbox } = storage;
+      const message = { messageId: "m" };
+      await add(storage, ...["a", "b", "c", "other"].map((id) => newRow(id, message)), newRow("d"));
+      await outbox.take(["a"]);
+      await outbox.settle(["b"], "sent", "ok");
+      const found = async (...wanted: string[]): Promise<string[]> => {
+        return (await outbox.ofMessage("m", wanted)).map(({ id, status }) => `${id} ${status}`).sort();
+      };
+      deepStrictEqual(await found("a", "b", "c", "a"), ["a sending", "b sent", "c pending"]);
+      deepStrictEqual(await found("b"), ["b sent"]);
+      deepStrictEqual(await found("d", "unknown"), []);
+      deepStrictEqual(await found(), []);
+    },
+  },
+  {
     name: "turns sending into pending at a restart and keeps the rest",
     durable: true,
     async run(stage) {

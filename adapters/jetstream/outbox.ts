@@ -5,7 +5,7 @@ import type { Topic } from "../../src/protocol/names.ts";
 import type { OpenRows } from "./open_rows.ts";
 import type { Change, OutboxChanges } from "./outbox_changes.ts";
 import type { OutboxIndex } from "./outbox_index.ts";
-import { asOf, endedPrefix, type OpenRow } from "./outbox_row.ts";
+import { asOf, endedPrefix, endedSubject, type OpenRow } from "./outbox_row.ts";
 import { fromBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 import type { TopicDecisions } from "./topic_decisions.ts";
@@ -125,10 +125,12 @@ export class JetStreamOutbox implements Outbox {
     return (await this.#rows.matching(match)).some(({ row }) => this.#asOfNow(row).status === "sending");
   }
 
-  async ofMessage(messageId: string): Promise<OutboxRow[]> {
+  async ofMessage(messageId: string, some?: readonly string[]): Promise<OutboxRow[]> {
     // First those that are open: one that ends meanwhile is then found among those that ended.
-    const open = this.#index.ofMessage(messageId);
-    const subjects = await this.#stream.subjects(`${endedPrefix(this.#stream, messageId)}.*`);
+    const open = some === undefined ? this.#index.ofMessage(messageId) : this.#openOf(messageId, some);
+    const subjects = some === undefined
+      ? await this.#stream.subjects(`${endedPrefix(this.#stream, messageId)}.*`)
+      : [...new Set(some)].map((id) => endedSubject(this.#stream, { messageId, id }));
     const stored = await Promise.all(subjects.map((subject) => this.#stream.read(subject)));
     const ended = stored.filter((document) => document !== undefined)
       .map(({ bytes }) => fromBytes(bytes) as OutboxRow);
@@ -146,6 +148,11 @@ export class JetStreamOutbox implements Outbox {
 
   undecided(page: Page): Promise<NamesPage> {
     return this.#decisions.open(page);
+  }
+
+  #openOf(messageId: string, ids: readonly string[]): OpenRow[] {
+    const found = [...new Set(ids)].flatMap((id) => this.#index.find(id) ?? []);
+    return found.filter(({ row }) => row.messageId === messageId);
   }
 
   #pendingOf(targetId: string): OutboxRow[] {

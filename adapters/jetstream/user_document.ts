@@ -37,6 +37,13 @@ export interface UserDocuments {
   readonly positions: PositionsDocument;
 }
 
+/** What a user takes in memory, bytes, about. */
+export function bytesOf({ devices: { devices }, positions: { positions } }: UserDocuments): number {
+  const topics = Object.keys(devices?.subscriptions ?? {}).length + Object.keys(positions?.handled ?? {}).length;
+  const places = Object.values(positions?.progress ?? {}).reduce((sum, progress) => sum + Object.keys(progress).length, 0);
+  return 500 + (devices?.sessions.length ?? 0) * 800 + topics * 200 + places * 200;
+}
+
 /** Reads both documents at once. What was written together is not read in part. */
 export async function readUser(stream: StateStream, userId: string): Promise<UserDocuments> {
   const read = async (): Promise<PositionsDocument> => readPositions(await stream.read(positionsSubject(stream, userId)));

@@ -7,6 +7,7 @@ import { LookUps } from "./look_up.ts";
 import type { Draft } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 import {
+  bytesOf,
   devicePrefix,
   draftCondition,
   draftDevices,
@@ -26,8 +27,9 @@ import {
 } from "./user_document.ts";
 import { type Versioned, type VersionWriter, writesAfter } from "./versions.ts";
 
-/** Users whose last version is remembered, so that it need not be read again to write the next one. */
+/** Users whose last version is remembered, so that it need not be read again to write the next one, and what that may take, bytes. */
 const REMEMBERED = 10_000;
+const MOST_BYTES = 32 * 1024 * 1024;
 /** Weeks that are looked into at a time. */
 const WEEKS_AT_ONCE = 64;
 
@@ -43,6 +45,7 @@ export class JetStreamUsers implements Users {
   readonly #leases: Leases;
   readonly #lookUps: LookUps;
   readonly #versions = new Map<string, UserDocuments>();
+  #bytes = 0;
 
   constructor(stream: StateStream, writer: VersionWriter, leases: Leases) {
     this.#stream = stream;
@@ -179,7 +182,7 @@ export class JetStreamUsers implements Users {
       known.positions.seq === record.positions.version;
     const user = isKnown ? known : await readUser(this.#stream, userId);
     // Whatever comes of the write, that is not the last version any more, or was not.
-    this.#versions.delete(userId);
+    this.#forget(userId);
     if (!isExpected(user, expected)) return undefined;
     const carrier = parts === "positions" ? "positions" : "devices";
     const asVersion = (user: UserDocuments): Version => ({ seq: user[carrier].seq, writes: user[carrier].writes, user });
@@ -241,8 +244,17 @@ export class JetStreamUsers implements Users {
   }
 
   #remember(userId: string, user: UserDocuments): void {
+    this.#forget(userId);
     this.#versions.set(userId, user);
-    if (this.#versions.size > REMEMBERED) this.#versions.delete(this.#versions.keys().next().value!);
+    this.#bytes += bytesOf(user);
+    while (this.#versions.size > REMEMBERED || this.#bytes > MOST_BYTES) this.#forget(this.#versions.keys().next().value!);
+  }
+
+  #forget(userId: string): void {
+    const user = this.#versions.get(userId);
+    if (user === undefined) return;
+    this.#versions.delete(userId);
+    this.#bytes -= bytesOf(user);
   }
 }
 

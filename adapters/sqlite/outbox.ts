@@ -23,6 +23,7 @@ export class SqliteOutbox implements Outbox {
   readonly #undecided: StatementSync;
   readonly #underWay: StatementSync;
   readonly #ofMessage: StatementSync;
+  readonly #someOfMessage: StatementSync;
 
   constructor(context: StorageContext, writer: Writer, reader: Reader) {
     this.#context = context;
@@ -46,6 +47,8 @@ export class SqliteOutbox implements Outbox {
     this.#undecided = reader.prepare("SELECT topic FROM decision WHERE goal > decided AND topic > ? ORDER BY topic LIMIT ?");
     this.#underWay = reader.prepare(`SELECT 1 FROM push WHERE status = 'sending' AND ${MATCHES} LIMIT 1`);
     this.#ofMessage = reader.prepare("SELECT * FROM push WHERE message = ?");
+    // The plus keeps sqlite from looking through the message's rows.
+    this.#someOfMessage = reader.prepare("SELECT * FROM push WHERE +message = ? AND id IN (SELECT value FROM json_each(?))");
   }
 
   due(now: number, limit: number, provider?: string): Promise<{ rows: OutboxRow[]; nextDueAt: number | undefined }> {
@@ -90,8 +93,11 @@ export class SqliteOutbox implements Outbox {
     return this.#reader.run(() => this.#underWay.get(...matching(match)) !== undefined);
   }
 
-  ofMessage(messageId: string): Promise<OutboxRow[]> {
-    return this.#reader.run(() => this.#ofMessage.all(messageId).map(readRow));
+  ofMessage(messageId: string, ids?: readonly string[]): Promise<OutboxRow[]> {
+    return this.#reader.run(() => {
+      const rows = ids === undefined ? this.#ofMessage.all(messageId) : this.#someOfMessage.all(messageId, JSON.stringify(ids));
+      return rows.map(readRow);
+    });
   }
 
   decision(topic: Topic): Promise<TopicDecision | undefined> {

@@ -1,7 +1,8 @@
 import type { UserRecord } from "../../src/ports/users.ts";
 
-/** Records that are remembered; of more those are forgotten that were read the longest ago. */
+/** Records that are remembered, and their length together, in characters as they are stored. Of more the first ones are forgotten. */
 const REMEMBERED = 2_000;
+const MOST = 2_000_000;
 /** What is longer than this, in characters as it is stored, is read each time. */
 const LONGEST = 4_096;
 
@@ -10,25 +11,33 @@ const LONGEST = 4_096;
  * before each of them leaves. Nobody else writes the file. While a write of a user is under way nothing is remembered of that user.
  */
 export class RecentUsers {
-  readonly #records = new Map<string, UserRecord>();
+  readonly #records = new Map<string, { readonly record: UserRecord; readonly length: number }>();
+  #length = 0;
   /** Writes under way. */
   readonly #writes = new Map<string, number>();
 
   get(userId: string): UserRecord | undefined {
-    return this.#records.get(userId);
+    return this.#records.get(userId)?.record;
   }
 
   /** The file has this, and it is so long there. */
   add(record: UserRecord, length: number): void {
     const { userId } = record;
     if (length > LONGEST || this.#writes.has(userId)) return;
-    this.#records.set(userId, record);
-    if (this.#records.size > REMEMBERED) this.#records.delete(this.#records.keys().next().value!);
+    this.#forget(userId);
+    this.#records.set(userId, { record, length });
+    this.#length += length;
+    while (this.#records.size > REMEMBERED || this.#length > MOST) this.#forget(this.#records.keys().next().value!);
+  }
+
+  #forget(userId: string): void {
+    this.#length -= this.#records.get(userId)?.length ?? 0;
+    this.#records.delete(userId);
   }
 
   /** Writes a record. */
   async write<Result>(userId: string, write: () => Promise<Result>): Promise<Result> {
-    this.#records.delete(userId);
+    this.#forget(userId);
     this.#writes.set(userId, (this.#writes.get(userId) ?? 0) + 1);
     try {
       return await write();

@@ -1,7 +1,7 @@
 import type { Engine } from "../../mod.ts";
 import type { ConnectionEvents } from "../../src/ports/connection.ts";
 import { decodeServerFrames, encodeClientFrame, envelopeHead } from "../../src/protocol/codec.ts";
-import type { Cursor, ServerFrame } from "../../src/protocol/frames.ts";
+import type { Cursor, MarkFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 
 const REQUEST = { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" };
@@ -28,6 +28,9 @@ export class Device {
   #ackedAt = -Infinity;
   #ackWaits = false;
   #isOpen = true;
+  /** Of requests that are not answered yet. */
+  readonly #answered = new Map<number, (frame: ServerFrame) => void>();
+  #ref = 0;
 
   /** From hello to welcome. Rejects when the engine closes the connection instead. */
   static signIn(engine: Engine, options: DeviceOptions): Promise<Device> {
@@ -59,6 +62,14 @@ export class Device {
     this.#events.message(encodeClientFrame({ type: "hello", ...hello, cursors: [], more: false }));
   }
 
+  /** The person read or dismissed a message. */
+  mark(kind: MarkFrame["kind"], place: Pick<MarkFrame, "topic" | "id" | "epoch" | "offset">): Promise<ServerFrame> {
+    const ref = ++this.#ref;
+    const answer = new Promise<ServerFrame>((resolve) => this.#answered.set(ref, resolve));
+    this.#events.message(encodeClientFrame({ type: "mark", ref, kind, ...place }));
+    return answer;
+  }
+
   /** The app says goodbye. */
   leave(): void {
     this.#close(true);
@@ -87,6 +98,7 @@ export class Device {
       this.#got?.(envelopeHead(envelope).id);
       this.#ackSoon();
     } else if (frame.type === "ping") this.#ackSoon();
+    else if (frame.type === "ok" || frame.type === "error") this.#answered.get(frame.ref!)?.(frame);
   }
 
   #ackSoon(): void {

@@ -36,6 +36,10 @@ export interface Plan {
   /** Members who are away, for one message, and how long it may take to write them and until all are pushed. */
   million: { members: number; pushedMs: number; limitMs: number };
   lost: { sessions: number; graceMs: number; awayMs: number };
+  /** Users that are connected while it is looked what stays of their messages. */
+  held: { users: number };
+  /** Members of a room who mark one message. */
+  marks: { members: number };
   /** After this long a step is ended, and what it did not say by then is missing. */
   stepMs: number;
 }
@@ -50,6 +54,8 @@ export const FULL: Plan = {
   },
   million: { members: 1_000_000, pushedMs: 1_200_000, limitMs: 1_500_000 },
   lost: { sessions: 10_000, graceMs: 1_000, awayMs: 120_000 },
+  held: { users: 20 },
+  marks: { members: 1_500 },
   stepMs: 420_000,
 };
 
@@ -63,5 +69,7 @@ export const QUICK: Plan = {
   },
   million: { members: 30_000, pushedMs: 30_000, limitMs: 60_000 },
   lost: { sessions: 2_000, graceMs: 1_000, awayMs: 10_000 },
+  held: { users: 3 },
+  marks: { members: 500 },
   stepMs: 30_000,
 };

@@ -8,7 +8,7 @@ const FILE = fileURLToPath(new URL("./step_process.ts", import.meta.url));
 const CONDITIONS = "--conditions=peyk-source";
 /** What the runtime that this runs on is told. */
 const FLAGS = "Deno" in globalThis
-  ? ["run", "-A", CONDITIONS, FILE]
+  ? ["run", "-A", "--v8-flags=--expose-gc", CONDITIONS, FILE]
   : ["--expose-gc", CONDITIONS, "--disable-warning=ExperimentalWarning", FILE];
 
 /**

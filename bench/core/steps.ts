@@ -4,7 +4,9 @@ import { measureCoalesced } from "./coalesced.ts";
 import { fillMembers } from "./crowd_stage.ts";
 import { measureDevices } from "./devices.ts";
 import type { Ground } from "./ground.ts";
+import { measureHeld } from "./held.ts";
 import { measureLost } from "./lost.ts";
+import { measureMarks } from "./marks.ts";
 import { measureNeighbours } from "./neighbours.ts";
 import { NUISANCES } from "./nuisances.ts";
 
@@ -37,6 +39,14 @@ export const SCENARIOS: readonly Scenario[] = [
     steps: { fill: (ground) => fillMembers(ofMillion(ground)), measure: (ground) => measureBurst(once, ofMillion(ground)) },
   },
   { name: "lost", steps: { measure: measureLost } },
+  {
+    name: "held",
+    steps: {
+      short: (ground) => measureHeld({ messages: 1_500, bytes: 200 }, ground),
+      long: (ground) => measureHeld({ messages: 300, bytes: 60_000 }, ground),
+    },
+  },
+  { name: "marks", steps: { measure: measureMarks } },
 ];
 
 /** The same ground with a crowd of its own. */

@@ -174,10 +174,8 @@ export class CatchUp {
     const { offset } = entry.position;
     entry.account = journal.accepted(entry);
     const sending: Sending = { entry, at: clock.elapsed() };
-    if (offset <= reader.decided) {
-      // Made up its mind about it before this connection came.
-      (session.pushed ??= new Map()).set(sending, "written");
-    } else if (offset <= reader.attachedAt) {
+    // Of what the engine made up its mind about before this connection came nothing is open.
+    if (offset > reader.decided && offset <= reader.attachedAt) {
       const { route } = actor.stepper.step(session.state, entry.event);
       if (isPublic(feed.topic)) journal.counted(entry, route!, 1);
       else journal.routed(entry, session, actor.stepper.describe(session.state).state, route!);

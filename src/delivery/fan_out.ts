@@ -44,7 +44,11 @@ export function createFanOut(
     const entries = feed.arrived;
     feed.arrived = [];
     if (!feed.isRead) return;
-    for (const entry of entries) if (entry.position.offset !== 0) entry.account = journal.accepted(entry);
+    for (const entry of entries) {
+      if (entry.position.offset === 0) continue;
+      entry.account = journal.accepted(entry);
+      feed.remember(entry);
+    }
     const volleys = volleysOf(entries, clock.elapsed());
     for (const volley of volleys) fire(feed, volley, alone && volleys.length === 1);
   }

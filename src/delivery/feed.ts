@@ -1,9 +1,10 @@
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry, TopicListener, TopicSubscription, Transport } from "../ports/transport.ts";
+import type { CacheBytes } from "./cache_bytes.ts";
 import { Group, type Member } from "./group.ts";
 import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
-import { Remembered } from "./remembered.ts";
+import { type NamedEntry, Remembered, type RememberedEntry } from "./remembered.ts";
 import { openSignal } from "./signal.ts";
 
 /** What a feed does with what comes. */
@@ -33,13 +34,18 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
   /** While the transport has not answered yet. */
   opening: Promise<void> | undefined = undefined;
   #remembered: Remembered | undefined;
+  /** Which of all readers is looked at first for one that has not acked what is remembered. */
+  #laggard = 0;
   #subscription: TopicSubscription | undefined;
 
   readonly #sink: FeedSink<Reader>;
+  readonly #held: Pick<CacheBytes, "receipts">;
 
-  constructor(topic: Topic, sink: FeedSink<Reader>) {
+  /** @param held where the bytes are counted that are remembered for receipts */
+  constructor(topic: Topic, sink: FeedSink<Reader>, held: Pick<CacheBytes, "receipts">) {
     this.topic = topic;
     this.#sink = sink;
+    this.#held = held;
   }
 
   async open(transport: Transport): Promise<void> {
@@ -48,7 +54,7 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
   }
 
   close(): void {
-    this.settle();
+    this.#forgetAll();
     this.#subscription?.close();
   }
 
@@ -59,13 +65,10 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
     this.head = { epoch: entry.epoch, offset: entry.offset };
     if (epoch !== entry.epoch && epoch !== 0) {
       // Offsets of the other life may come again.
-      this.settle();
-      this.#remembered = undefined;
+      this.#forgetAll();
       return this.gap();
     }
-    const opened = openEntry(entry);
-    this.remember(opened);
-    this.#sink.arrive(this, opened);
+    this.#sink.arrive(this, openEntry(entry));
   }
 
   signal(bytes: Uint8Array): void {
@@ -132,21 +135,44 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
     this.join(reader);
   }
 
-  /** Keeps an entry at hand for the receipts that will name its offset. */
-  remember(entry: OpenedEntry): void {
-    (this.#remembered ??= new Remembered()).add(entry);
+  // What was sent, until everybody has acked it.
+
+  /** Keeps at hand what receipts will say of an entry. */
+  remember(entry: RememberedEntry): void {
+    (this.#remembered ??= new Remembered(this.topic, this.#held)).add(entry);
+  }
+
+  /**
+   * Somebody acked more, or left: forgets what all have acked. Mostly one is found at once who has not, the same as at the last time:
+   * the list is gone through from there, so that all acks of a room together cost one round.
+   */
+  prune(): void {
+    const first = this.#remembered?.first;
+    if (first === undefined) return;
+    const lists = [this.readers, ...this.groups.map(({ readers }) => readers)];
+    const count = lists.reduce((sum, { length }) => sum + length, 0);
+    // One that comes back leaves before it joins again.
+    if (count < this.users) return;
+    let least = Infinity;
+    for (let step = 0; step < count; step++) {
+      const number = (this.#laggard + step) % count;
+      const { acked } = itemOf(lists, number);
+      if (acked < first) {
+        this.#laggard = number;
+        return;
+      }
+      least = Math.min(least, acked);
+    }
+    this.#remembered!.forgetUpTo(least);
+    if (this.#remembered!.first === undefined) this.#remembered = undefined;
   }
 
   /**
    * Calls back with the remembered entries in (from, to], in order.
    * @returns whether these are all there were
    */
-  between(from: number, to: number, each: (entry: OpenedEntry) => void): boolean {
+  between(from: number, to: number, each: (entry: NamedEntry) => void): boolean {
     return this.#remembered?.between(from, to, each) ?? from >= to;
-  }
-
-  recall(offset: number): OpenedEntry | undefined {
-    return this.#remembered?.get(offset);
   }
 
   /**
@@ -161,4 +187,16 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
   settle(): void {
     this.#remembered?.settle();
   }
+
+  #forgetAll(): void {
+    this.#remembered?.clear();
+    this.#remembered = undefined;
+  }
+}
+
+/** The item of that number in lists that follow each other. */
+function itemOf<Item>(lists: readonly (readonly Item[])[], number: number): Item {
+  let list = 0;
+  while (number >= lists[list]!.length) number -= lists[list++]!.length;
+  return lists[list]![number]!;
 }

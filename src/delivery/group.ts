@@ -1,7 +1,7 @@
 import type { Connection } from "../ports/connection.ts";
 import type { StateId } from "../session/step.ts";
 import type { Outlet } from "./outlet.ts";
-import { CHAIN_ROOM, type Chained, type Follower, type Sending, type Unseen } from "./unseen.ts";
+import { CHAIN_ROOM, type ChainPlace, type Follower, type Sending, type Unseen } from "./unseen.ts";
 
 /** Somebody in a feed's list, or in a group. */
 export interface Member<Self extends Member<Self>> extends Follower {
@@ -10,6 +10,8 @@ export interface Member<Self extends Member<Self>> extends Follower {
   group: Group<Self> | undefined;
   /** Of the last logged entry that was sent. */
   sent: number;
+  /** The app's handler is done up to here. */
+  readonly acked: number;
   readonly session: { readonly state: StateId; readonly outlet: Outlet | undefined; readonly unseen: Unseen };
 }
 
@@ -28,7 +30,7 @@ export class Group<Reader extends Member<Reader>> {
   #inUse = false;
   /** Ends the timer that watches over all of them. */
   unwatch: (() => void) | undefined = undefined;
-  #last: Chained = { run: [], order: 0, next: undefined };
+  #end: ChainPlace = { next: undefined };
   /** Frames since somebody looked how much room each of them has. */
   #unchecked = 0;
 
@@ -45,7 +47,7 @@ export class Group<Reader extends Member<Reader>> {
   add(reader: Reader): void {
     const { outlet, unseen } = reader.session;
     reader.group = this;
-    reader.chained = this.#last;
+    reader.chained = this.#end;
     unseen.follow(reader);
     reader.index = this.readers.push(reader) - 1;
     this.connections.push(outlet!.connection);
@@ -86,7 +88,9 @@ export class Group<Reader extends Member<Reader>> {
    * @param last the offset of the last entry; 0: no log has them
    */
   note(run: readonly Sending[], order: number, last: number): void {
-    this.#last = this.#last.next = { run, order, next: undefined };
+    const end: ChainPlace = { next: undefined };
+    this.#end.next = { run, order, end };
+    this.#end = end;
     if (last !== 0) this.sent = last;
     this.#inUse = true;
   }

@@ -1,16 +1,20 @@
 import type { Topic } from "../protocol/names.ts";
 import type { Transport } from "../ports/transport.ts";
+import type { CacheBytes } from "./cache_bytes.ts";
 import { Feed, type FeedSink } from "./feed.ts";
 import type { Reader } from "./session.ts";
 
 /** The feeds that somebody on this node reads. */
 export class Hub {
   readonly #transport: Transport;
+  readonly #held: CacheBytes;
   readonly #feeds = new Map<Topic, Feed<Reader>>();
   #sink: FeedSink<Reader> | undefined;
 
-  constructor(transport: Transport) {
+  /** @param held where the bytes are counted that feeds remember */
+  constructor(transport: Transport, held: CacheBytes) {
     this.#transport = transport;
+    this.#held = held;
   }
 
   /** Says who takes what the feeds bring. Once, before the first feed. */
@@ -26,7 +30,7 @@ export class Hub {
   }
 
   #begin(topic: Topic): Feed<Reader> {
-    const feed = new Feed<Reader>(topic, this.#sink!);
+    const feed = new Feed<Reader>(topic, this.#sink!, this.#held);
     this.#feeds.set(topic, feed);
     feed.opening = feed.open(this.#transport).then(
       () => feed.opening = undefined,
@@ -39,7 +43,7 @@ export class Hub {
   }
 
   release(feed: Feed<Reader>): void {
-    if (--feed.users > 0) return;
+    if (--feed.users > 0) return feed.prune();
     this.#feeds.delete(feed.topic);
     feed.close();
   }

@@ -11,8 +11,8 @@ import type { SessionActor } from "./actor.ts";
 import type { Attention } from "./attention.ts";
 import type { CatchUp } from "./catch_up.ts";
 import type { Journal } from "./journal.ts";
-import { type OpenedEntry, openEntry } from "./opened_entry.ts";
-import type { Receipts } from "./receipts.ts";
+import { openEntry } from "./opened_entry.ts";
+import type { ReceiptEntry, Receipts } from "./receipts.ts";
 import type { Roster } from "./roster.ts";
 import { isEnabled } from "./target.ts";
 import { progressIn, sessionOf, type UserRecords, withHandledIn, withProgress } from "./records.ts";
@@ -92,14 +92,13 @@ export class ProgressKeeper {
       const listed = !isPublic(run[begin]!.entry.topic);
       if (!listed && !waits && session.pushed === undefined) return;
       for (const sending of run.slice(begin, end)) {
-        if (session.pushed?.get(sending) === "waits") session.pushed.set(sending, "waits, seen");
-        else session.pushed?.delete(sending);
+        session.pushed?.seen(sending.entry.topic, sending.entry.position.offset);
         if (listed) journal.note(sending.entry, session, "seen");
         if (waits && sending.at > overdueBefore) inTime.push(sending);
       }
     });
     if (seen === undefined) throw new PeykError("bad-order", "an ack of frames that were never sent");
-    if (session.pushed?.size === 0) session.pushed = undefined;
+    if (session.pushed?.isEmpty) session.pushed = undefined;
     // The answer to a ping is proof of life, but no progress.
     if (seen > 0) actor.confirmed(session);
     let moved = false;
@@ -168,6 +167,7 @@ export class ProgressKeeper {
     reader.acked = offset;
     if (this.#parts.attention.isInFront(session)) this.#inFront(session, reader);
     this.#delivered(reader, from, offset);
+    reader.feed.prune();
     return true;
   }
 
@@ -222,7 +222,7 @@ export class ProgressKeeper {
   }
 
   /** Names the entries in (from, to], each once: most are remembered, the others are read from the log. */
-  #report(reader: Reader, from: number, to: number, each: (entry: OpenedEntry) => void): void {
+  #report(reader: Reader, from: number, to: number, each: (entry: ReceiptEntry) => void): void {
     const { history, logger } = this.#parts;
     const { epoch, feed: { topic } } = reader;
     // By the time the log is read others may be remembered.
@@ -236,7 +236,7 @@ export class ProgressKeeper {
       .catch((error: unknown) => logger.warn("receipts could not be named", { topic, error }));
   }
 
-  async #nameRest(history: History, { topic, epoch, from, to }: Acked, each: (entry: OpenedEntry) => void): Promise<void> {
+  async #nameRest(history: History, { topic, epoch, from, to }: Acked, each: (entry: ReceiptEntry) => void): Promise<void> {
     for (let after = from; after < to;) {
       const { entries, head, through } = await history.read(topic, after, NAMED_AT_ONCE);
       if (head.epoch !== epoch) return;

@@ -1,15 +1,31 @@
+import type { Topic } from "../protocol/names.ts";
+import type { CacheBytes } from "./cache_bytes.ts";
+import type { Account } from "./journal.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
+import type { ReceiptEntry } from "./receipts.ts";
 
-/** How many entries are remembered. */
+/** How many entries of a topic are remembered, and how many bytes they may take. Of more those are forgotten that came first. */
 const KEPT = 1_024;
+const MOST_BYTES = 256 * 1024;
+/** What one takes beside the text in it, bytes, about. */
+const OVERHEAD = 160;
 
-/** An entry with its part of the counts. */
+/** An entry by name, and when it expires. */
+export type NamedEntry = ReceiptEntry & Pick<OpenedEntry, "expiresAt">;
+
+/** What receipts say of an entry, with its part of the counts. Its payload is not kept. */
 interface Slot {
+  readonly epoch: number;
   readonly offset: number;
-  entry: OpenedEntry;
+  readonly previous: number;
+  readonly id: string;
+  readonly from: string | undefined;
+  readonly expiresAt: number;
+  account: Account | undefined;
   /** How many devices more are done with this entry than with the one before it. Below zero: fewer. */
   rise: number;
-  /** The one that was filled next. */
+  /** The ones that were filled before and after it. */
+  older: Slot | undefined;
   younger: Slot | undefined;
 }
 
@@ -19,52 +35,63 @@ interface Slot {
  * two ends are marked. The entries' accounts get the sums when they are settled.
  */
 export class Remembered {
+  readonly #topic: Topic;
+  readonly #held: Pick<CacheBytes, "receipts">;
   readonly #slots: Slot[] = [];
+  #bytes = 0;
   #eldest: Slot | undefined;
   #youngest: Slot | undefined;
   /** Devices that are done with the last entry and are not settled: what comes after it is not theirs. */
   #atEnd = 0;
   #unsettled = false;
 
-  add(entry: OpenedEntry): void {
-    const { offset } = entry.position;
+  /** @param held where its bytes are counted */
+  constructor(topic: Topic, held: Pick<CacheBytes, "receipts">) {
+    this.#topic = topic;
+    this.#held = held;
+  }
+
+  /** The lowest offset; undefined: nothing is remembered. */
+  get first(): number | undefined {
+    return this.#slots[0]?.offset;
+  }
+
+  add({ account, expiresAt, from, id, position: { epoch, offset }, previous }: RememberedEntry): void {
     const index = this.#after(offset);
     const known = this.#slots[index - 1];
     const inOrder = index === this.#slots.length;
     // What was counted belongs to the entries that were there.
     if (!inOrder || known?.offset === offset) this.settle();
     if (known?.offset === offset) {
-      known.entry = entry;
+      known.account = account;
       return;
     }
-    const slot: Slot = { offset, entry, rise: -this.#atEnd, younger: undefined };
+    const older = this.#youngest;
+    const slot: Slot = { epoch, offset, previous, id, from, expiresAt, account, rise: -this.#atEnd, older, younger: undefined };
     this.#atEnd = 0;
     if (inOrder) this.#slots.push(slot);
     else this.#slots.splice(index, 0, slot);
-    if (this.#youngest === undefined) this.#eldest = slot;
-    else this.#youngest.younger = slot;
+    if (older === undefined) this.#eldest = slot;
+    else older.younger = slot;
     this.#youngest = slot;
-    if (this.#slots.length > KEPT) this.#forget(this.#eldest!);
-  }
-
-  get(offset: number): OpenedEntry | undefined {
-    const slot = this.#slots[this.#after(offset) - 1];
-    return slot?.offset === offset ? slot.entry : undefined;
+    this.#weigh(weightOf(slot));
+    while (this.#slots.length > KEPT || (this.#bytes > MOST_BYTES && this.#slots.length > 1)) this.#forget(this.#eldest!);
   }
 
   /**
    * Calls back with the entries in (from, to], in order.
    * @returns whether these are all there were
    */
-  between(from: number, to: number, each: (entry: OpenedEntry) => void): boolean {
+  between(from: number, to: number, each: (entry: NamedEntry) => void): boolean {
+    const topic = this.#topic;
     const end = this.#after(to);
     let reached = from;
     let whole = true;
     for (let index = this.#after(from); index < end; index++) {
-      const { entry, offset } = this.#slots[index]!;
-      if (entry.previous > reached) whole = false;
+      const { account, epoch, expiresAt, from, id, offset, previous } = this.#slots[index]!;
+      if (previous > reached) whole = false;
       reached = offset;
-      each(entry);
+      each({ id, topic, position: { epoch, offset }, from, expiresAt, account });
     }
     return whole && reached >= to;
   }
@@ -93,22 +120,52 @@ export class Remembered {
     for (const slot of this.#slots) {
       done += slot.rise;
       slot.rise = 0;
-      if (slot.entry.account !== undefined) slot.entry.account.delivered += done;
+      if (slot.account !== undefined) slot.account.delivered += done;
     }
   }
 
-  #forget(slot: Slot): void {
-    this.#eldest = slot.younger;
-    const [first, second] = this.#slots;
-    if (slot === first) {
-      // Nothing comes before it, so its rise is its whole count, and the next one's rise is from zero then.
-      if (slot.entry.account !== undefined) slot.entry.account.delivered += slot.rise;
-      second!.rise += slot.rise;
-      this.#slots.shift();
-    } else {
-      this.settle();
-      this.#slots.splice(this.#after(slot.offset) - 1, 1);
+  /** No device will be done with the entries up to this offset any more. */
+  forgetUpTo(offset: number): void {
+    const end = this.#after(offset);
+    let done = 0;
+    for (let index = 0; index < end; index++) {
+      const slot = this.#slots[index]!;
+      done += slot.rise;
+      if (slot.account !== undefined) slot.account.delivered += done;
+      this.#unlink(slot);
     }
+    this.#slots.splice(0, end);
+    // The first one that is left rises from zero then.
+    const first = this.#slots[0];
+    if (first === undefined) this.#atEnd = 0;
+    else first.rise += done;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.settle();
+    this.forgetUpTo(Infinity);
+  }
+
+  #forget(slot: Slot): void {
+    if (slot === this.#slots[0]) return this.forgetUpTo(slot.offset);
+    this.settle();
+    this.#slots.splice(this.#after(slot.offset) - 1, 1);
+    this.#unlink(slot);
+  }
+
+  #unlink(slot: Slot): void {
+    const { older, younger } = slot;
+    if (older === undefined) this.#eldest = younger;
+    else older.younger = younger;
+    if (younger === undefined) this.#youngest = older;
+    else younger.older = older;
+    this.#weigh(-weightOf(slot));
+  }
+
+  #weigh(bytes: number): void {
+    this.#bytes += bytes;
+    this.#held.receipts += bytes;
   }
 
   /** The place behind all entries up to this offset. */
@@ -124,4 +181,11 @@ export class Remembered {
     }
     return low;
   }
+}
+
+/** What is taken over of an entry. */
+export type RememberedEntry = Pick<OpenedEntry, "account" | "expiresAt" | "from" | "id" | "position" | "previous">;
+
+function weightOf({ from, id }: Slot): number {
+  return OVERHEAD + id.length + (from?.length ?? 0);
 }

@@ -5,9 +5,11 @@ import type { Progress, SessionRecord } from "../ports/users.ts";
 import type { StateId } from "../session/step.ts";
 import type { DeviceName } from "./journal.ts";
 import type { Outlet } from "./outlet.ts";
+import type { Pushed } from "./pushed.ts";
 import type { Feed } from "./feed.ts";
 import type { Group, Member } from "./group.ts";
-import { type Chained, type Sending, Unseen } from "./unseen.ts";
+import type { OpenedEntry } from "./opened_entry.ts";
+import { type ChainPlace, Unseen } from "./unseen.ts";
 
 /** A session that this node holds: connected, backgrounded or recent. Away sessions are records in the store only. */
 export class Session implements DeviceName {
@@ -19,8 +21,8 @@ export class Session implements DeviceName {
   overdueTimer: Timer | undefined = undefined;
   /** When that one fires. Whole monotonic milliseconds: whole numbers need no box. */
   overdueAt = 0;
-  /** Of what was sent: what is pushed, and how far that is. Absent most of the time. */
-  pushed: Map<Sending, PushProgress> | undefined = undefined;
+  /** Of what was sent, or is to be: what is pushed, and how far that is. Absent most of the time. */
+  pushed: Pushed | undefined = undefined;
   /** The person's last input at the device, as far as the client has told. Whole monotonic milliseconds. */
   inputAt = NO_INPUT;
   readonly userId: string;
@@ -65,9 +67,6 @@ export class Session implements DeviceName {
   }
 }
 
-/** The push of something sent: waits to be written down; so too, and the client has it meanwhile; is written down. */
-export type PushProgress = "waits" | "waits, seen" | "written";
-
 /** No input: before any that a client can tell of, and still a small whole number. */
 export const NO_INPUT = -(2 ** 30);
 
@@ -98,7 +97,7 @@ export class Reader implements Member<Reader> {
   /** Its place in the feed's list. */
   index = -1;
   group: Group<Reader> | undefined = undefined;
-  chained: Chained | undefined = undefined;
+  chained: ChainPlace | undefined = undefined;
   readonly feed: Feed<Reader>;
   epoch: number;
   /** Where this device's reading began. */
@@ -123,6 +122,8 @@ export class Reader implements Member<Reader> {
   owed = 0;
   /** What was decided from the log, not as it was sent: entries after the first offset up to the second. */
   logged: LoggedRange | undefined = undefined;
+  /** Entries up to here are decided from the log, or are being read for that; 0: none. */
+  decidingTo = 0;
   /** Somebody is reading the log for it right now. */
   reading = false;
 
@@ -155,17 +156,17 @@ export class Reader implements Member<Reader> {
     const { session, feed } = this;
     if (this.owed > 0) return this.#withLogged(this.decided);
     let decided = this.#withLogged(Math.max(this.decided, this.sent));
-    for (const sending of session.unseen) {
-      const { entry } = sending;
-      if (entry.topic !== feed.topic || this.isDecided(entry.position.offset)) continue;
-      if (session.pushed?.get(sending) === "written") continue;
+    for (const { entry } of session.unseen) {
+      const { offset } = entry.position;
+      if (entry.topic !== feed.topic || this.isDecided(offset)) continue;
+      if (session.pushed?.get(feed.topic, offset) === "written") continue;
       decided = Math.max(this.decided, Math.min(decided, entry.previous));
       break;
     }
     // A push that waits to be written is lost when the node ends, and dropped when the session goes away: then it is decided again.
-    for (const [{ entry }, progress] of session.pushed ?? []) {
-      if (progress === "written" || entry.topic !== feed.topic || this.isDecided(entry.position.offset)) continue;
-      decided = Math.max(this.decided, Math.min(decided, entry.previous));
+    for (const [offset, progress] of session.pushed?.of(feed.topic) ?? []) {
+      if (progress === "written" || this.isDecided(offset)) continue;
+      decided = Math.max(this.decided, Math.min(decided, offset - 1));
     }
     return decided;
   }
@@ -181,6 +182,20 @@ export class Reader implements Member<Reader> {
     const { logged } = this;
     const goesOn = logged !== undefined && logged.after <= after && after <= logged.to;
     this.logged = goesOn ? { after: logged.after, to: Math.max(logged.to, to) } : { after, to };
+  }
+
+  /** The push of an entry is written down. Of one that waits in the log a range remembers that, where it goes on. */
+  pushWritten({ position: { offset }, previous }: Pick<OpenedEntry, "position" | "previous">): void {
+    const { logged, session: { pushed }, feed: { topic } } = this;
+    const goesOn = logged === undefined || (logged.after <= previous && previous <= logged.to);
+    if (offset <= this.sent || !goesOn) return pushed?.written(topic, offset);
+    this.decidedFromLog({ after: previous, to: offset });
+    pushed?.delete(topic, offset);
+  }
+
+  /** From where on nothing is decided of what waits in the log. */
+  undecidedAfter(): number {
+    return Math.max(this.decidingTo, this.#withLogged(Math.max(this.sent, this.decided)));
   }
 
   #withLogged(decided: number): number {
@@ -249,8 +264,9 @@ export class Reader implements Member<Reader> {
       this.shown =
       this.decided =
         offset;
-    this.handled = this.owed = 0;
+    this.handled = this.owed = this.decidingTo = 0;
     this.logged = undefined;
+    this.session.pushed?.forget(this.feed.topic);
     this.unsure = undefined;
     this.failed = NONE;
     this.#undelivered = undefined;

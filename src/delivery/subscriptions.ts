@@ -93,7 +93,8 @@ export class Subscriptions {
         }
         const start: Start = { ...record.subscriptions[topic]!, recovered: !passes };
         asked?.answer(start);
-        for (const session of roster.of(userId)) {
+        // As they are now: one that leaves meanwhile must not hide the next one.
+        for (const session of [...roster.of(userId)]) {
           if (isKnown && !anew && session.reader(topic) !== undefined) continue;
           const progress = progressOf(record, sessionOf(record, session.deviceId), topic);
           await this.begin(session, topic, start, progress, session === asked?.session);
@@ -170,8 +171,10 @@ export class Subscriptions {
    * @param asked its client asked for it, and has its answer
    */
   async begin(session: Session, topic: Topic, start: Start, progress: Progress, asked: boolean): Promise<void> {
-    const { catchUp, hub } = this.#parts;
+    const { catchUp, hub, roster } = this.#parts;
     const feed = await hub.open(topic);
+    // Another node may have taken the session over meanwhile: nobody would release what it gets now.
+    if (roster.find(session.userId, session.deviceId) !== session) return hub.release(feed);
     const former = this.#leave(session, topic);
     const reader = new Reader(session, feed, progress);
     // What the device confirms of its former subscription may still be on its way.
@@ -186,6 +189,7 @@ export class Subscriptions {
   /** When it returns, nothing of the topic is written to this session any more. */
   end(session: Session, topic: Topic, asked: boolean): void {
     this.#leave(session, topic);
+    session.pushed?.forget(topic);
     if (!asked) session.outlet?.write(encodeServerFrame({ type: "unsubscribed", topic }));
     session.outlet?.flush();
   }

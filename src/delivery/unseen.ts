@@ -17,13 +17,19 @@ export interface Chained {
   readonly run: readonly Sending[];
   /** Runs of all chains, in the order in which they were sent. */
   readonly order: number;
+  /** The place behind it. */
+  readonly end: ChainPlace;
+}
+
+/** A place on a chain. It holds nothing of what stands before it: what all windows have read is nobody's any more. */
+export interface ChainPlace {
   next: Chained | undefined;
 }
 
-/** A window's place on a chain. */
+/** Who reads a chain. */
 export interface Follower {
-  /** The last one that the window has. Undefined: it follows none. */
-  chained: Chained | undefined;
+  /** Behind the last one that the window has. Undefined: it follows none. */
+  chained: ChainPlace | undefined;
 }
 
 /**
@@ -145,8 +151,9 @@ export class Unseen {
         if (next !== undefined && (first === undefined || next.order < first.chained!.next!.order)) first = follower;
       }
       if (first === undefined) return;
-      first.chained = first.chained!.next!;
-      this.#append(first.chained.run);
+      const { end, run } = first.chained!.next!;
+      first.chained = end;
+      this.#append(run);
     }
   }
 

@@ -31,8 +31,10 @@ export class TopicLog {
   /** The highest offset evicted before it expired. */
   floor = 0;
   /** Work is done up to here. */
-  swept = 0;
-  #head = 0;
+  swept: number;
+  /** Before its first entry. */
+  readonly #beginning: number;
+  #head: number;
   /** Entries with consecutive offsets up to the head; those before `#start` are gone. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
@@ -45,9 +47,17 @@ export class TopicLog {
   /** Entries waiting to be reported while a listener runs: one that publishes must not let others hear of it first. */
   #unreported: Entry[] | undefined;
 
-  constructor(topic: Topic, epoch: number) {
+  /** @param beginning its offsets are above that one */
+  constructor(topic: Topic, epoch: number, beginning: number) {
     this.topic = topic;
     this.epoch = epoch;
+    this.swept = this.#beginning = this.#head = beginning;
+  }
+
+  /** Whether nobody listens, nothing is kept or was evicted, and no work is left: it can be made again when it is needed. */
+  get isIdle(): boolean {
+    return this.#subscribers.length === 0 && this.#start === this.#entries.length && this.#keys === undefined &&
+      this.#olderKeys === undefined && this.swept === this.#head && this.floor === 0;
   }
 
   get head(): Position {
@@ -94,7 +104,7 @@ export class TopicLog {
     const first = this.#head - (this.#entries.length - this.#start) + 1;
     let through = Math.min(Math.max(after, first - 1), this.#head);
     // Between the floor and the first kept entry only expired ones are missing.
-    let expired = Math.max(0, through - Math.max(after, this.floor));
+    let expired = Math.max(0, through - Math.max(after, this.floor, this.#beginning));
     for (; through < this.#head; through++) {
       const entry = this.#entries[this.#start + through + 1 - first]!;
       if (entry.expiresAt <= now) expired++;

@@ -40,7 +40,14 @@ export function memory(options: { retention?: Retention } = {}): Storage {
     open({ clock, logger, random }): Promise<OpenStorage> {
       const outbox = new MemoryOutbox(clock, random);
       const work = new MemoryWork(clock, logger);
-      const transport = new MemoryTransport(clock, logger, random, { maxEntries, idempotencyMs }, work);
+      const transport = new MemoryTransport(
+        clock,
+        logger,
+        random,
+        { maxEntries, idempotencyMs },
+        work,
+        (topic) => outbox.topicEnded(topic),
+      );
       return Promise.resolve({
         transport,
         history: transport,
@@ -56,7 +63,8 @@ export function memory(options: { retention?: Retention } = {}): Storage {
   };
 }
 
-class MemoryTransport implements Transport, History {
+/** Topic logs as long as the process lives. */
+export class MemoryTransport implements Transport, History {
   readonly durable = false;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -67,9 +75,14 @@ class MemoryTransport implements Transport, History {
   #round: Iterator<TopicLog>;
   /** Of this life of all logs. Within 31 bits: it travels with every entry, msgpack takes 5 bytes for it instead of 9, and engines keep it unboxed. */
   readonly #epoch: number;
+  readonly #ended: (topic: Topic) => void;
+  /** No log that was let go had an offset above this one: those that are made from here on begin there, so that none comes twice. */
+  #beginning = 0;
   #closed = false;
 
-  constructor(clock: Clock, logger: Logger, random: Random, limits: LogLimits, work: MemoryWork) {
+  /** @param ended told of topics whose log was let go */
+  constructor(clock: Clock, logger: Logger, random: Random, limits: LogLimits, work: MemoryWork, ended: (topic: Topic) => void) {
+    this.#ended = ended;
     this.#clock = clock;
     this.#logger = logger;
     this.#limits = limits;
@@ -94,7 +107,15 @@ class MemoryTransport implements Transport, History {
 
   subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription> {
     if (this.#closed) return Promise.reject(closed());
-    return Promise.resolve(this.#log(topic).subscribe(listener));
+    const log = this.#log(topic);
+    const { close, head } = log.subscribe(listener);
+    return Promise.resolve({
+      head,
+      close: () => {
+        close();
+        this.#letGo(log);
+      },
+    });
   }
 
   signal(topic: Topic, bytes: Uint8Array): void {
@@ -115,14 +136,31 @@ class MemoryTransport implements Transport, History {
 
   #log(topic: Topic): TopicLog {
     let log = this.#logs.get(topic);
-    if (log === undefined) this.#logs.set(topic, log = new TopicLog(topic, this.#epoch));
+    if (log === undefined) this.#logs.set(topic, log = new TopicLog(topic, this.#epoch, this.#beginning));
     return log;
+  }
+
+  /** How many topics take memory. */
+  get topics(): number {
+    return this.#logs.size;
+  }
+
+  /** Of a topic that nobody listens to and that has nothing any more no log is kept. */
+  #letGo(log: TopicLog): void {
+    if (!log.isIdle || this.#logs.get(log.topic) !== log) return;
+    this.#logs.delete(log.topic);
+    this.#beginning = Math.max(this.#beginning, log.headOffset);
+    this.#ended(log.topic);
   }
 
   #purgeNext(now: number): void {
     const next = this.#round.next();
-    if (next.done) this.#round = this.#logs.values();
-    else next.value.purge(now, this.#limits);
+    if (next.done) {
+      this.#round = this.#logs.values();
+      return;
+    }
+    next.value.purge(now, this.#limits);
+    this.#letGo(next.value);
   }
 
   readonly #listenerFailed = (error: unknown): void => {

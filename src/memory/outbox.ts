@@ -10,6 +10,12 @@ import { TopicDecisions } from "./topic_decisions.ts";
 /** Settled rows looked at per call for having expired: forgetting keeps pace with adding and never stalls. */
 const FORGET_PER_CALL = 32;
 
+/** Settled rows that are kept, and how many bytes they may take. Of more those are forgotten before their time that expire first. */
+const MOST_SETTLED = 10_000;
+const MOST_SETTLED_BYTES = 16 * 1024 * 1024;
+/** What a settled row takes beside the text that is its own, bytes, about. */
+const OVERHEAD = 700;
+
 const NOTHING: readonly string[] = Object.freeze([]);
 
 interface At {
@@ -30,6 +36,8 @@ export class MemoryOutbox implements Outbox {
   readonly #ofMessage = new Multimap();
   /** Settled rows by the time they may be forgotten. */
   readonly #settled = new SortedList<At>(byTime);
+  #settledCount = 0;
+  #settledBytes = 0;
 
   readonly #decisions: TopicDecisions;
 
@@ -128,8 +136,10 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve(this.#open(match).some((row) => row.status === "sending"));
   }
 
-  ofMessage(messageId: string): Promise<OutboxRow[]> {
-    return Promise.resolve(this.#get(this.#ofMessage.get(messageId)));
+  ofMessage(messageId: string, ids?: readonly string[]): Promise<OutboxRow[]> {
+    if (ids === undefined) return Promise.resolve(this.#get(this.#ofMessage.get(messageId)));
+    const known = [...new Set(ids)].flatMap((id) => this.#rows.get(id) ?? []);
+    return Promise.resolve(known.filter((row) => row.messageId === messageId));
   }
 
   decision(topic: Topic): Promise<TopicDecision | undefined> {
@@ -140,6 +150,11 @@ export class MemoryOutbox implements Outbox {
     const version = this.#decisions.put(decision);
     if (version !== undefined) this.add(rows);
     return Promise.resolve(version);
+  }
+
+  /** The topic has no log any more: of a decision that leaves nothing open nobody asks. */
+  topicEnded(topic: Topic): void {
+    this.#decisions.forget(topic);
   }
 
   undecided(page: Page): Promise<NamesPage> {
@@ -169,6 +184,9 @@ export class MemoryOutbox implements Outbox {
     const ended: OutboxRow = { ...row, status: end, note, covers, ...given, changedAt: this.#clock.now() };
     this.#set(ended);
     this.#settled.add({ at: row.expiresAt, id: row.id });
+    this.#settledCount++;
+    this.#settledBytes += weightOf(ended);
+    while (this.#settledCount > MOST_SETTLED || this.#settledBytes > MOST_SETTLED_BYTES) this.#forgetFirst();
     return ended;
   }
 
@@ -215,11 +233,25 @@ export class MemoryOutbox implements Outbox {
     for (let left = FORGET_PER_CALL; left > 0; left--) {
       const next = this.#settled.first;
       if (next === undefined || next.at > now) return;
-      this.#settled.delete(next);
-      this.#ofMessage.delete(this.#rows.get(next.id)!.messageId, next.id);
-      this.#rows.delete(next.id);
+      this.#forgetFirst();
     }
   }
+
+  /** Of the settled rows. */
+  #forgetFirst(): void {
+    const first = this.#settled.first!;
+    const row = this.#rows.get(first.id)!;
+    this.#settled.delete(first);
+    this.#settledCount--;
+    this.#settledBytes -= weightOf(row);
+    this.#ofMessage.delete(row.messageId, row.id);
+    this.#rows.delete(row.id);
+  }
+}
+
+function weightOf({ covers, deviceId, id, messageId, note = "", topic }: OutboxRow): number {
+  const texts = [...covers, deviceId, id, messageId, note, topic];
+  return texts.reduce((sum, { length }) => sum + length, OVERHEAD);
 }
 
 /** From where a row's entries are. */

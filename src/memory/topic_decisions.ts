@@ -30,6 +30,12 @@ export class TopicDecisions {
     return version;
   }
 
+  /** Unless something is open in it. */
+  forget(topic: Topic): void {
+    const decision = this.#decisions.get(topic);
+    if (decision !== undefined && decision.goal <= decision.decided) this.#decisions.delete(topic);
+  }
+
   undecided({ after, limit }: Page): NamesPage {
     const names: Topic[] = [];
     for (const topic of this.#undecided.after(after)) {

@@ -90,7 +90,8 @@ export interface OutboxRow extends NewOutboxRow {
 /**
  * The durable queue of pushes. Rows enter through `Users.put` and `decide`, in one step with how far it is decided.
  *
- * An implementer MUST keep a settled row at least until it expires (its id is what prevents a second push), MUST make
+ * An implementer MUST keep a settled row at least until it expires (its id is what prevents a second push; one that keeps them in
+ * memory MAY keep the last 10,000 only), MUST make
  * `take` a compare-and-set, MUST turn `sending` back into `pending` once whoever took it can't be asking any more (at open, when
  * one process at a time is admitted; else `SENDING_MS` after it was taken), and MAY forget expired settled rows. `cancel` and
  * `underWay` MUST look at rows as they are stored now, those that another node has just added included, and MUST NOT touch rows
@@ -140,8 +141,13 @@ export interface Outbox {
   cancel(match: CancelMatch, note: string): Promise<OutboxRow[]>;
   /** Whether rows that match are `sending`: somebody, anywhere, has taken them and may be about to ask a provider. */
   underWay(match: CancelMatch): Promise<boolean>;
-  /** Everything known about a message, for `explain()`. */
-  ofMessage(messageId: string): Promise<OutboxRow[]>;
+  /**
+   * Everything known about a message, however it ended.
+   *
+   * @param ids only rows with one of these. A store MUST find them without looking at the message's other rows: of a room each member
+   * has some. Absent: all, for `explain()`
+   */
+  ofMessage(messageId: string, ids?: readonly string[]): Promise<OutboxRow[]>;
   /** How far a public topic is decided; undefined: nothing is stored. */
   decision(topic: Topic): Promise<TopicDecision | undefined>;
   /**

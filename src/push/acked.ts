@@ -1,11 +1,11 @@
 import type { AckListener } from "../delivery/progress.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Sending } from "../delivery/unseen.ts";
-import type { NewOutboxRow } from "../ports/outbox.ts";
 import { howHandled, withHandledBy } from "../reading/handled.ts";
 import type { Done } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
 import { rowId } from "./row_id.ts";
+import type { WaitingRow } from "./waiting_rows.ts";
 
 /** Drops pushes that what was acked at a device makes needless. */
 export class AckedPushes implements AckListener {
@@ -25,7 +25,7 @@ export class AckedPushes implements AckListener {
     const known = new Map(session.readers.map((reader) => {
       return [reader.feed.topic, { reader, handled: withHandledBy(undefined, reader.progress(), reader.handled) }];
     }));
-    const done = (row: NewOutboxRow): Done | undefined => {
+    const done = (row: WaitingRow): Done | undefined => {
       const { reader, handled } = known.get(row.topic) ?? {};
       if (reader?.epoch !== row.position.epoch) return undefined;
       if (row.deviceId === deviceId) return row.position.offset <= reader.shown ? "shown" : undefined;
@@ -37,7 +37,7 @@ export class AckedPushes implements AckListener {
   /** A device in front has these in time: what was decided before it came back is not needed. */
   seen({ userId, deviceId }: Session, sendings: readonly Sending[]): void {
     const seen = new Set(sendings.map(({ entry: { topic, position } }) => rowId("", topic, position)));
-    const done = (row: NewOutboxRow): Done | undefined => {
+    const done = (row: WaitingRow): Done | undefined => {
       const { deviceId: to, topic, position } = row;
       const isMeant = to === deviceId && seen.has(rowId("", topic, position)) && !this.#pending.wasAsked(row);
       return isMeant ? "seen" : undefined;

@@ -1,9 +1,10 @@
 import type { PushRequests } from "../delivery/push_requests.ts";
-import { openEntry } from "../delivery/opened_entry.ts";
+import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
-import type { LoggedRange, PushProgress, Reader, Session } from "../delivery/session.ts";
+import { Pushed, type PushProgress } from "../delivery/pushed.ts";
+import type { LoggedRange, Reader, Session } from "../delivery/session.ts";
 import { Turns } from "../delivery/turns.ts";
 import type { Sending } from "../delivery/unseen.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -57,8 +58,14 @@ export class AttachedPushes implements PushRequests {
   /** What was sent in time and not seen in time. Also what still waits in the log for a connection that may be dead. */
   pushOverdue(session: Session, overdue: readonly Sending[]): void {
     this.#push(session, overdue);
+    // Nobody can be pushed to: reading what waits would change nothing.
+    if (!this.#parts.stepper.describe(session.state).hasTarget) return;
     for (const reader of session.readers) {
-      if (reader.behind) this.#pushLogged(session, reader, Math.max(reader.sent, reader.decided), reader.feed.head.offset);
+      const [after, to] = [reader.undecidedAfter(), reader.feed.head.offset];
+      if (!reader.behind || after >= to) continue;
+      // What is overdue next goes on from here: nothing is read twice.
+      reader.decidingTo = to;
+      this.#pushLogged(session, reader, after, to);
     }
   }
 
@@ -78,13 +85,13 @@ export class AttachedPushes implements PushRequests {
     const { stepper } = this.#parts;
     const decisions: Decision[] = [];
     for (const sending of sendings) {
-      const { event, topic, position } = sending.entry;
-      if (session.pushed?.has(sending) || session.reader(topic)?.isDecided(position.offset)) continue;
+      const { event, topic, position: { offset } } = sending.entry;
+      if (session.pushed?.get(topic, offset) !== undefined || session.reader(topic)?.isDecided(offset)) continue;
       const { route } = stepper.step(session.state, event);
       // What was sent while all was well and is overdue now has the route of a suspect connection by now.
       if (route!.push !== "now" && route!.push !== "coalesced") continue;
-      (session.pushed ??= new Map()).set(sending, "waits");
-      decisions.push({ entry: sending.entry, route: route!, sending });
+      (session.pushed ??= new Pushed()).set(topic, offset, "waits");
+      decisions.push({ entry: sending.entry, route: route!, isNoted: true });
     }
     if (decisions.length > 0) void this.#gather(session, decisions);
   }
@@ -181,10 +188,7 @@ export class AttachedPushes implements PushRequests {
       return this.#later(() => this.#add(userId, pieces));
     }
     for (const [session, rows] of made) {
-      for (const { sending } of decided.get(session)!) {
-        if (session.pushed?.get(sending!) === "waits") session.pushed.set(sending!, "written");
-        else session.pushed?.delete(sending!);
-      }
+      for (const { entry, isNoted } of decided.get(session)!) if (isNoted) session.reader(entry.topic)?.pushWritten(entry);
       queue.added(rows, session.deviceId);
     }
     for (const { logged, written } of pieces) {
@@ -230,13 +234,13 @@ interface Logged {
 
 /** Runs `task` as if what waits to be written of these decisions were written. */
 function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, pieces: readonly Piece[], task: () => T): T {
-  const before: { pushed: Map<Sending, PushProgress>; sending: Sending; progress: PushProgress }[] = [];
+  const before: { pushed: Pushed; entry: OpenedEntry; progress: PushProgress }[] = [];
   for (const [{ pushed }, decisions] of decided) {
-    for (const { sending } of decisions) {
-      const progress = sending && pushed?.get(sending);
-      if (progress === undefined) continue;
-      before.push({ pushed: pushed!, sending: sending!, progress });
-      pushed!.set(sending!, "written");
+    for (const { entry, isNoted } of decisions) {
+      const progress = isNoted && pushed?.get(entry.topic, entry.position.offset);
+      if (!progress) continue;
+      before.push({ pushed: pushed!, entry, progress });
+      pushed!.set(entry.topic, entry.position.offset, "written");
     }
   }
   const parts = pieces.flatMap(({ logged }) => logged ?? []);
@@ -245,7 +249,7 @@ function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, pieces
   try {
     return task();
   } finally {
-    for (const { pushed, sending, progress } of before) pushed.set(sending, progress);
+    for (const { pushed, entry, progress } of before) pushed.set(entry.topic, entry.position.offset, progress);
     for (const [index, { reader }] of [...parts.entries()].reverse()) reader.logged = ranges[index];
   }
 }

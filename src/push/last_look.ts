@@ -1,5 +1,6 @@
 import type { SessionActor } from "../delivery/actor.ts";
 import type { Attention } from "../delivery/attention.ts";
+import type { CacheBytes } from "../delivery/cache_bytes.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
@@ -28,6 +29,8 @@ export interface LastLookParts {
   providers: readonly PushProvider[];
   policy: Pick<Policy, "ackTimeoutMs">;
   clock: Clock;
+  /** Where the bytes are counted of entries that are remembered. */
+  held: CacheBytes;
 }
 
 /** A push that is about to leave. */
@@ -68,11 +71,13 @@ const PAGE = 100;
 export class LastLook {
   readonly #parts: LastLookParts;
   /** Opened: many pushes are about the same ones. */
-  readonly #recent = new RecentEntries<OpenedEntry>();
-  readonly #counted = new RecentEntries<OpenedEntry>();
+  readonly #recent: RecentEntries<OpenedEntry>;
+  readonly #counted: RecentEntries<OpenedEntry>;
 
   constructor(parts: LastLookParts) {
     this.#parts = parts;
+    this.#recent = new RecentEntries(parts.held, bytesOf);
+    this.#counted = new RecentEntries(parts.held, bytesOf);
   }
 
   /**
@@ -202,6 +207,10 @@ export class LastLook {
     }
     return { until: clock.now() + Math.max(1, Math.ceil(wait)), note: "the app is in front again: it gets time to show it" };
   }
+}
+
+function bytesOf({ bytes }: OpenedEntry): number {
+  return bytes.length;
 }
 
 function nameOf(topic: string, offset: number): string {

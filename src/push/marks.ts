@@ -2,16 +2,19 @@ import { PeykError } from "../protocol/errors.ts";
 import type { MarkFrame } from "../protocol/frames.ts";
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
-import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
-import type { Receipts } from "../delivery/receipts.ts";
+import { openEntry } from "../delivery/opened_entry.ts";
+import type { CacheBytes } from "../delivery/cache_bytes.ts";
+import type { ReceiptEntry, Receipts } from "../delivery/receipts.ts";
 import { type UserRecords, withHandledIn } from "../delivery/records.ts";
 import type { Reader, Session } from "../delivery/session.ts";
+import { placeOf } from "../delivery/target.ts";
 import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
 import type { UserRecord } from "../ports/users.ts";
 import { howHandled, withHandled, withRead } from "../reading/handled.ts";
 import type { PendingPushes } from "./pending.ts";
-import { entryOf } from "./row_id.ts";
+import { RecentEntries } from "./recent_entries.ts";
+import { entryOf, rowId } from "./row_id.ts";
 
 /** What marks work with. */
 export interface MarkParts {
@@ -20,6 +23,8 @@ export interface MarkParts {
   outbox: Outbox;
   records: UserRecords;
   history: History | undefined;
+  /** Where the bytes are counted of entries that are remembered. */
+  held: CacheBytes;
 }
 
 /** An entry that a person dealt with. */
@@ -38,11 +43,13 @@ const TOLD = 1_000;
  * once however often it is said, and no device is pushed for it that was not yet.
  * @returns a function that takes a mark frame of a session
  */
-export function createMarks({ receipts, pending, outbox, records, history }: MarkParts): (
+export function createMarks({ receipts, pending, outbox, records, history, held }: MarkParts): (
   session: Session,
   frame: MarkFrame,
 ) => Promise<void> {
   const told = new Set<string>();
+  /** What many mark is read once. */
+  const recent = new RecentEntries<ReceiptEntry>(held, ({ from, id }) => id.length + (from?.length ?? 0));
 
   /** Whether nobody was told of a mark yet. Of one that changed nothing this node may know; from now on it does. */
   function isNews(
@@ -61,24 +68,26 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
   }
 
   /** The marked entry; undefined: it expired. */
-  async function find(reader: Reader, { id, topic, epoch, offset }: MarkFrame): Promise<OpenedEntry | undefined> {
-    const remembered = reader.feed.recall(offset);
-    const page = remembered === undefined ? await history?.read(topic, offset - 1, 1) : undefined;
-    const raw = page?.entries[0];
-    const entry = remembered ?? (raw?.offset === offset ? openEntry(raw) : undefined);
-    const head = page?.head ?? reader.feed.head;
-    const isThere = epoch === head.epoch && offset >= 1 && offset <= head.offset;
-    if (!isThere || (entry !== undefined && (entry.id !== id || entry.position.epoch !== epoch))) {
-      throw new PeykError("bad-message", "a mark on a message that is not there");
-    }
+  async function find({ feed }: Reader, { id, topic, epoch, offset }: MarkFrame): Promise<ReceiptEntry | undefined> {
+    const read = async (): Promise<ReceiptEntry[]> => {
+      const { entries = [], head = feed.head } = await history?.read(topic, offset - 1, 1) ?? {};
+      if (epoch !== head.epoch || offset < 1 || offset > head.offset) throw notThere();
+      return entries[0]?.offset === offset ? [nameOf(openEntry(entries[0]))] : [];
+    };
+    // Of another life of the log nothing is remembered.
+    const [entry] = epoch === feed.head.epoch ? await recent.get(`${epoch} ${offset} ${topic}`, read) : await read();
+    if (entry !== undefined && entry.id !== id) throw notThere();
     return entry;
   }
 
   /** With a dismissed notification all that it stood for is dismissed. */
   async function dismissed(userId: string, { topic, id, epoch, offset }: MarkFrame): Promise<Marked[]> {
-    const rows = (await outbox.ofMessage(id)).filter((row) =>
-      row.userId === userId && row.topic === topic && row.position.epoch === epoch && row.position.offset === offset
-    );
+    const { sessions = [] } = await records.store.get(userId) ?? {};
+    // A row's place and position make its id: those of everybody else in a room are not looked at.
+    const ids = sessions.flatMap(({ deviceId, targets }) => {
+      return targets.map(({ provider }) => rowId(placeOf(userId, deviceId, provider), topic, { epoch, offset }));
+    });
+    const rows = await outbox.ofMessage(id, ids);
     const after = rows.find((row) => row.after !== undefined)?.after;
     return [{ topic, position: { epoch, offset }, after }, ...rows.flatMap(({ covers }) => covers.map(entryOf))];
   }
@@ -104,6 +113,14 @@ export function createMarks({ receipts, pending, outbox, records, history }: Mar
       deviceId,
     );
   };
+}
+
+function notThere(): PeykError {
+  return new PeykError("bad-message", "a mark on a message that is not there");
+}
+
+function nameOf({ from, id, position, topic }: ReceiptEntry): ReceiptEntry {
+  return { id, topic, position, from };
 }
 
 function withReadMark(record: UserRecord, topic: Topic, { epoch, offset }: Position): UserRecord {

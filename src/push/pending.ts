@@ -1,16 +1,23 @@
+import type { CacheBytes } from "../delivery/cache_bytes.ts";
 import type { Counters } from "../delivery/counters.ts";
 import type { Journal } from "../delivery/journal.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { AddedRow, CancelMatch, NewOutboxRow, Outbox, OutboxRow } from "../ports/outbox.ts";
+import { type AddedRow, type CancelMatch, type NewOutboxRow, type Outbox, type OutboxRow, SENDING_MS } from "../ports/outbox.ts";
 import { type Done, dropWords } from "./need.ts";
 import { tell } from "./tell.ts";
+import { type WaitingRow, WaitingRows } from "./waiting_rows.ts";
 
 /** What the note of a row begins with that was taken, and of which no provider was asked. */
 export const NOT_ASKED = "not asked: ";
 
 /** How many rows are remembered as queued, so that a repeated decision is not told twice. The outbox's unique ids do the real work. */
 const REMEMBERED = 10_000;
+
+/** How often it is looked whether rows wait that are known: longer than one can be taken without being settled or waiting again. */
+export const LOOK_MS = SENDING_MS + 10_000;
+/** Rows that are looked at in one question. */
+const ROWS_AT_ONCE = 200;
 
 /** What this node knows to be on its way out: an ack then needs to ask the outbox only when something waits. */
 export class PendingPushes {
@@ -20,7 +27,7 @@ export class PendingPushes {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #shared: boolean;
-  readonly #byUser = new Map<string, Map<string, NewOutboxRow>>();
+  readonly #rows: WaitingRows;
   /** Rows of which a provider was asked: whether it took them may be unknown. */
   readonly #asked = new Set<string>();
   /** All that waits is known, if no other node queues pushes. */
@@ -30,10 +37,21 @@ export class PendingPushes {
   /** Ids of the last rows, in two halves: when the newer one is full it becomes the older one. */
   #known = new Set<string>();
   #knownBefore = new Set<string>();
+  /** Rows that did not wait any more, or not just then, when it was looked last. */
+  #missing = new Set<string>();
   #wake: () => void = () => {};
 
   /** @param shared other nodes queue pushes too, of which this one does not know */
-  constructor(outbox: Outbox, journal: Journal, counters: Counters, clock: Clock, logger: Logger, shared: boolean) {
+  constructor(
+    outbox: Outbox,
+    journal: Journal,
+    counters: Counters,
+    clock: Clock,
+    logger: Logger,
+    shared: boolean,
+    held: CacheBytes,
+  ) {
+    this.#rows = new WaitingRows(held);
     this.#shared = shared;
     this.#outbox = outbox;
     this.#journal = journal;
@@ -48,20 +66,21 @@ export class PendingPushes {
   }
 
   has(userId: string): boolean {
-    return this.#byUser.has(userId);
+    return this.#rows.has(userId);
   }
 
-  /** A provider is asked to bring this one. */
-  asked({ id }: NewOutboxRow): void {
-    this.#asked.add(id);
+  /** A provider is asked to bring this one, which another node may have queued, and may settle. */
+  asked(row: NewOutboxRow): void {
+    this.#found([row]);
+    this.#asked.add(row.id);
   }
 
   /** Why this one is not needed any more, where that came about after it was taken. */
-  whySpared({ id }: NewOutboxRow): string | undefined {
+  whySpared({ id }: Pick<NewOutboxRow, "id">): string | undefined {
     return this.#spared.get(id);
   }
 
-  wasAsked({ id }: NewOutboxRow): boolean {
+  wasAsked({ id }: Pick<NewOutboxRow, "id">): boolean {
     return this.#asked.has(id);
   }
 
@@ -87,7 +106,7 @@ export class PendingPushes {
 
   /** Whether rows of this user may wait, as far as this node can know. */
   mayHave(userId: string): boolean {
-    return this.#shared || !this.#isWhole || this.#byUser.has(userId);
+    return this.#shared || !this.#isWhole || this.#rows.has(userId);
   }
 
   /**
@@ -103,15 +122,16 @@ export class PendingPushes {
 
   #found(rows: readonly NewOutboxRow[]): void {
     for (const row of rows) {
-      const { id, userId } = row;
-      let known = this.#byUser.get(userId);
-      if (known === undefined) this.#byUser.set(userId, known = new Map());
-      known.set(id, row);
-      this.#known.add(id);
-      if (this.#known.size < REMEMBERED / 2) continue;
-      this.#knownBefore = this.#known;
-      this.#known = new Set();
+      for (const forgotten of this.#rows.add(row)) this.#forget(forgotten);
+      this.#remember(row.id);
     }
+  }
+
+  #remember(id: string): void {
+    this.#known.add(id);
+    if (this.#known.size < REMEMBERED / 2) return;
+    this.#knownBefore = this.#known;
+    this.#known = new Set();
   }
 
   /**
@@ -121,10 +141,36 @@ export class PendingPushes {
   settled({ id, userId }: Pick<NewOutboxRow, "id" | "userId">): boolean {
     this.#asked.delete(id);
     this.#spared.delete(id);
-    const known = this.#byUser.get(userId);
-    const wasKnown = known?.delete(id) === true;
-    if (known?.size === 0) this.#byUser.delete(userId);
-    return wasKnown;
+    return this.#rows.delete({ id, userId });
+  }
+
+  /**
+   * Forgets rows that ended without this node: another one sent or dropped them, or the outbox had them before. One that is being sent
+   * does not wait either, but not for {@link LOOK_MS}: so it is looked twice.
+   */
+  async look(): Promise<void> {
+    const missing = new Set<string>();
+    let some: WaitingRow[] = [];
+    const compare = async (): Promise<void> => {
+      const waiting = new Set(
+        (await this.#outbox.waiting([...new Set(some.map(({ targetId }) => targetId))])).map(({ id }) => id),
+      );
+      for (const row of some) {
+        if (waiting.has(row.id)) continue;
+        if (this.#missing.has(row.id)) this.settled(row);
+        else missing.add(row.id);
+      }
+      some = [];
+    };
+    for (const row of [...this.#rows.all()]) if (some.push(row) === ROWS_AT_ONCE) await compare();
+    await compare();
+    this.#missing = missing;
+  }
+
+  /** A row that may still wait is not remembered any more: the last look finds out whether it is needed. */
+  #forget(row: WaitingRow): void {
+    this.settled(row);
+    this.#isWhole = false;
   }
 
   /**
@@ -134,9 +180,9 @@ export class PendingPushes {
    * @param done why a row is not needed; undefined: it is
    * @param by the device where that came about
    */
-  async dropDone(userId: string, done: (row: NewOutboxRow) => Done | undefined, by: string): Promise<void> {
+  async dropDone(userId: string, done: (row: WaitingRow) => Done | undefined, by: string): Promise<void> {
     const byNote = new Map<string, string[]>();
-    for (const row of this.#byUser.get(userId)?.values() ?? []) {
+    for (const row of this.#rows.of(userId)) {
       const why = done(row);
       // Of a row that stands for several only what holds up to its last entry is known: the last look counts what is left.
       if (why === undefined || (row.after !== undefined && why !== "shown")) continue;
@@ -158,7 +204,7 @@ export class PendingPushes {
    * @returns whether another node may be about to ask a provider for one of them
    */
   async dropNow(match: CancelMatch, note: string): Promise<boolean> {
-    for (const row of this.#byUser.get(match.userId)?.values() ?? []) if (matches(row, match)) this.#spared.set(row.id, note);
+    for (const row of this.#rows.of(match.userId)) if (matches(row, match)) this.#spared.set(row.id, note);
     try {
       await this.#cancel(match, note);
     } catch (error) {
@@ -178,7 +224,7 @@ export class PendingPushes {
   }
 }
 
-function matches({ id, deviceId, targetId, topic }: NewOutboxRow, match: CancelMatch): boolean {
+function matches({ id, deviceId, targetId, topic }: WaitingRow, match: CancelMatch): boolean {
   return (match.deviceId ?? deviceId) === deviceId && (match.targetId ?? targetId) === targetId &&
     (match.topic ?? topic) === topic && (match.ids?.includes(id) ?? true);
 }

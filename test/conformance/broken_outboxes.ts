@@ -75,6 +75,27 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     }),
   },
   {
+    defect: "finds all rows of a message whatever their ids",
+    caughtBy: ["outbox finds some rows of a message by their ids, open or ended, and no others"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, { ofMessage: (messageId) => storage.outbox.ofMessage(messageId) }),
+    }),
+  },
+  {
+    defect: "finds rows by their ids, of whichever message",
+    caughtBy: ["outbox finds some rows of a message by their ids, open or ended, and no others"],
+    spoil: (storage) => ({
+      ...storage,
+      outbox: over(storage.outbox, {
+        async ofMessage(messageId, ids) {
+          const others = ids === undefined ? [] : await storage.outbox.ofMessage("message of d", ids);
+          return [...await storage.outbox.ofMessage(messageId, ids), ...others];
+        },
+      }),
+    }),
+  },
+  {
     defect: "lists what waits in any topic",
     caughtBy: ["outbox lists the pending rows of targets in a topic, whenever they are due"],
     spoil: (storage) => ({
@@ -414,7 +435,7 @@ export const brokenOutboxes: readonly BrokenStorage[] = [
     spoil: (storage) => ({
       ...storage,
       outbox: over(storage.outbox, {
-        ofMessage: async (messageId) => (await storage.outbox.ofMessage(messageId)).filter(({ status }) => status === "pending"),
+        ofMessage: async (...what) => (await storage.outbox.ofMessage(...what)).filter(({ status }) => status === "pending"),
       }),
     }),
   },
@@ -431,6 +452,6 @@ function withCovers(storage: OpenStorage, coversOf: (row: OutboxRow) => readonly
   const told = (row: OutboxRow): OutboxRow => ({ ...row, covers: coversOf(row) });
   return {
     ...storage,
-    outbox: over(outbox, { ofMessage: async (messageId) => (await outbox.ofMessage(messageId)).map(told) }),
+    outbox: over(outbox, { ofMessage: async (...what) => (await outbox.ofMessage(...what)).map(told) }),
   };
 }

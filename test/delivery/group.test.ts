@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Group, type Member } from "../../src/delivery/group.ts";
 import { openLive } from "../../src/delivery/opened_entry.ts";
 import type { Outlet } from "../../src/delivery/outlet.ts";
-import { CHAIN_ROOM, type Chained, MAX_UNSEEN, type Sending, Unseen } from "../../src/delivery/unseen.ts";
+import { CHAIN_ROOM, type ChainPlace, MAX_UNSEEN, type Sending, Unseen } from "../../src/delivery/unseen.ts";
 import type { Connection } from "../../src/ports/connection.ts";
 import { encodeEnvelope, encodePayload } from "../../src/protocol/codec.ts";
 
@@ -17,8 +17,9 @@ const runOf = (length: number): Sending[] => Array.from({ length }, (_, at) => (
 class Somebody implements Member<Somebody> {
   index = -1;
   group: Group<Somebody> | undefined = undefined;
-  chained: Chained | undefined = undefined;
+  chained: ChainPlace | undefined = undefined;
   sent: number;
+  readonly acked = 0;
   readonly connection: Connection = { send: () => true, bufferedAmount: 0, close() {} };
   readonly session: { state: number; outlet: Outlet; unseen: Unseen };
 
@@ -147,4 +148,14 @@ test("windows are looked at once in so many frames, not with each", () => {
   expect(group.crowded(1)).toEqual(members);
   expect(group.crowded(CHAIN_ROOM - 1)).toEqual([]);
   expect(group.crowded(1)).toEqual(members);
+});
+
+test("what all windows have read hangs on nobody any more: not on the group, and not on the readers", () => {
+  const { group, members } = groupOf(2);
+  group.note(runOf(2), 1, 12);
+  group.note(runOf(1), 2, 13);
+  for (const { session } of members) expect(session.unseen.count).toBe(3);
+  const late = new Somebody(3, 13);
+  group.add(late);
+  for (const { chained } of [...members, late]) expect(chained).toEqual({ next: undefined });
 });

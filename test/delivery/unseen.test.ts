@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { openLive } from "../../src/delivery/opened_entry.ts";
-import { CHAIN_ROOM, type Chained, type Follower, MAX_UNSEEN, type Sending, Unseen } from "../../src/delivery/unseen.ts";
+import { CHAIN_ROOM, type ChainPlace, type Follower, MAX_UNSEEN, type Sending, Unseen } from "../../src/delivery/unseen.ts";
 import { encodeEnvelope, encodePayload } from "../../src/protocol/codec.ts";
 import { seededRandom } from "../engine/stage.ts";
 
@@ -80,15 +80,17 @@ test("whatever comes in whatever runs, the window is the same as a plain list's"
 
 /** What many are sent, as a group keeps it. The order is that of all chains together. */
 class Chain {
-  last: Chained = { run: [], order: 0, next: undefined };
+  end: ChainPlace = { next: undefined };
 
   send(run: readonly Sending[], order: number): void {
-    this.last = this.last.next = { run, order, next: undefined };
+    const end: ChainPlace = { next: undefined };
+    this.end.next = { run, order, end };
+    this.end = end;
   }
 
   /** A follower that begins here. */
   follow(unseen: Unseen): Follower {
-    const follower: Follower = { chained: this.last };
+    const follower: Follower = { chained: this.end };
     unseen.follow(follower);
     return follower;
   }

@@ -395,3 +395,21 @@ test("who leaves a look-up leaves nothing behind there", async () => {
   }, "only the week in which she was seen still names her");
   await node!.close();
 });
+
+test("what is remembered of users is bounded by bytes: of those with much those of the first ones go", async () => {
+  const [node] = await openNodes(1, connections);
+  const devices = Array.from({ length: 50 }, (_, index) => `device ${index}`);
+  const at = { epoch: 1, from: 0, acked: 0, shown: 0, decided: 0 };
+  const topics = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`*/${index}`, at]));
+  const progress = Object.fromEntries(devices.map((device) => [device, topics]));
+  const names = Array.from({ length: 60 }, (_, index) => `user ${index}`);
+  for (const name of names) {
+    const record = user(name, { sessions: devices.map((device) => session(device)) });
+    await node!.users.put({ ...record, positions: { ...record.positions, progress } }, "both");
+  }
+  const known = names.filter((name) => node!.users.recent!(name) !== undefined);
+  expect(known.length).toBeGreaterThan(20);
+  expect(known).toEqual(names.slice(-known.length));
+  expect(known.length).toBeLessThan(names.length);
+  await node!.close();
+});

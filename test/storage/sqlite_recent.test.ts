@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { asStored, session, user } from "../../adapters/conformance/records.ts";
+import { RecentUsers } from "../../adapters/sqlite/recent_users.ts";
 import { sqlite } from "../../adapters/sqlite/sqlite.ts";
 import { createFiles, open } from "./sqlite_stage.ts";
 
@@ -35,3 +36,15 @@ test.each(["devices", "positions", "both"] as const)(
     await close();
   },
 );
+
+test("records are remembered within a bound, those of the first users go, and what is written is forgotten at once", async () => {
+  const recent = new RecentUsers();
+  const names = Array.from({ length: 1_500 }, (_, index) => `user ${index}`);
+  for (const name of names) recent.add(user(name), 4_000);
+  for (const name of names) recent.add(user(name), 4_000);
+  expect(names.filter((name) => recent.get(name) !== undefined)).toEqual(names.slice(-500));
+  await recent.write(names.at(-1)!, () => Promise.resolve());
+  for (let index = 0; index < 3_000; index++) recent.add(user(`short ${index}`), 10);
+  const short = Array.from({ length: 3_000 }, (_, index) => `short ${index}`).filter((name) => recent.get(name) !== undefined);
+  expect([short.length, short[0], recent.get(names.at(-1)!)]).toEqual([2_000, "short 1000", undefined]);
+});

@@ -1,0 +1,19 @@
+/**
+ * What an engine keeps in memory beside its connections, what is unseen, and the storage: bytes, about, as running sums. Each is
+ * bounded by bytes as well as by number.
+ */
+export interface CacheBytes {
+  /** What `explain()` remembers of messages. `limits.explainBytes` at most. */
+  explain: number;
+  /** Names of entries that some connected device has not acked, for receipts. 256 KiB per topic at most. */
+  receipts: number;
+  /** Names of pushes that wait, so that an ack can drop them. 16 MiB at most. */
+  pushes: number;
+  /** Entries that several pushes or marks are about. 3 MiB at most. */
+  entries: number;
+}
+
+/** All zero. */
+export function createCacheBytes(): CacheBytes {
+  return { explain: 0, receipts: 0, pushes: 0, entries: 0 };
+}
