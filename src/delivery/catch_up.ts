@@ -35,7 +35,7 @@ const WIDTH = 128;
  * Pages that begin in one turn of the event loop. When thousands of clients return at once, or many slow ones have room again, what
  * they are to get is read and written in as many turns as it takes: others act in between.
  */
-const PAGES_PER_TURN = 8;
+const PAGES_PER_TURN = 4;
 /** Between two tries to find out what was missed. */
 const RETRY_MS = 1_000;
 

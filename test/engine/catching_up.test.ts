@@ -150,7 +150,21 @@ test("however many return, little is written in one turn of the event loop", asy
   await clock.settle();
   expect(engine.counters().delivered).toBe(6_000);
   // A turn of the test may see two of the engine's.
-  expect(most).toBeLessThanOrEqual(2 * 8 * 100);
+  expect(most).toBeLessThanOrEqual(2 * 4 * 100);
+  await engine.close();
+});
+
+test("however many return, few are attached in one turn of the event loop", async () => {
+  const { clock, engine } = await createStage();
+  for (let index = 0; index < 400; index++) new Device(engine, clock, `user ${index}`, `device ${index}`, {});
+  let most = 0;
+  for (let before = 0; before < 400;) {
+    await setImmediate();
+    const { attached } = engine.counters();
+    most = Math.max(most, attached - before);
+    before = attached;
+  }
+  expect(most).toBeLessThanOrEqual(2 * 32);
   await engine.close();
 });
 
