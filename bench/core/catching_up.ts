@@ -1,4 +1,5 @@
 import process from "node:process";
+import { setImmediate as turn } from "node:timers/promises";
 import type { Engine, Storage, Topic } from "../../mod.ts";
 import { encodeEnvelope, encodePayload } from "../../src/protocol/codec.ts";
 import { digits, within } from "./figures.ts";
@@ -15,6 +16,8 @@ const ROOM = "room";
 const WIDTH = 1_000;
 /** Between two publishes of somebody who has nothing to do with it, milliseconds. */
 const EVERY_MS = 10;
+/** Connections that come in one turn of the event loop. */
+const PER_TURN = 100;
 /** How much a slow socket takes at a time, and how often. */
 const SLOW_BYTES = 128 * 1024;
 const SLOW_MS = 20;
@@ -33,7 +36,11 @@ export async function measureReturns(which: keyof Plan["returns"], ground: Groun
 
   const receiving = new Receiving();
   const [watch, cpu, started] = [await Others.come(engine), process.cpuUsage(), performance.now()];
-  for (let index = 0; index < clients; index++) new Returning(engine, nameOf(index), receiving, false);
+  for (let index = 0; index < clients; index++) {
+    new Returning(engine, nameOf(index), receiving, false);
+    // As sockets do: some in each turn of the event loop.
+    if (index % PER_TURN === PER_TURN - 1) await turn();
+  }
   const wanted = clients * missed;
   const all = await until(limitMs, () => receiving.messages >= wanted);
   const tookMs = performance.now() - started;
