@@ -6,6 +6,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History } from "../ports/transport.ts";
 import type { SessionActor } from "./actor.ts";
+import type { CacheBytes } from "./cache_bytes.ts";
 import type { Counters } from "./counters.ts";
 import { passExpired } from "./expired.ts";
 import type { PushRequests } from "./push_requests.ts";
@@ -27,6 +28,7 @@ export interface CatchUpParts {
   counters: Counters;
   clock: Clock;
   logger: Logger;
+  held: Pick<CacheBytes, "pages">;
 }
 
 /** Pages that are read at the same time: more of them would only take memory. */
@@ -53,8 +55,8 @@ export class CatchUp {
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
-    const { clock, history } = parts;
-    this.#pages = history && new SharedPages(history, clock);
+    const { clock, held, history } = parts;
+    this.#pages = history && new SharedPages(history, clock, held);
     // A reader has one page at a time anyway.
     this.#turns = new Turns(WIDTH, clock, { run: (_, task) => task() }, PAGES_PER_TURN);
   }

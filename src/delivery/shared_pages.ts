@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { History, HistoryPage } from "../ports/transport.ts";
 import type { Topic } from "../protocol/names.ts";
+import type { CacheBytes } from "./cache_bytes.ts";
 import { type OpenedEntry, openEntry } from "./opened_entry.ts";
 
 /** A part of a log, with its entries opened. The same for everybody who reads it: so are the frames that are made of it. */
@@ -14,8 +15,10 @@ const PAGE = 100;
 const PAGE_BYTES = 128 * 1024;
 /** How long what was read stands for the log, milliseconds: entries expire meanwhile. */
 const FRESH_MS = 1_000;
-/** The most that is kept for others who want it too, bytes. */
+/** The most that is kept for others who want it too, bytes: entries, and the frames that are made of them. */
 const KEPT_BYTES = 8 * 1024 * 1024;
+/** What an opened entry takes beside that, about. */
+const OF_ENTRY_BYTES = 512;
 
 interface Kept {
   readonly topic: Topic;
@@ -35,10 +38,11 @@ export class SharedPages {
   readonly #kept = new Map<Topic, Kept[]>();
   /** All of them in that order. */
   #order: Kept[] = [];
-  #keptBytes = 0;
+  readonly #held: Pick<CacheBytes, "pages">;
   #timer: Timer | undefined;
 
-  constructor(history: History, clock: Clock) {
+  constructor(history: History, clock: Clock, held: Pick<CacheBytes, "pages">) {
+    this.#held = held;
     this.#history = history;
     this.#clock = clock;
   }
@@ -68,7 +72,7 @@ export class SharedPages {
     this.#timer = undefined;
     this.#kept.clear();
     this.#order = [];
-    this.#keptBytes = 0;
+    this.#held.pages = 0;
   }
 
   #find(topic: Topic, epoch: number, after: number): OpenedPage | undefined {
@@ -92,14 +96,14 @@ export class SharedPages {
   }
 
   #keep(topic: Topic, page: OpenedPage): void {
-    const bytes = page.entries.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const bytes = page.entries.reduce((sum, { bytes }) => sum + 2 * bytes.length + OF_ENTRY_BYTES, 0);
     const kept: Kept = { topic, page, bytes, readAt: this.#clock.elapsed() };
     const ofTopic = this.#kept.get(topic);
     if (ofTopic === undefined) this.#kept.set(topic, [kept]);
     else ofTopic.push(kept);
     this.#order.push(kept);
-    this.#keptBytes += bytes;
-    while (this.#keptBytes > KEPT_BYTES) this.#forgetOldest();
+    this.#held.pages += bytes;
+    while (this.#held.pages > KEPT_BYTES) this.#forgetOldest();
     this.#forgetLater();
   }
 
@@ -116,7 +120,7 @@ export class SharedPages {
 
   #forgetOldest(): void {
     const { bytes, topic } = this.#order.shift()!;
-    this.#keptBytes -= bytes;
+    this.#held.pages -= bytes;
     const ofTopic = this.#kept.get(topic)!;
     ofTopic.shift();
     if (ofTopic.length === 0) this.#kept.delete(topic);

@@ -100,7 +100,9 @@ test("what was read for others is not kept for long", async () => {
   await clock.advance(500);
   for (const device of await back({ habit: "mute" })) device.drop();
   expect(pagesOf(reads).length).toBe(3);
+  expect(engine.counters().bytes.pages).toBeGreaterThan(250 * 100);
   await clock.advance(1_000);
+  expect(engine.counters().bytes.pages).toBe(0);
   for (const device of await back()) expect(device.offsets).toEqual(upTo(250));
   expect(pagesOf(reads).length).toBe(6);
   await engine.close();
