@@ -54,7 +54,8 @@ export class Http1Connection implements ServiceConnection {
     let isWhole = false;
     const abort = (): void => finish({ kind: "lost", reason: "aborted", cause: "abort" });
     const late = { kind: "lost", reason: `no answer within ${this.#timeoutMs} ms`, cause: "timeout" } as const;
-    const deadline = setTimeout(() => finish(late), this.#timeoutMs);
+    // A process that stood still reads first what arrived meanwhile.
+    const deadline = setTimeout(() => setImmediate(() => finish(late)), this.#timeoutMs);
     const lose = (error?: unknown): void => finish(outcomeOf(request, error));
 
     const options = {

@@ -182,12 +182,14 @@ export class Http2Connection implements ServiceConnection {
     if (time >= this.#timerAt || this.#session.destroyed) return;
     clearTimeout(this.#timer);
     this.#timerAt = time;
-    this.#timer = setTimeout(() => this.#watch(), Math.max(0, time - performance.now()));
+    // A process that stood still reads first what arrived meanwhile.
+    this.#timer = setTimeout(() => setImmediate(() => this.#watch()), Math.max(0, time - performance.now()));
     this.#timer.unref();
   }
 
   /** Ends what had no answer in time, asks a connection that is quiet whether it lives, and gives it up where it does not say so. */
   #watch(): void {
+    if (this.#session.destroyed) return;
     this.#timerAt = Infinity;
     const now = performance.now();
     if (this.#pingedAt !== undefined && now >= this.#pingedAt + PONG_MS) return this.destroy();

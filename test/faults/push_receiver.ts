@@ -18,6 +18,8 @@ export interface PushReceiver {
   readonly pushes: ReadonlyMap<string, ReadonlyMap<string, Push>>;
   /** Whether a push told of a message: alone, or as one of several of its topic. */
   tells(token: string, message: { id: string; topic: string; offset: number }): boolean;
+  /** Messages that pushes to a target stood for beside the ones that they were named after, of any topic, and when the last one came. */
+  stoodFor(token: string): { messages: number; until: number };
   /** Requests for a push that was there, under another delivery id: a second push, not a second try. */
   readonly strangers: string[];
   close(): Promise<void>;
@@ -29,6 +31,7 @@ export async function startPushReceiver(): Promise<PushReceiver> {
   const strangers: string[] = [];
   /** By target and topic: up to where a push stood for several. */
   const several = new Map<string, number>();
+  const others = new Map<string, { messages: number; until: number }>();
   const server = createServer(async (request, response) => {
     let body = "";
     try {
@@ -41,7 +44,10 @@ export async function startPushReceiver(): Promise<PushReceiver> {
     if (delivery === undefined) return;
     const { token, id, deliveryId, topic, position: { offset }, waiting } = delivery;
     const place = `${token} ${topic}`;
-    if (waiting > 1) several.set(place, Math.max(several.get(place) ?? 0, offset));
+    if (waiting > 1) {
+      several.set(place, Math.max(several.get(place) ?? 0, offset));
+      others.set(token, { messages: (others.get(token)?.messages ?? 0) + waiting - 1, until: Date.now() });
+    }
     const ofTarget = pushes.get(token) ?? new Map<string, Push>();
     pushes.set(token, ofTarget);
     const known = ofTarget.get(id);
@@ -57,6 +63,7 @@ export async function startPushReceiver(): Promise<PushReceiver> {
     ...{ secret, pushes, strangers },
     tells: (token, { id, topic, offset }) =>
       pushes.get(token)?.has(id) === true || offset < (several.get(`${token} ${topic}`) ?? 0),
+    stoodFor: (token) => others.get(token) ?? { messages: 0, until: 0 },
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -77,7 +77,13 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
 
   const isTold = ({ token }: Device, { id, to, position }: Published): boolean =>
     receiver.tells(token, { id, topic: topicOf(to), offset: position!.offset });
-  const unpushed = (device: Device): Published[] => missing(device).filter((message) => !isTold(device, message));
+  /** After an outage one push stands for all that waits for a target, of any topic, and does not name them. */
+  const unpushed = (device: Device): Published[] => {
+    const unnamed = missing(device).filter((message) => !isTold(device, message));
+    const { messages, until } = receiver.stoodFor(device.token);
+    const stoodFor = new Set(unnamed.filter(({ at }) => at <= until).slice(0, messages));
+    return unnamed.filter((message) => !stoodFor.has(message));
+  };
   /** What is to be pushed yet: free, or in the hands of a node that could not say what became of it. */
   async function unsent(): Promise<{ free: number; taken: number }> {
     const open = gone.flatMap((device) => unpushed(device).map((message) => ({ id: message.id, device, message })));
@@ -86,7 +92,7 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
     const found = await stage.nodes.find(({ usable }) => usable)!.ask<OutboxRow[][]>({ type: "rows", messageIds });
     const rowsOf = new Map(messageIds.map((id, index) => [id, found[index]!]));
     const still = open.map((pair) => ({ ...pair, rows: rowsOf.get(pair.id)! }))
-      .filter(({ device, message }) => !isTold(device, message));
+      .filter(({ device, message }) => unpushed(device).includes(message));
     const taken =
       still.filter(({ device, rows }) =>
         rows.some(({ deviceId, dueAt, status }) =>
