@@ -46,7 +46,9 @@ export async function startPushReceiver(): Promise<PushReceiver> {
     const place = `${token} ${topic}`;
     if (waiting > 1) {
       several.set(place, Math.max(several.get(place) ?? 0, offset));
-      others.set(token, { messages: (others.get(token)?.messages ?? 0) + waiting - 1, until: Date.now() });
+      // 101 says that there are more than 100.
+      const more = waiting > 100 ? Infinity : waiting - 1;
+      others.set(token, { messages: (others.get(token)?.messages ?? 0) + more, until: Date.now() });
     }
     const ofTarget = pushes.get(token) ?? new Map<string, Push>();
     pushes.set(token, ofTarget);
