@@ -8,7 +8,7 @@ import { type RestingServices, type Service, SERVICE_RESTS } from "./resting_ser
 /** Targets that are remembered. What waits for others comes up by itself when the time is over that it was put off for. */
 const REMEMBERED = 50_000;
 /** What waits is put off for as long as its service has rested by then, between these times. */
-const LEAST_MS = 30_000;
+const LEAST_MS = 5_000;
 const MOST_MS = 600_000;
 /** Pushes a second that leave for what has waited, of all nodes together: at first, and after {@link RAMP_MS}. */
 const FIRST_RATE = 100;
