@@ -34,7 +34,7 @@ export async function explainEach(
   }));
 }
 
-/** The message that is meant; of several the one that was sent first: whoever takes an id again does not take its place. */
+/** The message that is meant; of several the one that was sent first: a later message with the same id does not take its place. */
 export function choose(messages: readonly Explanation[], { topic, position, from }: ExplainedMessage): Explanation | undefined {
   const meant = messages.filter((message) =>
     (topic === undefined || message.topic === topic) && (from === undefined || message.from === from) &&

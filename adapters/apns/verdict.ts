@@ -41,7 +41,7 @@ export function verdictOf(reply: ServiceReply, now: number): PushResult {
   const said = reasonOf(reply);
   const reason = said === undefined ? `HTTP ${status}` : `HTTP ${status} ${said}`;
   if (status === 410) return { verdict: "gone", reason, ...sinceOf(reply) };
-  // It may be of the other environment: by the client's mistake, or by that of whoever set the provider up.
+  // It may be of the other environment: a mistake of the client, or of the provider's configuration.
   if (said === "BadDeviceToken") return { verdict: "rejected", reason, scope: "unclear" };
   const afterMs = retryAfter(reply.header("retry-after"), now);
   const again = { verdict: "retry", ...afterMs !== undefined && { afterMs } } as const;

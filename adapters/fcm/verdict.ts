@@ -11,7 +11,7 @@ export type Verdict =
   | PushResult
   /** The access token is not accepted: another one may be. `then`: the verdict if that is not accepted either. */
   | { verdict: "unauthorized"; then: Retry }
-  /** The token may be none, or the push is bad in a way that nobody said. */
+  /** The text may be no token, or the push is refused without a reason. */
   | { verdict: "doubtful"; reason: string };
 
 /** A project's quota is counted by the minute. */
@@ -46,7 +46,7 @@ function badRequest({ code, fields }: FcmError, reason: string): Verdict {
 
 /**
  * Only UNREGISTERED says that the target is dead. Anything else was not found because of the project or the path, which a person must
- * set right: nothing is lost until then. Where FCM itself answered, a token of a form that nobody described may be the cause, so one
+ * set right: nothing is lost until then. Where FCM itself answered, a token of an undocumented form may be the cause, so one
  * target's word is not enough to make the service rest.
  */
 function notFound({ code, isOfFcm }: FcmError, reason: string): PushResult {

@@ -29,7 +29,7 @@ export function checkedLookup(
 }
 
 /**
- * A host that is an address already is looked up by nobody.
+ * A host that is an IP address is checked by itself: no lookup is made for it.
  * @throws where it may not be called
  */
 export function checkLiteral(hostname: string, rule: AddressRule): void {

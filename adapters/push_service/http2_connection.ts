@@ -8,7 +8,7 @@ import { MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchan
 const QUIET_MS = 3_000;
 /** An idle connection shows so often that it is used, for proxies forget others. */
 const IDLE_PING_MS = 60_000;
-/** A ping that is not answered by then: the connection is dead, though nobody said so. */
+/** A ping that is not answered by then: the connection is dead, though neither side has closed it. */
 const PONG_MS = 3_000;
 /** A connection that was idle for so long is given up. */
 const IDLE_MS = 900_000;

@@ -54,7 +54,7 @@ export class Batches {
 
   /**
    * Ends the transaction. One that finds no room leaves the file as it was, and the next may find some. After any other failure
-   * nobody knows what reached the disk, and a later sync that succeeds does not mend it.
+   * it is unknown what reached the disk, and a later sync that succeeds does not mend it.
    */
   #sync(): void {
     const { commitDelayMs, failCommit } = this.#options.faults;

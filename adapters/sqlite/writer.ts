@@ -54,7 +54,7 @@ export class Writer {
     this.#worker.on("exit", () => this.#die("the writing thread ended"));
   }
 
-  /** Calls `broke` once, when nothing more is accepted though nobody closed this. */
+  /** Calls `broke` once, when nothing more is accepted though it was not closed. */
   whenBroken(broke: (why: Failure) => void): void {
     this.#broke = broke;
   }

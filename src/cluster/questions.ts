@@ -11,7 +11,7 @@ export type Question =
   | { kind: "signedOut"; userId: string; device?: string }
   /** Sessions were taken from this node, some of which it was not told of. The answer says that it looks. */
   | { kind: "lost" }
-  /** This target has another token. Nobody waits for an answer. */
+  /** This target has another token. No answer is waited for. */
   | { kind: "replaced"; provider: string; targetId: string; userId: string }
   /** Is the person at another device than this one? Answer: boolean. */
   | { kind: "attended"; userId: string; device: string }

@@ -132,7 +132,7 @@ export class Attachments {
     const { record, places } = await this.#claims.claim(userId, deviceId, cursors, (current, places) => {
       // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
-      // Who was signed out meanwhile is not known here.
+      // This node may not know of users who were signed out meanwhile.
       if (!lease.isHeld) throw new PeykError("unavailable", "the node was not heard of for a while", { retryable: true });
       const record = withRoomFor(current, deviceId, maxDevices, clock.now());
       holder = sessionOf(record, deviceId)?.node;
@@ -217,7 +217,7 @@ export class Attachments {
     return losers;
   }
 
-  /** The session is another attachment's, on another node, or its device is another user's: whoever has it decides the rest. */
+  /** The session is another attachment's, on another node, or its device is another user's: the node or user that has it decides the rest. */
   lose(session: Session, code: number, reason: string): void {
     this.dismantle(session, code, reason);
     this.#parts.actor.raise(session, SessionEvent.replaced);

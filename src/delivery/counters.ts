@@ -37,7 +37,7 @@ export interface Counters {
   pushesGone: number;
   /** Pushes that were not needed any more before they left. */
   pushesDropped: number;
-  /** Pushes that nobody took before their message expired. */
+  /** Pushes that no provider took before their message expired. */
   pushesExpired: number;
   /** Answers that said "not now", for each push that got one. */
   pushesRetried: number;

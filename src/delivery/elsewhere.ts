@@ -38,7 +38,7 @@ export interface Elsewhere {
   signedOut(nodes: Nodes, userId: string, device: string | undefined): Promise<void>;
   /** Sessions were taken over from this node. Should it live after all, it is to let go of them. */
   adopted(node: string): void;
-  /** A target has another token: what any node was told of the former one does not hold. Who does not hear of it finds out later. */
+  /** A target has another token: what any node was told of the former one does not hold. A node that does not hear of it finds out later. */
   replaced(target: Pick<OutboxRow, "provider" | "targetId" | "userId">): void;
   /** Whether the person is at one of the user's other devices there. No answer in time: no. */
   attended(nodes: readonly string[], than: Other): Promise<boolean>;

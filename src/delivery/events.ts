@@ -31,7 +31,7 @@ export interface SessionChange {
   readonly at: number;
 }
 
-/** Something is wrong with a push service, or well again: for whoever looks after the server. Each is told once, also to the logger. */
+/** Something is wrong with a push service, or well again: for the operator of the server. Each is told once, also to the logger. */
 export interface PushServiceEvent {
   readonly provider: string;
   /** What shares a connection, a key and their faults at that provider: see `PushProvider.lane`. */
@@ -90,7 +90,7 @@ export class Emitter {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
         const result = (listener as (event: EngineEvents[Name]) => unknown)(event);
-        // An async listener's rejection that nobody hears ends the process.
+        // An async listener's unhandled rejection ends the process.
         if (isThenable(result)) result.then(undefined, (error: unknown) => this.#failed(name, error));
       } catch (error) {
         this.#failed(name, error);

@@ -143,7 +143,7 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
   }
 
   /**
-   * Somebody acked more, or left: forgets what all have acked. Mostly one is found at once who has not, the same as at the last time:
+   * A reader acked more, or left: forgets what all have acked. Mostly the reader that held it up the last time has still not acked:
    * the list is gone through from there, so that all acks of a room together cost one round.
    */
   prune(): void {

@@ -21,7 +21,7 @@ export interface Chained {
   readonly end: ChainPlace;
 }
 
-/** A place on a chain. It holds nothing of what stands before it: what all windows have read is nobody's any more. */
+/** A place on a chain. It holds nothing of what stands before it: what all windows have read is not kept alive by it. */
 export interface ChainPlace {
   next: Chained | undefined;
 }

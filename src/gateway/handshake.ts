@@ -72,7 +72,7 @@ export class Handshake {
     this.#host.clock.clearTimeout(this.#timer);
   }
 
-  /** A user, or one device of theirs by its short name, was signed out. Who said hello before that is not let in any more. */
+  /** A user, or one device of theirs by its short name, was signed out. A device that said hello before that is not let in any more. */
   signedOut(userId: string, device: string | undefined): void {
     if (!this.#complete || (device !== undefined && deviceName(this.#hello!.deviceId) !== device)) return;
     if (this.#userId === undefined) (this.#signedOut ??= new Set()).add(userId);

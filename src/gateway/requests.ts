@@ -193,7 +193,7 @@ export class Requests {
     });
   }
 
-  /** Else anybody could fill the store with what nobody reads. With the first sign-in a user is subscribed to their own `default`. */
+  /** Else any client could fill the store with messages that have no reader. With the first sign-in a user is subscribed to their own `default`. */
   async #isRead(topic: Topic): Promise<boolean> {
     const { records, roster } = this.#parts;
     const owner = ownerOf(topic);

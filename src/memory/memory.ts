@@ -145,7 +145,7 @@ export class MemoryTransport implements Transport, History {
     return this.#logs.size;
   }
 
-  /** Of a topic that nobody listens to and that has nothing any more no log is kept. */
+  /** No log is kept of a topic without listeners, entries and work. */
   #letGo(log: TopicLog): void {
     if (!log.isIdle || this.#logs.get(log.topic) !== log) return;
     this.#logs.delete(log.topic);

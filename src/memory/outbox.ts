@@ -152,7 +152,7 @@ export class MemoryOutbox implements Outbox {
     return Promise.resolve(version);
   }
 
-  /** The topic has no log any more: of a decision that leaves nothing open nobody asks. */
+  /** The topic has no log any more: a decision that leaves nothing open is not asked for. */
   topicEnded(topic: Topic): void {
     this.#decisions.forget(topic);
   }

@@ -6,7 +6,7 @@ import { Bursts } from "./bursts.ts";
 
 type Service = Pick<PushServiceEvent, "provider" | "lane">;
 
-/** Tells whoever looks after the server, by the logger and as an event, what is wrong with push services: once, not for each push. */
+/** Tells the operator, by the logger and as an event, what is wrong with push services: once, not for each push. */
 export class Alarms {
   readonly #clock: Clock;
   readonly #emitter: Emitter;

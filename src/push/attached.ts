@@ -58,7 +58,7 @@ export class AttachedPushes implements PushRequests {
   /** What was sent in time and not seen in time. Also what still waits in the log for a connection that may be dead. */
   pushOverdue(session: Session, overdue: readonly Sending[]): void {
     this.#push(session, overdue);
-    // Nobody can be pushed to: reading what waits would change nothing.
+    // Without a push target reading what waits would change nothing.
     if (!this.#parts.stepper.describe(session.state).hasTarget) return;
     for (const reader of session.readers) {
       const [after, to] = [reader.undecidedAfter(), reader.feed.head.offset];

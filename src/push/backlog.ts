@@ -143,7 +143,7 @@ export class Backlog {
     const now = this.#clock.elapsed();
     this.#look(line);
     const { openSince, service, turnAt } = line;
-    // Nobody is called so: it is asked for anyone.
+    // No user has an empty id: whether any push may leave is asked.
     if (now - turnAt < (openSince === undefined ? LOOK_AGAIN_MS : TURN_MS) || !this.#services.mayAsk(service, "")) return 0;
     line.turnAt = now;
     if (openSince === undefined) return 1;

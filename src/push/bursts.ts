@@ -30,7 +30,7 @@ interface Lane {
   isTold: boolean;
 }
 
-/** Finds out when something happens to many users of a lane within a short time. A burst lasts until nobody is hit for that long. */
+/** Finds out when something happens to many users of a lane within a short time. A burst lasts until no user is hit for that long. */
 export class Bursts {
   readonly #limits: BurstLimits;
   readonly #clock: Clock;
@@ -54,7 +54,7 @@ export class Bursts {
     return { since, users: users.size };
   }
 
-  /** It did not happen to somebody. */
+  /** It did not happen to a user. */
   spared(lane: string): void {
     const hit = this.#lanes.get(lane);
     if (hit !== undefined) hit.spared++;

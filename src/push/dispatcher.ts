@@ -236,7 +236,7 @@ export class Dispatcher {
 
   async #again(rows: readonly OutboxRow[], dueAt: number, note: string): Promise<void> {
     const { pending } = this.#parts;
-    // Why one became needless while it was under way nobody knows after a restart.
+    // Why a push became needless while it was under way is not known after a restart.
     const spared = rows.filter((row) => pending.whySpared(row) !== undefined);
     for (const row of spared) await this.#settle([row], "dropped", pending.whySpared(row)!);
     const left = rows.filter((row) => !spared.includes(row));

@@ -51,7 +51,7 @@ export function createMarks({ receipts, pending, outbox, records, history, held 
   /** What many mark is read once. */
   const recent = new RecentEntries<ReceiptEntry>(held, ({ from, id }) => id.length + (from?.length ?? 0));
 
-  /** Whether nobody was told of a mark yet. Of one that changed nothing this node may know; from now on it does. */
+  /** Whether a mark is to be told: it changed something, or this node has not told of it before. */
   function isNews(
     userId: string,
     { kind, topic, epoch, offset }: MarkFrame,

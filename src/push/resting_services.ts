@@ -153,7 +153,7 @@ export class RestingServices {
     }
     const backoff = Math.min(FIRST_REST_MS * 2 ** doubt.rests, PROBE_MS) * (0.5 + this.#random.fraction() / 2);
     this.#rest(doubt, said > 0 ? Math.max(said, FIRST_REST_MS) : backoff, result);
-    // What was refused for good is lost: somebody is to look at the settings, without waiting whether it goes on.
+    // What was refused for good is lost: the operator is to look at the settings now, not after more of them.
     if (result.verdict === "rejected") this.#tell(doubt);
   }
 

@@ -286,7 +286,7 @@ describe("a service that is slow", () => {
     expect(all).toHaveLength(4);
   });
 
-  test("and whose connection is dead, though nobody said so, is noticed by a ping before the deadline", async () => {
+  test("and whose connection is dead, though neither side has closed it, is noticed by a ping before the deadline", async () => {
     const { send, sessions, port } = await service(() => 200, { timeoutMs: 60_000 });
     // Between the two: passes everything on until it is told to pass on nothing more.
     let isDead = false;
