@@ -1,5 +1,4 @@
 import type { PushNotification, PushProvider, PushResult, PushSendOptions } from "../src/ports/push_provider.ts";
-import { PeykError } from "../src/protocol/errors.ts";
 import type { PushAddress } from "../src/protocol/target.ts";
 import { headersOf } from "./apns/headers.ts";
 import { type ApnsEnvironment, type ApnsKey, lanesOf } from "./apns/keys.ts";
@@ -25,7 +24,6 @@ export interface ApnsOptions {
   allowLoopback?: boolean;
 }
 
-const MAX_TIMEOUT_MS = 120_000;
 /** Apple fixes no length: they were 32 bytes for long, and may be up to 100. */
 const TOKEN = /^[0-9a-f]{64,200}$/i;
 
@@ -54,11 +52,6 @@ const TOKEN = /^[0-9a-f]{64,200}$/i;
  */
 export function apns(options: ApnsOptions): PushProvider {
   const { content, timeoutMs, ca, allowLoopback = false } = options;
-  if (timeoutMs !== undefined && (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS)) {
-    throw new PeykError("bad-config", `timeoutMs: not a whole number from 1 to ${MAX_TIMEOUT_MS}`, {
-      hint: "Leave it out for 10 seconds.",
-    });
-  }
   // Apple allows a new connection one request until that has shown a valid token.
   const client = new ServiceClient({
     firstWidth: 1,

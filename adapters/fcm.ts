@@ -50,7 +50,6 @@ export interface FcmSettings {
 export type FcmOptions = FcmSettings & (FcmProject | { projects: readonly FcmProject[] });
 
 const ORIGIN = "https://fcm.googleapis.com";
-const MAX_TIMEOUT_MS = 120_000;
 const MAX_PER_SECOND = 1_000_000;
 const TOO_MANY_APPS = "Name each app once, with the project that it belongs to.";
 
@@ -74,16 +73,13 @@ const TOO_MANY_APPS = "Name each app once, with the project that it belongs to."
  * @throws {PeykError} `bad-config`, `bad-url`
  */
 export function fcm(options: FcmOptions): PushProvider {
-  const { allowLoopback = false, ca, content, timeoutMs = 10_000 } = options;
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
-    throw fault(`timeoutMs: not a whole number from 1 to ${MAX_TIMEOUT_MS}`, "Leave it out for 10 seconds.");
-  }
+  const { allowLoopback = false, ca, content, timeoutMs } = options;
   const origin = readOrigin(options.origin ?? ORIGIN);
   const given = "projects" in options ? options.projects : [options];
   if (!Array.isArray(given) || given.length === 0) {
     throw fault("projects: not a list of one or more", "Give one project at least.");
   }
-  const client = new ServiceClient({ allowLoopback, timeoutMs, ...ca !== undefined && { ca } });
+  const client = new ServiceClient({ allowLoopback, ...timeoutMs !== undefined && { timeoutMs }, ...ca !== undefined && { ca } });
   const projects: Project[] = [];
   /** Empty: the one project takes all targets. */
   const byApp = new Map<string, Project>();

@@ -1,4 +1,5 @@
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { PeykError } from "../../src/protocol/errors.ts";
 import { checkedLookup, checkLiteral } from "./checked_lookup.ts";
 import type { ServiceReply, ServiceRequest } from "./service_request.ts";
 import type { ServiceConnection } from "./exchange.ts";
@@ -19,6 +20,7 @@ export interface ServiceClientOptions {
 }
 
 const TIMEOUT_MS = 10_000;
+const MAX_TIMEOUT_MS = 120_000;
 /** Lanes that are remembered. Of more those are closed that are not used. */
 const MOST_LANES = 256;
 
@@ -32,9 +34,16 @@ export class ServiceClient {
   /** The one that was used last comes last. */
   readonly #lanes = new Map<string, Lane>();
 
+  /** @throws {PeykError} `bad-config` for a `timeoutMs` that is no whole number from 1 to 120,000 */
   constructor(options: ServiceClientOptions = {}) {
+    const { timeoutMs = TIMEOUT_MS } = options;
+    if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
+      throw new PeykError("bad-config", `timeoutMs: not a whole number from 1 to ${MAX_TIMEOUT_MS}`, {
+        hint: "Leave it out for 10 seconds.",
+      });
+    }
     this.#options = options;
-    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** One request, on its lane's connection. Never throws. */

@@ -1,7 +1,25 @@
+import { Buffer } from "node:buffer";
 import type { ServiceAnswer, ServiceRequest } from "./service_request.ts";
 
 /** More of an answer's body than this is not read. */
 export const MAX_ANSWER_BYTES = 65_536;
+
+/** The answer of a status, headers and what was read of the body. */
+export function answerOf(
+  status: number,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  chunks: readonly Uint8Array[],
+): ServiceAnswer {
+  return {
+    kind: "answer",
+    status,
+    header(name) {
+      const value = headers[name];
+      return typeof value === "string" ? value : undefined;
+    },
+    body: chunks.length === 0 ? "" : Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString(),
+  };
+}
 
 /** What a request became on one connection. */
 export type Outcome =

@@ -1,9 +1,8 @@
-import { Buffer } from "node:buffer";
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import type { LookupFunction } from "node:net";
 import type { ServiceRequest } from "./service_request.ts";
-import { failureReason, MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
+import { answerOf, failureReason, MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
 
 /** Sockets to one service at the same time. */
 const WIDTH = 128;
@@ -103,16 +102,4 @@ function outcomeOf({ reusedSocket }: ClientRequest, error: unknown): Outcome {
   const reason = error === undefined ? "no answer" : failureReason(error);
   const isReset = error instanceof Error && "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
   return reusedSocket && isReset ? { kind: "untaken", reason } : { kind: "lost", reason, cause: "connection" };
-}
-
-function answerOf(status: number, headers: IncomingMessage["headers"], chunks: readonly Uint8Array[]): Outcome {
-  return {
-    kind: "answer",
-    status,
-    header(name) {
-      const value = headers[name];
-      return typeof value === "string" ? value : undefined;
-    },
-    body: Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString(),
-  };
 }

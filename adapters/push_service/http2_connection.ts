@@ -1,8 +1,7 @@
-import { Buffer } from "node:buffer";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import type { ServiceAnswer, ServiceRequest } from "./service_request.ts";
-import { MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
+import type { ServiceRequest } from "./service_request.ts";
+import { answerOf, MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
 
 /** Nothing was heard for so long while requests are under way: is the service still there? */
 const QUIET_MS = 3_000;
@@ -120,7 +119,7 @@ export class Http2Connection implements ServiceConnection {
     let read = 0;
     const end = (error?: unknown): void => {
       // An answer that breaks off or is too long still counts: its status was said.
-      if (answered !== undefined) exchange.finish(answerOf(answered, chunks));
+      if (answered !== undefined) exchange.finish(answerOf(Number(answered[":status"]), answered, chunks));
       else exchange.finish(this.#unanswered(stream, error));
     };
     stream.on("response", (headers) => {
@@ -216,16 +215,4 @@ export class Http2Connection implements ServiceConnection {
       this.destroy();
     }
   }
-}
-
-function answerOf(headers: IncomingHttpHeaders, chunks: readonly Uint8Array[]): ServiceAnswer {
-  return {
-    kind: "answer",
-    status: Number(headers[":status"]),
-    header(name) {
-      const value = headers[name];
-      return typeof value === "string" ? value : undefined;
-    },
-    body: chunks.length === 0 ? "" : Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString(),
-  };
 }

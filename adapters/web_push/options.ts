@@ -51,19 +51,17 @@ export interface WebPushSettings {
 const MAX_KEYS = 16;
 const MAX_TITLE = 256;
 const MAX_URL = 1_024;
-const MAX_TIMEOUT_MS = 120_000;
 const MIN_MESSAGE_BYTES = 512;
 
 /** @throws {PeykError} `bad-config`, `bad-url`; no error repeats a key */
 export function checkedOptions(options: WebPushOptions): WebPushSettings {
-  const { subject, keys, title = "New message", maxBytes = MAX_MESSAGE_BYTES, allowLoopback = false, timeoutMs = 1 } = options;
+  const { subject, keys, title = "New message", maxBytes = MAX_MESSAGE_BYTES, allowLoopback = false } = options;
   checkSubject(subject);
   const signers = signersOf(subject, keys);
   const url = checkedUrl(options.url);
   checkText("title", title, MAX_TITLE);
   const extraOrigins = new Set((options.extraOrigins ?? []).map((origin) => checkedOrigin(origin, allowLoopback)));
   checkNumber("maxBytes", maxBytes, MIN_MESSAGE_BYTES, MAX_MESSAGE_BYTES);
-  checkNumber("timeoutMs", timeoutMs, 1, MAX_TIMEOUT_MS);
   return { signers, url, title, maxBytes, extraOrigins, allowLoopback };
 }
 
