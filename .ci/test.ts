@@ -1,5 +1,6 @@
 /**
- * `npm test`: the whole suite on Node, then the same inside Deno. The last line is the sum of both.
+ * `npm test`: the whole suite on Node, then the same inside Deno, then each failure once more. The last line is the
+ * sum of both.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -7,31 +8,42 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-/** The part of vitest's JSON report that is counted. */
+/** The part of vitest's JSON report that is counted, and what is said again of a test that failed. */
 interface Report {
   numPassedTests: number;
-  numFailedTests: number;
-  testResults: { status: string; assertionResults: { status: string }[] }[];
+  testResults: {
+    name: string;
+    message: string;
+    status: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
 }
 
 interface Sum {
   passed: number;
   failed: number;
+  /** A line or more for each test that failed: its file, its name and the error. */
+  failures: string[];
+}
+
+/** The tests of a run that failed, and the files that could not be collected. */
+function failuresOf(report: Report): string[] {
+  return report.testResults.filter(({ status }) => status === "failed").flatMap(({ name, message, assertionResults }) => {
+    const failed = assertionResults.filter(({ status }) => status === "failed");
+    if (failed.length === 0) return [`${name}\n${message}`];
+    return failed.map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${failureMessages.join("\n")}`);
+  });
 }
 
 /** What one run adds: a run that failed counts at least one failure, also when no test of it could be collected. */
 function count(file: string, exitCode: number | null): Sum {
   try {
     const report = JSON.parse(readFileSync(file, "utf8")) as Report;
-    const uncollected = report.testResults.filter((result) => {
-      return result.status === "failed" && !result.assertionResults.some((test) => test.status === "failed");
-    });
-    const failed = report.numFailedTests + uncollected.length;
-    const broken = exitCode !== 0 || report.numPassedTests === 0;
-    return { passed: report.numPassedTests, failed: broken ? Math.max(failed, 1) : failed };
+    const failures = failuresOf(report);
+    if (failures.length === 0 && (exitCode !== 0 || report.numPassedTests === 0)) failures.push(`exit code ${exitCode}`);
+    return { passed: report.numPassedTests, failed: failures.length, failures };
   } catch (error) {
-    console.error(`no test report: ${(error as Error).message}`);
-    return { passed: 0, failed: 1 };
+    return { passed: 0, failed: 1, failures: [`no test report: ${(error as Error).message}`] };
   }
 }
 
@@ -41,14 +53,16 @@ function run(command: string, args: string[]): number | null {
   return status;
 }
 
-const sum: Sum = { passed: 0, failed: 0 };
+const sum: Sum = { passed: 0, failed: 0, failures: [] };
 const runtimes = [
   { name: "Node", command: process.execPath, args: ["node_modules/vitest/vitest.mjs", "run"] },
   { name: "Deno", command: "deno", args: ["run", "-A", "npm:vitest", "run"] },
 ];
 
 for (const get of ["test/browser/get_chromium.ts", "test/nats/get_nats_server.ts"]) {
-  if (run(process.execPath, [get]) !== 0) sum.failed++;
+  if (run(process.execPath, [get]) === 0) continue;
+  sum.failed++;
+  sum.failures.push(`this machine: ${get}`);
 }
 const reports = mkdtempSync(join(tmpdir(), "peyk-test-"));
 try {
@@ -56,12 +70,14 @@ try {
     console.log(`\n${name}`);
     const file = join(reports, `${name}.json`);
     const exitCode = run(command, [...args, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`]);
-    const { passed, failed } = count(file, exitCode);
+    const { passed, failed, failures } = count(file, exitCode);
     sum.passed += passed;
     sum.failed += failed;
+    sum.failures.push(...failures.map((failure) => `${name}: ${failure}`));
   }
 } finally {
   rmSync(reports, { recursive: true, force: true });
 }
+for (const failure of sum.failures) console.log(`\nfailed on ${failure}`);
 console.log(`${sum.passed} passed, ${sum.failed} failed`);
 if (sum.failed > 0) process.exitCode = 1;
