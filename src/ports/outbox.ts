@@ -4,7 +4,7 @@ import type { NamesPage, Page } from "./page.ts";
 
 /** A push that is to leave. Its content is read from the log when it does. */
 export interface NewOutboxRow {
-  /** One push per message and place that it goes to: `targetId`, topic, epoch and offset make it. */
+  /** One push per message and place that it goes to. One that stands for several has another id than that of its last message alone. */
   readonly id: string;
   readonly userId: string;
   readonly deviceId: string;

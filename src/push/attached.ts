@@ -177,7 +177,7 @@ export class AttachedPushes implements PushRequests {
         const here = asWritten(decided, pieces, () => withProgressHere(record, roster));
         for (const [session, decisions] of decided) {
           const who = sessionOf(record, session.deviceId);
-          if (session.isStill(who)) made.set(session, await rows.make(who, here, decisions));
+          if (session.isStill(who)) made.set(session, await rows.make(who, here, decisions, "user"));
         }
         const all = [...made.values()].flatMap(({ rows }) => rows);
         return all.length === 0 ? undefined : { record: here, rows: all };

@@ -156,12 +156,12 @@ export class AwayPushes implements AwayDecisions {
       if (open === undefined) continue;
       // As many entries as have room for their rows; the others are decided about by the next put.
       let { decisions, through } = open;
-      let made = await rows.make(session, record, decisions);
+      let made = await rows.make(session, record, decisions, "user");
       const room = most - all.made.rows.length;
       while (made.rows.length > room && decisions.length > 1) {
         decisions = decisions.slice(0, decisions.length >> 1);
         through = decisions.at(-1)!.entry.position.offset;
-        made = await rows.make(session, record, decisions);
+        made = await rows.make(session, record, decisions, "user");
       }
       if (made.rows.length > room) return { ...all, more: true };
       all.made.rows.push(...made.rows);

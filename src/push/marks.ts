@@ -14,7 +14,7 @@ import type { UserRecord } from "../ports/users.ts";
 import { howHandled, withHandled, withRead } from "../reading/handled.ts";
 import type { PendingPushes } from "./pending.ts";
 import { RecentEntries } from "./recent_entries.ts";
-import { entryOf, rowId } from "./row_id.ts";
+import { entryOf, rowIds } from "./row_id.ts";
 
 /** What marks work with. */
 export interface MarkParts {
@@ -85,7 +85,7 @@ export function createMarks({ receipts, pending, outbox, records, history, held 
     const { sessions = [] } = await records.store.get(userId) ?? {};
     // A row's place and position make its id: those of everybody else in a room are not looked at.
     const ids = sessions.flatMap(({ deviceId, targets }) => {
-      return targets.map(({ provider }) => rowId(placeOf(userId, deviceId, provider), topic, { epoch, offset }));
+      return targets.flatMap(({ provider }) => rowIds(placeOf(userId, deviceId, provider), topic, { epoch, offset }));
     });
     const rows = await outbox.ofMessage(id, ids);
     const after = rows.find((row) => row.after !== undefined)?.after;

@@ -94,7 +94,7 @@ export class MemberRows {
           if (!isAway(session) || !session.targets.some(isEnabled)) continue;
           const decisions = openFor(session, record, entries);
           if (decisions.length === 0) continue;
-          const rows = await this.#parts.rows.make(session, record, decisions);
+          const rows = await this.#parts.rows.make(session, record, decisions, "topic");
           made.push({ deviceId: session.deviceId, decisions, rows });
         }
       }

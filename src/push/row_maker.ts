@@ -12,7 +12,7 @@ import type { Decision } from "./decision.ts";
 import { type Done, whyDone } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
 import { isPartOf, type Plan, Plans, type PushClass } from "./plan.ts";
-import { rowId } from "./row_id.ts";
+import { type Decider, restId, rowId, rowIds } from "./row_id.ts";
 
 /** What rows are made with. */
 export interface RowMakerParts {
@@ -51,12 +51,17 @@ export class RowMaker {
    * @param record with what the user's sessions on this node have acked by now
    * @param decisions by topic, those of one topic by offset
    */
-  async make(session: SessionRecord, record: UserRecord, decisions: readonly Decision[]): Promise<MadeRows> {
+  async make(
+    session: SessionRecord,
+    record: UserRecord,
+    decisions: readonly Decision[],
+    decider: Decider,
+  ): Promise<MadeRows> {
     const { outbox, pending } = this.#parts;
     const targets = session.targets.filter(isEnabled).map(({ provider }) => {
       return { provider, targetId: placeOf(record.userId, session.deviceId, provider) };
     });
-    const work = new Work(this.#parts, session, record);
+    const work = new Work(this.#parts, session, record, decider);
     const mayWait = pending.mayHave(record.userId);
     for (const plan of this.#plans.of(decisions)) {
       const { topic } = plan;
@@ -82,12 +87,14 @@ class Work {
   readonly #parts: RowMakerParts;
   readonly #session: SessionRecord;
   readonly #record: UserRecord;
+  readonly #decider: Decider;
   readonly #now: number;
   /** One question for all of them, and only when an answer can hold something back. */
   #attended: Promise<boolean> | undefined;
 
-  constructor(parts: RowMakerParts, session: SessionRecord, record: UserRecord) {
+  constructor(parts: RowMakerParts, session: SessionRecord, record: UserRecord, decider: Decider) {
     this.#parts = parts;
+    this.#decider = decider;
     this.#session = session;
     this.#record = record;
     this.#now = parts.clock.now();
@@ -139,6 +146,7 @@ class Work {
     const isSame = known?.position.epoch === row.position.epoch;
     return {
       ...row,
+      id: restId(place.targetId, row.topic, row.position, this.#decider),
       after: decisions[first]!.entry.position.offset - 1,
       urgency: isHigh || (isSame && known.urgency === "high") ? "high" : row.urgency,
       dueAt: isSame ? Math.min(known.dueAt, dueAt) : dueAt,
@@ -150,7 +158,7 @@ class Work {
   /** Whether an entry needs a row; where not though its route says so, why. */
   #needs({ targetId }: Place, { entry }: Decision, waiting: readonly OutboxRow[]): boolean {
     if (entry.expiresAt <= this.#now || waiting.some((rest) => isPartOf(entry, rest))) return false;
-    if (this.#parts.pending.knows(rowId(targetId, entry.topic, entry.position))) return false;
+    if (rowIds(targetId, entry.topic, entry.position).some((id) => this.#parts.pending.knows(id))) return false;
     const why = whySpared(this.#record, this.#session, entry);
     if (why === undefined) return true;
     this.spared.set(entry, { entry, userId: this.#record.userId, why });

@@ -18,6 +18,8 @@ export interface Tally {
   pushedAgain: number;
   /** Pairs that were to be pushed while the device was not there, and were not. */
   unpushed: number;
+  /** Which these are, by device. */
+  untold: string[];
   /** Taken by a node that could not write down what became of them: the outbox gives them out again in a minute or two. */
   underWay: number;
   /** Pushes for devices that were being served. */
@@ -103,6 +105,11 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
   }
   let left = { free: 0, taken: 0 };
   await whileMoving(async () => (left = await unsent()).free);
+  const untold = left.free === 0 ? [] : await Promise.all(gone.map(async (device) => {
+    const open = unpushed(device).map(({ id, position }) => `${id}@${position!.offset}`);
+    const [record] = await stage.recordsOf([device.userId]);
+    return `${device.userId}: ${open.join(" ")}; ${JSON.stringify(record?.positions.progress[device.deviceId])}`;
+  }));
   const vanished = gone.filter(({ role }) => role === "vanishes");
   const pushedMs = death && lastFirstPush(vanished, stage) - death.leasedAt;
   const decidedMs = death && await death.decidedAt - death.leasedAt;
@@ -123,6 +130,7 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
     acked: deliveries - await countUnacked(stage, wanted),
     ...pushed,
     unpushed: left.free,
+    untold,
     underWay: left.taken,
     needless,
     late: sum(stayed, (device) => latePushes(device, stage)),
@@ -147,6 +155,7 @@ export async function settle(stage: Stage, death?: Death): Promise<Tally> {
 export const RIGHT: Partial<Tally> = {
   refusedForGood: 0,
   unpushed: 0,
+  untold: [],
   needless: 0,
   strangers: 0,
   strays: 0,
