@@ -232,7 +232,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   pending.connect(() => worker.wake());
 
   // The delivery: log, fan-out, catching up, sessions coming and going.
-  const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger });
+  const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger, held });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
   const attachments = new Attachments({
     ...{ node, records, pushes: pending, decisions, outbox, history, hub, roster, elsewhere, actor, catchUp, counters },

@@ -55,6 +55,30 @@ export const historyCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "bounds a page in bytes, and puts at least one entry in it",
+    async run(stage) {
+      const { clock, storage } = stage;
+      for (let index = 0; index < 6; index++) {
+        await storage.transport.publish(topic, new Uint8Array(1_000).fill(index), {
+          key: crypto.randomUUID(),
+          expiresAt: clock.now() + day,
+        });
+      }
+      const read = (after: number, maxBytes: number) => storage.history!.read(topic, after, 100, maxBytes);
+      const joined: number[] = [];
+      let page = await read(0, 2_500);
+      for (; page.entries.length > 0; page = await read(page.through, 2_500)) {
+        strictEqual(page.entries.length, 2);
+        joined.push(...page.entries.map(({ bytes }) => bytes[0]!));
+        strictEqual(joined.length <= 6, true, "pages come to an end");
+      }
+      deepStrictEqual(joined, [0, 1, 2, 3, 4, 5]);
+      const small = await read(0, 10);
+      deepStrictEqual([small.entries.length, small.through], [1, small.entries[0]?.offset]);
+      strictEqual((await read(0, 1_000_000)).entries.length, 6);
+    },
+  },
+  {
     name: "says with the last entry that there is no more",
     async run(stage) {
       await publishMany(stage, topic, 4);

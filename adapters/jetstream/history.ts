@@ -51,29 +51,29 @@ export class LogHistory implements History {
     this.#replicas.close(closed());
   }
 
-  read(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
-    return this.#pages.ask(`${after} ${limit} ${topic}`, () => this.#page(topic, after, limit));
+  read(topic: Topic, after: number, limit: number, maxBytes: number = Infinity): Promise<HistoryPage> {
+    return this.#pages.ask(`${after} ${limit} ${maxBytes} ${topic}`, () => this.#page(topic, after, limit, maxBytes));
   }
 
-  async #page(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
+  async #page(topic: Topic, after: number, limit: number, maxBytes: number): Promise<HistoryPage> {
     const end = this.#clock.elapsed() + READ_MS;
     do {
       if (this.#logs.isClosed) throw closed();
       if (this.#api.link.hasEnded) throw closedConnection();
-      const page = await this.#read(topic, after, limit);
+      const page = await this.#read(topic, after, limit, maxBytes);
       if (page !== undefined) return page;
     } while (this.#clock.elapsed() < end);
     throw unavailable("the log's leader lacks entries that it should have");
   }
 
   /** @returns undefined: another life began meanwhile, or a leader that was voted out answered; it is to be asked again */
-  async #read(topic: Topic, after: number, limit: number): Promise<HistoryPage | undefined> {
+  async #read(topic: Topic, after: number, limit: number, maxBytes: number): Promise<HistoryPage | undefined> {
     const { partition, subject } = this.#logs.locate(topic);
     const { stream, tail } = partition;
     const { epoch } = tail;
     // What was told before the question: on a busy topic more is told while the answers are on their way.
     const told = [this.#logs.told(partition, subject), this.#hearsay.told(topic)];
-    const first = after < Number.MAX_SAFE_INTEGER ? this.#first(stream, subject, after + 1, limit) : NOTHING;
+    const first = after < Number.MAX_SAFE_INTEGER ? this.#first(stream, subject, after + 1, limit, maxBytes) : NOTHING;
     const [leaders, batch] = await Promise.all([headOf(this.#api, stream, subject), first]);
     const now = this.#clock.now();
     const entries: Entry[] = [];
@@ -82,17 +82,21 @@ export class LogHistory implements History {
     /** Whether there are unexpired entries beyond the page. */
     let more = false;
     let last = 0;
+    let taken = 0;
     const take = ({ offset, bytes, expiresAt }: Stored): void => {
       last = offset;
       if (more) return;
       if (expiresAt <= now) expired++;
-      else if (entries.length === limit) more = true;
-      else entries.push({ topic, epoch, offset, previous: through, bytes, expiresAt });
+      else if (entries.length === limit || (entries.length > 0 && taken + bytes.length > maxBytes)) more = true;
+      else {
+        taken += bytes.length;
+        entries.push({ topic, epoch, offset, previous: through, bytes, expiresAt });
+      }
       if (!more) through = offset;
     };
     batch.stored.forEach(take);
     for (let next = batch; !more && next.more && next.stored.length > 0; next.stored.forEach(take)) {
-      next = await this.#batch(stream, subject, through + 1, limit + 1 - entries.length);
+      next = await this.#batch(stream, subject, through + 1, limit + 1 - entries.length, maxBytes - taken);
     }
     // That replica may lag behind what the leader, and by it this node, knows of.
     while (!more && through < leaders.offset) {
@@ -120,8 +124,8 @@ export class LogHistory implements History {
   }
 
   /** As many as are wanted, and one more where that costs nothing: to know whether there are more. */
-  #first(stream: string, subject: string, seq: number, limit: number): Promise<Batch> {
-    if (limit > 1) return this.#batch(stream, subject, seq, limit + 1);
+  #first(stream: string, subject: string, seq: number, limit: number, maxBytes: number): Promise<Batch> {
+    if (limit > 1) return this.#batch(stream, subject, seq, limit + 1, maxBytes);
     return this.#fromLeader(stream, subject, seq).then((stored) =>
       stored === undefined ? NOTHING : { stored: [stored], more: false }
     );
@@ -133,8 +137,8 @@ export class LogHistory implements History {
     return content && { offset: message!.seq, ...content };
   }
 
-  async #batch(stream: string, subject: string, seq: number, most: number): Promise<Batch> {
-    const { messages, more } = await this.#replicas.read(stream, subject, seq, most);
+  async #batch(stream: string, subject: string, seq: number, most: number, maxBytes: number): Promise<Batch> {
+    const { messages, more } = await this.#replicas.read(stream, subject, seq, most, maxBytes);
     return { stored: messages.map(storedOf).filter((stored) => stored !== undefined), more };
   }
 }

@@ -52,10 +52,12 @@ export class Replicas {
    * Messages that match, from that sequence on.
    *
    * @param most how many are wanted; there may be fewer though there are more
+   * @param maxBytes about how much they may take together, bytes. Default: no bound
    * @throws {PeykError} `unavailable`
    */
-  async read(stream: string, filter: string, seq: number, most: number): Promise<Batch> {
-    const question = encoder.encode(JSON.stringify({ batch: Math.min(most, MOST), seq, next_by_subj: filter }));
+  async read(stream: string, filter: string, seq: number, most: number, maxBytes: number = Infinity): Promise<Batch> {
+    const bound = maxBytes === Infinity ? {} : { max_bytes: Math.max(1, maxBytes) };
+    const question = encoder.encode(JSON.stringify({ batch: Math.min(most, MOST), seq, next_by_subj: filter, ...bound }));
     const turn = this.#room.enter();
     if (turn !== undefined) await turn;
     try {

@@ -22,6 +22,12 @@ interface Subscriber {
   readonly since: number;
 }
 
+interface EntryRow {
+  readonly position: number;
+  readonly expires: number;
+  readonly bytes: Uint8Array;
+}
+
 /** Topic logs in the file. */
 export class SqliteLogs implements Transport, History {
   readonly durable = true;
@@ -82,23 +88,31 @@ export class SqliteLogs implements Transport, History {
     for (const { listener } of this.#subscribers.get(topic) ?? []) this.#tell(() => listener.signal?.(bytes));
   }
 
-  read(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
+  read(topic: Topic, after: number, limit: number, maxBytes: number = Infinity): Promise<HistoryPage> {
     return this.#reader.together(() => {
       const row = this.#topic.get(topic) as { id: number; head: number; floor: number } | undefined;
       const head = { epoch: this.#epoch, offset: row?.head ?? 0 };
       if (row === undefined) return { entries: [], through: 0, expired: 0, head, floor: 0 };
-      // One more than asked for tells whether there is more.
-      const found = this.#entries.all(row.id, after, this.#context.clock.now(), limit + 1);
-      const entries = found.slice(0, limit).map(({ position, expires, bytes }): Entry => {
-        const offset = Number(position);
-        const expiresAt = Number(expires);
-        return { topic, epoch: this.#epoch, offset, previous: offset - 1, bytes: bytes as Uint8Array, expiresAt };
-      });
-      const through = found.length > limit ? entries.at(-1)?.offset ?? after : row.head;
+      const entries: Entry[] = [];
+      let bytes = 0;
+      let more = false;
+      // One more than fits tells whether there is more.
+      for (const found of this.#entries.iterate(row.id, after, this.#context.clock.now(), limit + 1)) {
+        const entry = this.#entry(topic, found as unknown as EntryRow);
+        bytes += entry.bytes.length;
+        more = entries.length === limit || (entries.length > 0 && bytes > maxBytes);
+        if (more) break;
+        entries.push(entry);
+      }
+      const through = more ? entries.at(-1)?.offset ?? after : row.head;
       // Above the floor only expired entries are missing.
       const expired = Math.max(0, through - Math.max(after, row.floor) - entries.length);
       return { entries, through, expired, head, floor: row.floor };
     });
+  }
+
+  #entry(topic: Topic, { bytes, expires, position: offset }: EntryRow): Entry {
+    return { topic, epoch: this.#epoch, offset, previous: offset - 1, bytes, expiresAt: expires };
   }
 
   #report(entry: Entry): void {

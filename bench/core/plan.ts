@@ -40,6 +40,10 @@ export interface Plan {
   held: { users: number };
   /** Members of a room who mark one message. */
   marks: { members: number };
+  /** Clients that return at once, and how many messages each has missed: in a topic of its own, or in a room of all of them. */
+  returns: Record<"many" | "far" | "room", { clients: number; missed: number; limitMs: number }>;
+  /** Readers whose sockets take little, what waits for them, and how long they are watched. */
+  slowReaders: { readers: number; entries: number; bytes: number; forMs: number };
   /** After this long a step is ended, and what it did not say by then is missing. */
   stepMs: number;
 }
@@ -56,6 +60,12 @@ export const FULL: Plan = {
   lost: { sessions: 10_000, graceMs: 1_000, awayMs: 120_000 },
   held: { users: 20 },
   marks: { members: 1_500 },
+  returns: {
+    many: { clients: 5_000, missed: 100, limitMs: 60_000 },
+    far: { clients: 1_000, missed: 1_100, limitMs: 90_000 },
+    room: { clients: 5_000, missed: 100, limitMs: 60_000 },
+  },
+  slowReaders: { readers: 200, entries: 800, bytes: 64_000, forMs: 15_000 },
   stepMs: 420_000,
 };
 
@@ -71,5 +81,11 @@ export const QUICK: Plan = {
   lost: { sessions: 2_000, graceMs: 1_000, awayMs: 10_000 },
   held: { users: 3 },
   marks: { members: 500 },
+  returns: {
+    many: { clients: 1_000, missed: 100, limitMs: 10_000 },
+    far: { clients: 100, missed: 1_100, limitMs: 10_000 },
+    room: { clients: 1_000, missed: 100, limitMs: 10_000 },
+  },
+  slowReaders: { readers: 50, entries: 400, bytes: 64_000, forMs: 3_000 },
   stepMs: 30_000,
 };

@@ -1,5 +1,6 @@
 import { measureBurst, once, seconds, together } from "./burst.ts";
 import { measureClose, measureNextStart } from "./burst_close.ts";
+import { measureReturns, measureSlowReaders } from "./catching_up.ts";
 import { measureCoalesced } from "./coalesced.ts";
 import { fillMembers } from "./crowd_stage.ts";
 import { measureDevices } from "./devices.ts";
@@ -47,6 +48,15 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   { name: "marks", steps: { measure: measureMarks } },
+  {
+    name: "returns",
+    steps: {
+      many: (ground) => measureReturns("many", ground),
+      far: (ground) => measureReturns("far", ground),
+      room: (ground) => measureReturns("room", ground),
+    },
+  },
+  { name: "slow-readers", steps: { measure: measureSlowReaders } },
 ];
 
 /** The same ground with a crowd of its own. */

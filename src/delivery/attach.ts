@@ -75,6 +75,8 @@ export interface AttachParts {
  * waited costs nothing.
  */
 const WIDTH = 256;
+/** How many of these go on in one turn of the event loop, so that others act in between. */
+const PER_TURN = 32;
 
 /** Brings sessions to life: when a connection comes, or when the node that held them died. */
 export class Attachments {
@@ -90,8 +92,8 @@ export class Attachments {
     this.#parts = parts;
     const { clock, history, hub, outbox, records, roster } = parts;
     this.#claims = new Claims({ places: new Places(hub, history, outbox), records, roster });
-    this.#looks = new Turns(WIDTH, clock);
-    this.#turns = new Turns(WIDTH, clock, records.sections);
+    this.#looks = new Turns(WIDTH, clock, undefined, PER_TURN);
+    this.#turns = new Turns(WIDTH, clock, records.sections, PER_TURN);
   }
 
   /** Gives the session a connection. Of several that want it the newest wins; the others are told that they were replaced. */

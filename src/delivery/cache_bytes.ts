@@ -11,9 +11,11 @@ export interface CacheBytes {
   pushes: number;
   /** Entries that several pushes or marks are about. 3 MiB at most. */
   entries: number;
+  /** Pages of logs that several subscribers catch up from, for a second. 8 MiB at most. */
+  pages: number;
 }
 
 /** All zero. */
 export function createCacheBytes(): CacheBytes {
-  return { explain: 0, receipts: 0, pushes: 0, entries: 0 };
+  return { explain: 0, receipts: 0, pushes: 0, entries: 0, pages: 0 };
 }

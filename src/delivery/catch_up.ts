@@ -4,16 +4,19 @@ import type { Position } from "../protocol/message.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
-import type { History, HistoryPage } from "../ports/transport.ts";
+import type { History } from "../ports/transport.ts";
 import type { SessionActor } from "./actor.ts";
+import type { CacheBytes } from "./cache_bytes.ts";
 import type { Counters } from "./counters.ts";
 import { passExpired } from "./expired.ts";
 import type { PushRequests } from "./push_requests.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
-import { type OpenedEntry, openEntry } from "./opened_entry.ts";
+import type { OpenedEntry } from "./opened_entry.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Reader, Session } from "./session.ts";
+import { type OpenedPage, SharedPages } from "./shared_pages.ts";
+import { Turns } from "./turns.ts";
 import { MAX_UNSEEN, type Sending } from "./unseen.ts";
 
 /** What catching up works with. Without a history there is nothing to read: readers join live at once. */
@@ -25,9 +28,16 @@ export interface CatchUpParts {
   counters: Counters;
   clock: Clock;
   logger: Logger;
+  held: Pick<CacheBytes, "pages">;
 }
 
-const PAGE = 100;
+/** Pages that are read at the same time: more of them would only take memory. */
+const WIDTH = 128;
+/**
+ * Pages that begin in one turn of the event loop. When thousands of clients return at once, or many slow ones have room again, what
+ * they are to get is read and written in as many turns as it takes: others act in between.
+ */
+const PAGES_PER_TURN = 4;
 /** Between two tries to find out what was missed. */
 const RETRY_MS = 1_000;
 
@@ -35,13 +45,20 @@ const RETRY_MS = 1_000;
  * Readers that are behind get their entries from the log, as fast as their connection takes them, until they have reached
  * the head: in that same turn they join the live feed, so there is neither a gap nor an overlap.
  * A slow reader is nothing else: it falls behind, and reads on when it has room.
+ * All of them take turns, a page each.
  */
 export class CatchUp {
   readonly #parts: CatchUpParts;
+  readonly #pages: SharedPages | undefined;
+  readonly #turns: Turns;
   readonly #retries = new Set<Timer>();
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts;
+    const { clock, held, history } = parts;
+    this.#pages = history && new SharedPages(history, clock, held);
+    // A reader has one page at a time anyway.
+    this.#turns = new Turns(WIDTH, clock, { run: (_, task) => task() }, PAGES_PER_TURN);
   }
 
   /** Takes a reader off the live feed. */
@@ -91,6 +108,7 @@ export class CatchUp {
   close(): void {
     for (const timer of this.#retries) this.#parts.clock.clearTimeout(timer);
     this.#retries.clear();
+    this.#pages?.close();
   }
 
   /** The session's connection takes no more for now. */
@@ -116,15 +134,21 @@ export class CatchUp {
   }
 
   async #follow(reader: Reader, outlet: Outlet): Promise<void> {
-    const { history, logger } = this.#parts;
+    const { logger } = this.#parts;
+    const { feed, session } = reader;
+    const isThere = (): boolean => session.outlet === outlet && reader.index >= 0;
+    const page = async (): Promise<void> => {
+      if (!isThere()) return;
+      const { epoch } = feed.head;
+      const page = this.#pages!.read(feed.topic, epoch, reader.epoch === epoch ? reader.sent : 0, feed.users > 1);
+      const opened = page instanceof Promise ? await page : page;
+      if (isThere()) this.#write(reader, outlet, opened);
+    };
     reader.reading = true;
     try {
-      while (reader.session.outlet === outlet && reader.index >= 0) {
-        if (this.#joins(reader) || !reader.session.takes(1)) return;
-        const after = reader.epoch === reader.feed.head.epoch ? reader.sent : 0;
-        const page = await history!.read(reader.feed.topic, after, PAGE);
-        if (reader.session.outlet !== outlet || reader.index < 0) return;
-        this.#write(reader, outlet, page);
+      while (isThere()) {
+        if (this.#joins(reader) || !session.takes(1)) return;
+        await this.#turns.run("", page);
       }
     } catch (error) {
       logger.error("a log could not be read", { topic: reader.feed.topic, error });
@@ -136,7 +160,7 @@ export class CatchUp {
     }
   }
 
-  #write(reader: Reader, outlet: Outlet, page: HistoryPage): void {
+  #write(reader: Reader, outlet: Outlet, page: OpenedPage): void {
     const { clock, counters, journal } = this.#parts;
     const { topic } = reader.feed;
     const { epoch } = page.head;
@@ -155,10 +179,12 @@ export class CatchUp {
       expired = 0;
       reader.sent = offset;
     };
-    for (const raw of page.entries) {
+    for (const entry of page.entries) {
+      // Others began to read the page further in front.
+      if (entry.position.offset <= reader.sent) continue;
       if (!reader.session.takes(1)) return;
-      advance(raw.previous);
-      this.#send(reader, outlet, openEntry(raw));
+      advance(entry.previous);
+      this.#send(reader, outlet, entry);
     }
     advance(page.through);
   }

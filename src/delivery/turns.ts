@@ -10,11 +10,11 @@ export interface Sections {
  * Lets a few tasks run at the same time, one of each key. The key's section is entered first and a slot is taken after that: however
  * many tasks of one key wait, and however long its section is busy, they hold no slot. Keys get slots in the order in which they ask.
  *
- * No more of them than that begin in one turn of the event loop: those that find all they need at hand would end in the turn in which
+ * No more of them than that, or than is said, begin in one turn of the event loop: those that find all they need at hand would end in the turn in which
  * they began, and thousands of them would run one after the other before anything else does.
  */
 export class Turns {
-  readonly #width: number;
+  readonly #perTurn: number;
   readonly #clock: Clock;
   readonly #sections: Sections;
   #free: number;
@@ -29,9 +29,11 @@ export class Turns {
   /**
    * @param width how many tasks at the same time
    * @param sections what keeps tasks of one key apart; default: sections of these turns alone
+   * @param perTurn how many may begin in one turn of the event loop
    */
-  constructor(width: number, clock: Clock, sections: Sections = new Exclusive()) {
-    this.#width = this.#free = width;
+  constructor(width: number, clock: Clock, sections: Sections = new Exclusive(), perTurn: number = width) {
+    this.#free = width;
+    this.#perTurn = perTurn;
     this.#clock = clock;
     this.#sections = sections;
   }
@@ -57,7 +59,7 @@ export class Turns {
   }
 
   get #hasRoom(): boolean {
-    return this.#free > 0 && this.#begun < this.#width;
+    return this.#free > 0 && this.#begun < this.#perTurn;
   }
 
   #begin(): void {

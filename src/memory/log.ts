@@ -99,17 +99,22 @@ export class TopicLog {
     if (now - this.#keysSince >= limits.idempotencyMs) this.#turnKeys(now);
   }
 
-  read(after: number, limit: number, now: number): HistoryPage {
+  read(after: number, now: number, limit: number, maxBytes: number = Infinity): HistoryPage {
     const entries: Entry[] = [];
+    let bytes = 0;
     const first = this.#head - (this.#entries.length - this.#start) + 1;
     let through = Math.min(Math.max(after, first - 1), this.#head);
     // Between the floor and the first kept entry only expired ones are missing.
     let expired = Math.max(0, through - Math.max(after, this.floor, this.#beginning));
     for (; through < this.#head; through++) {
       const entry = this.#entries[this.#start + through + 1 - first]!;
-      if (entry.expiresAt <= now) expired++;
-      else if (entries.length < limit) entries.push(entry);
-      else break;
+      if (entry.expiresAt <= now) {
+        expired++;
+        continue;
+      }
+      bytes += entry.bytes.length;
+      if (entries.length === limit || (entries.length > 0 && bytes > maxBytes)) break;
+      entries.push(entry);
     }
     return { entries, through, expired, head: this.head, floor: this.floor };
   }

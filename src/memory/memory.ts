@@ -122,10 +122,10 @@ export class MemoryTransport implements Transport, History {
     this.#logs.get(topic)?.signal(bytes, this.#listenerFailed);
   }
 
-  read(topic: Topic, after: number, limit: number): Promise<HistoryPage> {
+  read(topic: Topic, after: number, limit: number, maxBytes?: number): Promise<HistoryPage> {
     if (this.#closed) return Promise.reject(closed());
     const log = this.#logs.get(topic);
-    if (log !== undefined) return Promise.resolve(log.read(after, limit, this.#clock.now()));
+    if (log !== undefined) return Promise.resolve(log.read(after, this.#clock.now(), limit, maxBytes));
     return Promise.resolve({ entries: [], through: 0, expired: 0, head: { epoch: this.#epoch, offset: 0 }, floor: 0 });
   }
 

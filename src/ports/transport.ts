@@ -99,8 +99,11 @@ export interface HistoryPage {
  * head has offset 0 and the epoch that the topic's first entry will have.
  */
 export interface History {
-  /** @param limit entries at most in the page */
-  read(topic: Topic, after: number, limit: number): Promise<HistoryPage>;
+  /**
+   * @param limit entries at most in the page
+   * @param maxBytes what the entries of the page may take together, bytes; the first one is in it however long it is. Default: no bound
+   */
+  read(topic: Topic, after: number, limit: number, maxBytes?: number): Promise<HistoryPage>;
 }
 
 /** Says that a topic's log has entries up to `head` that the handler was not yet told of. May repeat. */

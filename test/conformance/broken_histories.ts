@@ -25,7 +25,21 @@ export const brokenHistories: readonly BrokenStorage[] = [
     defect: "begins a page with the entry it was to go on after",
     caughtBy: ["history joins page to page with no gap and no overlap"],
     spoil: ({ history, ...storage }) =>
-      reread(storage, (topic, after, limit) => history!.read(topic, Math.max(0, after - 1), limit)),
+      reread(storage, (topic, after, ...bounds) => history!.read(topic, Math.max(0, after - 1), ...bounds)),
+  },
+  {
+    defect: "knows no bound in bytes",
+    caughtBy: ["history bounds a page in bytes, and puts at least one entry in it"],
+    spoil: ({ history, ...storage }) => reread(storage, (topic, after, limit) => history!.read(topic, after, limit)),
+  },
+  {
+    defect: "leaves out an entry that is longer than the bound",
+    caughtBy: ["history bounds a page in bytes, and puts at least one entry in it"],
+    spoil: ({ history, ...storage }) =>
+      reread(storage, async (topic, after, limit, maxBytes = Infinity) => {
+        const page = await history!.read(topic, after, limit, maxBytes);
+        return { ...page, entries: page.entries.filter(({ bytes }) => bytes.length <= maxBytes) };
+      }),
   },
   {
     defect: "says only with an empty page that there is no more",
@@ -87,7 +101,7 @@ export const brokenHistories: readonly BrokenStorage[] = [
 /** Changes the pages that are read. */
 function reread(
   storage: OpenStorage,
-  read: (...what: [topic: string, after: number, limit: number]) => ReturnType<NonNullable<OpenStorage["history"]>["read"]>,
+  read: NonNullable<OpenStorage["history"]>["read"],
 ): OpenStorage {
   return { ...storage, history: { read } };
 }
