@@ -72,9 +72,8 @@ export function apns(options: ApnsOptions): PushProvider {
     notification: PushNotification,
     { signal }: PushSendOptions,
   ): Promise<PushResult> {
-    const lane = lanes.of(target.app, target.environment);
-    const fault = targetFault(target);
-    if (fault !== undefined || lane === undefined) return { verdict: "rejected", reason: fault ?? "no key" };
+    const lane = TOKEN.test(target.token) ? lanes.of(target.app, target.environment) : undefined;
+    if (lane === undefined) return { verdict: "rejected", reason: targetFault(target) ?? "no key" };
     const body = payloadOf(notification);
     if (body === undefined) return { verdict: "rejected", reason: `larger than ${MAX_PAYLOAD_BYTES} bytes` };
     const reply = await lane.post(`/3/device/${target.token}`, headersOf(target, notification, Date.now()), body, signal);

@@ -55,7 +55,7 @@ export function lanesOf(
   // A key may stand in several entries: the service counts how often its token is renewed, so it has one token.
   const signers = new Map<string, { text: string; teamId: string; token: ProviderToken }>();
   const lanes = new Map<string, Lane>();
-  const routes = new Map<string, Lane>();
+  const routes: Readonly<Record<ApnsEnvironment, Map<string, Lane>>> = { production: new Map(), sandbox: new Map() };
   for (const [index, entry] of keys.entries()) {
     const at = `keys[${index}]`;
     const { key, keyId, teamId, bundleIds, environments } = checkedEntry(entry, at);
@@ -69,17 +69,16 @@ export function lanesOf(
       const lane = lanes.get(name) ?? new Lane({ name, origin: origins[environment], token: signer.token, client });
       lanes.set(name, lane);
       for (const bundleId of bundleIds) {
-        const route = `${environment} ${bundleId}`;
-        if (routes.has(route)) {
+        if (routes[environment].has(bundleId)) {
           throw fault(`${at}.bundleIds`, `${bundleId} has two keys for the ${environment} environment`, "Leave one of them out.");
         }
-        routes.set(route, lane);
+        routes[environment].set(bundleId, lane);
       }
     }
   }
   return {
     apps: [...new Set(keys.flatMap(({ bundleIds }) => bundleIds))],
-    of: (app, environment = "production") => routes.get(`${environment} ${app}`),
+    of: (app, environment = "production") => routes[environment].get(app ?? ""),
   };
 }
 

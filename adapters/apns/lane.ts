@@ -12,14 +12,24 @@ export interface LaneParts {
   client: ServiceClient;
 }
 
+/** A token as it stands in a request, and the connection that it belongs on. */
+interface Credentials {
+  readonly signed: Signed;
+  readonly authorization: string;
+  readonly lane: string;
+}
+
 /** One key in one environment: its connection, and the token on it. */
 export class Lane {
   readonly name: string;
   readonly #parts: LaneParts;
+  readonly #url: URL;
+  #credentials: Credentials | undefined;
 
   constructor(parts: LaneParts) {
     this.name = parts.name;
     this.#parts = parts;
+    this.#url = new URL(parts.origin);
   }
 
   /** One request with the key's token; when that has expired, once more with a new token on a new connection. Never throws. */
@@ -29,22 +39,25 @@ export class Lane {
     body: Uint8Array,
     signal: AbortSignal,
   ): Promise<ServiceReply> {
-    const { client, origin, token } = this.#parts;
-    const url = new URL(path, origin);
-    const ask = async (signed: Signed): Promise<ServiceReply> => {
-      const authorization = `bearer ${await signed.text}`;
-      // Requests that wait with an expired token stay on the former connection: two tokens on one are refused for a while.
-      const lane = `${this.name} ${signed.series}`;
-      return await client.request({ lane, url, headers: { ...headers, authorization }, body, signal });
-    };
+    const { client, token } = this.#parts;
+    const url = this.#url;
+    const ask = ({ authorization, lane }: Credentials): Promise<ServiceReply> =>
+      client.request({ lane, url, path, headers: { ...headers, authorization }, body, signal });
     try {
       const signed = token.current();
-      const reply = await ask(signed);
+      const known = this.#credentials;
+      const reply = await ask(known?.signed === signed ? known : await this.#with(signed));
       if (reply.kind === "failure" || reasonOf(reply) !== "ExpiredProviderToken") return reply;
       const another = token.another(signed);
-      return another === undefined ? reply : await ask(another);
+      return another === undefined ? reply : await ask(await this.#with(another));
     } catch {
       return { kind: "failure", reason: "no provider token could be signed", scope: "service" };
     }
+  }
+
+  async #with(signed: Signed): Promise<Credentials> {
+    const authorization = `bearer ${await signed.text}`;
+    // Requests that wait with an expired token stay on the former connection: two tokens on one are refused for a while.
+    return this.#credentials = { signed, authorization, lane: `${this.name} ${signed.series}` };
   }
 }

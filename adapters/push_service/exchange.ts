@@ -4,6 +4,11 @@ import type { ServiceAnswer, ServiceRequest } from "./service_request.ts";
 /** More of an answer's body than this is not read. */
 export const MAX_ANSWER_BYTES = 65_536;
 
+/** What an HTTP request of a URL asks for. */
+export function pathOf({ pathname, search }: URL): string {
+  return pathname + search;
+}
+
 /** The answer of a status, headers and what was read of the body. */
 export function answerOf(
   status: number,

@@ -2,7 +2,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import type { LookupFunction } from "node:net";
 import type { ServiceRequest } from "./service_request.ts";
-import { answerOf, failureReason, MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
+import { answerOf, failureReason, MAX_ANSWER_BYTES, type Outcome, pathOf, type ServiceConnection } from "./exchange.ts";
 
 /** Sockets to one service at the same time. */
 const WIDTH = 128;
@@ -33,7 +33,10 @@ export class Http1Connection implements ServiceConnection {
     return this.#isOver;
   }
 
-  send({ url, method = "POST", headers, body, signal }: ServiceRequest, done: (outcome: Outcome) => void): void {
+  send(
+    { url, path = pathOf(url), method = "POST", headers, body, signal }: ServiceRequest,
+    done: (outcome: Outcome) => void,
+  ): void {
     let answer: { status: number; headers: IncomingMessage["headers"] } | undefined;
     const chunks: Uint8Array[] = [];
     let read = 0;
@@ -59,7 +62,7 @@ export class Http1Connection implements ServiceConnection {
 
     const options = {
       ...this.#options,
-      method,
+      ...{ method, path },
       agent: this.#agent,
       headers: { ...headers, "content-length": String(body.length) },
     };

@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { ServiceRequest } from "./service_request.ts";
-import { answerOf, MAX_ANSWER_BYTES, type Outcome, type ServiceConnection } from "./exchange.ts";
+import { answerOf, MAX_ANSWER_BYTES, type Outcome, pathOf, type ServiceConnection } from "./exchange.ts";
 
 /** Nothing was heard for so long while requests are under way: is the service still there? */
 const QUIET_MS = 3_000;
@@ -18,6 +18,8 @@ const FIRST_STREAMS = 100;
 interface Exchange {
   readonly stream: ClientHttp2Stream;
   readonly startedAt: number;
+  /** The answer has come, and has no body. */
+  isAnswered: boolean;
   finish(outcome: Outcome): void;
 }
 
@@ -76,12 +78,15 @@ export class Http2Connection implements ServiceConnection {
     return this.#isOver;
   }
 
-  send({ url, method = "POST", headers, body, signal }: ServiceRequest, done: (outcome: Outcome) => void): void {
+  send(
+    { url, path = pathOf(url), method = "POST", headers, body, signal }: ServiceRequest,
+    done: (outcome: Outcome) => void,
+  ): void {
     const hasBody = body.length > 0;
     let stream: ClientHttp2Stream;
     try {
       const length = hasBody ? String(body.length) : undefined;
-      const all = { ...headers, ":method": method, ":path": url.pathname + url.search, "content-length": length };
+      const all = { ...headers, ":method": method, ":path": path, "content-length": length };
       stream = this.#session.request(all, { endStream: !hasBody });
     } catch {
       this.#end();
@@ -95,11 +100,12 @@ export class Http2Connection implements ServiceConnection {
     const exchange: Exchange = {
       stream,
       startedAt: now,
+      isAnswered: false,
       finish: (outcome) => {
         if (!this.#exchanges.delete(exchange)) return;
         signal.removeEventListener("abort", abort);
         // One that has ended both ways closes by itself.
-        if (!stream.closed && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
+        if (!stream.closed && !exchange.isAnswered && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
         if (this.#isOver) this.#retireIfDone();
         done(outcome);
       },
@@ -122,16 +128,21 @@ export class Http2Connection implements ServiceConnection {
       if (answered !== undefined) exchange.finish(answerOf(Number(answered[":status"]), answered, chunks));
       else exchange.finish(this.#unanswered(stream, error));
     };
-    stream.on("response", (headers) => {
+    stream.on("response", (headers, flags) => {
       this.#heard();
       answered = headers;
+      exchange.isAnswered = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      if (exchange.isAnswered) {
+        stream.resume();
+        return end();
+      }
+      stream.on("data", (chunk: Uint8Array) => {
+        read += chunk.length;
+        chunks.push(chunk);
+        if (read > MAX_ANSWER_BYTES) end();
+      });
+      stream.on("end", () => end());
     });
-    stream.on("data", (chunk: Uint8Array) => {
-      read += chunk.length;
-      chunks.push(chunk);
-      if (read > MAX_ANSWER_BYTES) end();
-    });
-    stream.on("end", () => void (answered !== undefined && end()));
     stream.on("error", end);
     stream.on("close", () => end());
   }

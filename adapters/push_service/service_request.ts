@@ -7,6 +7,8 @@ export interface ServiceRequest {
   lane: string;
   /** https; http only to this machine, and only where `allowLoopback` is set. */
   url: URL;
+  /** What is asked for, with its query. Default: the path of `url`, which the requests of a lane can share then. */
+  path?: string;
   /** Default POST. */
   method?: "POST" | "DELETE";
   /** Names in lower case. `content-length` and the host are set by the client. */
