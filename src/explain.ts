@@ -1,4 +1,13 @@
-import type { AcceptedEntry, Account, DeviceName, EntryName, Journal, NoteKind, PushFacts } from "./delivery/journal.ts";
+import type {
+  AcceptedEntry,
+  Account,
+  DeviceName,
+  EntryName,
+  Journal,
+  NotedEntry,
+  NoteKind,
+  PushFacts,
+} from "./delivery/journal.ts";
 import type { CacheBytes } from "./delivery/cache_bytes.ts";
 import type { Emitter } from "./delivery/events.ts";
 import { deviceName } from "./delivery/session.ts";
@@ -65,14 +74,24 @@ interface RouteCount {
   devices: number;
 }
 
-interface MessagePage extends Account {
+/** What is known of one message. It is the account that whoever delivers the message has of it. */
+class MessagePage implements Account {
   readonly key: string;
-  readonly entry: AcceptedEntry;
-  /** These two are made for the first who stands in them: a message to nobody who is known has neither. */
-  devices: Map<string, DevicePage> | undefined;
-  counts: RouteCount[] | undefined;
+  readonly entry: Omit<AcceptedEntry, "account">;
+  /** These two are made for the first who stands in them: a message to nobody who is known has neither. Devices are few: a list takes less than a Map. */
+  devices: DevicePage[] | undefined = undefined;
+  counts: RouteCount[] | undefined = undefined;
+  delivered = 0;
   /** What it takes in memory, about. */
-  bytes: number;
+  bytes = 0;
+  /** It is not in the book any more. */
+  isTorn = false;
+
+  constructor(key: string, { id, topic, position, from, urgency, sentAt }: AcceptedEntry) {
+    this.key = key;
+    // A copy: whoever reports may hold the message itself.
+    this.entry = { id, topic, position, from, urgency, sentAt };
+  }
 }
 
 /** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
@@ -109,19 +128,12 @@ export class ExplanationBook implements Journal {
   }
 
   accepted(entry: AcceptedEntry): Account {
+    const { account, from, id } = entry;
+    if (account instanceof MessagePage && !account.isTorn) return account;
     const key = keyOf(entry);
     const known = this.#pages.get(key);
     if (known !== undefined) return known;
-    // A copy: whoever reports may hold the message itself.
-    const { id, topic, position, from, urgency, sentAt } = entry;
-    const page: MessagePage = {
-      key,
-      entry: { id, topic, position, from, urgency, sentAt },
-      devices: undefined,
-      counts: undefined,
-      delivered: 0,
-      bytes: 0,
-    };
+    const page = new MessagePage(key, entry);
     if (this.#pages.size === MESSAGES_KEPT) this.#tearOldest();
     this.#order[(this.#oldest + this.#pages.size) % MESSAGES_KEPT] = page;
     this.#pages.set(key, page);
@@ -131,8 +143,8 @@ export class ExplanationBook implements Journal {
     return page;
   }
 
-  routed(entry: EntryName, who: DeviceName, state: string, route: Route): void {
-    const page = this.#pages.get(keyOf(entry));
+  routed(entry: NotedEntry, who: DeviceName, state: string, route: Route): void {
+    const page = this.#pageOf(entry);
     if (page !== undefined && isPublic(entry.topic)) this.#count(page, route, 1);
     else if (page !== undefined) {
       const device = this.#device(page, who);
@@ -143,14 +155,14 @@ export class ExplanationBook implements Journal {
     if (!isPublic(entry.topic)) this.note(entry, who, "routed", route.rule);
   }
 
-  counted(entry: EntryName, route: Route, devices: number): void {
-    const page = this.#pages.get(keyOf(entry));
+  counted(entry: NotedEntry, route: Route, devices: number): void {
+    const page = this.#pageOf(entry);
     if (page !== undefined) this.#count(page, route, devices);
   }
 
-  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void {
+  note(entry: NotedEntry, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void {
     const at = this.#clock.now();
-    const page = this.#pages.get(keyOf(entry));
+    const page = this.#pageOf(entry);
     if (page !== undefined) {
       if (kind === "acked") page.delivered++;
       const events = this.#device(page, who)?.events ?? [];
@@ -175,7 +187,7 @@ export class ExplanationBook implements Journal {
   #explain(page: MessagePage): Explanation {
     this.#settle(page.entry.topic);
     const { entry } = page;
-    const devices = [...page.devices?.values() ?? []];
+    const devices = page.devices ?? [];
     const counts: Record<string, number> = {};
     for (const count of page.counts ?? []) counts[count.route.rule] = count.devices;
     return {
@@ -203,14 +215,19 @@ export class ExplanationBook implements Journal {
     else page.counts.push({ route, devices });
   }
 
-  #device(page: MessagePage, who: DeviceName): DevicePage | undefined {
-    const key = deviceKey(who);
-    const devices = page.devices ??= new Map();
-    let device = devices.get(key);
-    if (device === undefined && devices.size < DEVICES_KEPT) {
-      device = { who: { userId: who.userId, device: who.device }, state: undefined, route: undefined, events: [] };
-      devices.set(key, device);
-      this.#weigh(page, DEVICE_BYTES + 2 * key.length);
+  /** The page of a message, while it is in the book. */
+  #pageOf(entry: NotedEntry): MessagePage | undefined {
+    const { account } = entry;
+    return account instanceof MessagePage && !account.isTorn ? account : this.#pages.get(keyOf(entry));
+  }
+
+  #device(page: MessagePage, { device: name, userId }: DeviceName): DevicePage | undefined {
+    const devices = page.devices ??= [];
+    let device = devices.find(({ who }) => who.device === name && who.userId === userId);
+    if (device === undefined && devices.length < DEVICES_KEPT) {
+      device = { who: { userId, device: name }, state: undefined, route: undefined, events: [] };
+      devices.push(device);
+      this.#weigh(page, DEVICE_BYTES + 2 * (userId.length + name.length));
     }
     return device;
   }
@@ -228,6 +245,7 @@ export class ExplanationBook implements Journal {
   /** A Map knows its oldest key too, but looks for it through all that were deleted before. */
   #tearOldest(): void {
     const torn = this.#order[this.#oldest]!;
+    torn.isTorn = true;
     this.#order[this.#oldest] = undefined;
     this.#oldest = (this.#oldest + 1) % MESSAGES_KEPT;
     this.#held.explain -= torn.bytes;

@@ -32,6 +32,12 @@ export interface EntryName {
   readonly position: Position;
 }
 
+/** A message that something happened to. */
+export interface NotedEntry extends EntryName {
+  /** As `accepted` gave it: it spares the look-up. */
+  readonly account?: Account | undefined;
+}
+
 /** Whose device. `device` is the short hash that stands for a deviceId. */
 export interface DeviceName {
   readonly userId: string;
@@ -57,7 +63,7 @@ export interface Note extends EntryName, DeviceName, PushFacts {
 }
 
 /** A message the log has. */
-export interface AcceptedEntry extends EntryName {
+export interface AcceptedEntry extends NotedEntry {
   readonly from: string | undefined;
   readonly urgency: Urgency;
   readonly sentAt: number;
@@ -74,8 +80,8 @@ export interface Journal {
   /** @returns where its deliveries are counted */
   accepted(entry: AcceptedEntry): Account;
   /** The machine's decision for one device. For public topics it is only counted. */
-  routed(entry: EntryName, who: DeviceName, state: string, route: Route): void;
+  routed(entry: NotedEntry, who: DeviceName, state: string, route: Route): void;
   /** How many devices of a public topic got this route, when they were decided as a group. */
-  counted(entry: EntryName, route: Route, devices: number): void;
-  note(entry: EntryName, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void;
+  counted(entry: NotedEntry, route: Route, devices: number): void;
+  note(entry: NotedEntry, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void;
 }
