@@ -16,9 +16,10 @@ const MAX_RETRY_MS = 1_000;
 const ASK_MS = 2_000;
 /** How often one is tried to be made when the node starts: whether it comes to be on a server that answers is chance. */
 const OPEN_TRIES = 3;
-/** How often replicas are looked at while there is no consumer, and how many entries are taken at a time. */
+/** How often replicas are looked at while there is no consumer, how many entries are taken at a time, and about how many bytes. */
 const READ_MS = 200;
 const READ_MOST = 500;
+const READ_BYTES = 4 * 1024 * 1024;
 /** A replicated log that is shorter than it was for so long has lost its end. */
 const SHORT_MS = 5_000;
 const NANOS = 1_000_000;
@@ -224,7 +225,7 @@ export class Tail {
   }
 
   async #read(attempt: number): Promise<void> {
-    const { messages } = await this.#replicas.read(this.#stream, ">", this.#last + 1, READ_MOST);
+    const { messages } = await this.#replicas.read(this.#stream, ">", this.#last + 1, READ_MOST, READ_BYTES);
     for (const message of messages) {
       if (attempt !== this.#attempt) return;
       this.#pass(message.headers!.get("Nats-Subject"), Number(message.headers!.get("Nats-Sequence")), message);

@@ -18,7 +18,7 @@ export interface OpenedEntry extends EntryName {
   readonly silent: boolean;
   /** Of notifications with the same key the newest is enough. */
   readonly collapseKey: string | undefined;
-  /** The envelope, as the log has it. */
+  /** The envelope, as the log has it. Empty where it was left out: see {@link withoutBytes}. */
   readonly bytes: Uint8Array;
   /** What goes over the wire, the same for every receiver. */
   readonly frame: Uint8Array;
@@ -37,6 +37,20 @@ export function openEntry(entry: Entry): OpenedEntry {
 export function openLive(topic: Topic, bytes: Uint8Array): OpenedEntry {
   return new LoggedEntry({ topic, epoch: 0, offset: 0, previous: 0, bytes, expiresAt: Infinity });
 }
+
+/**
+ * An entry without its bytes, and so without a frame: enough to decide about it and to count it. Lists of many are held so, for they
+ * would be as long as the log else.
+ */
+export function withoutBytes(entry: OpenedEntry): OpenedEntry {
+  const { id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device } = entry;
+  return {
+    ...{ id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device },
+    ...{ bytes: NO_BYTES, frame: NO_BYTES, account: undefined },
+  };
+}
+
+const NO_BYTES = new Uint8Array();
 
 class LoggedEntry implements OpenedEntry {
   readonly id: string;

@@ -57,8 +57,9 @@ const WRITE_BEHIND_MS = 1_000;
 /** Users whose progress is written at the same time. */
 const WIDTH = 256;
 
-/** Entries that are read from the log at a time, to name them. */
+/** What is read from the log at a time, to name its entries: how many, and the bytes of all of them. */
 const NAMED_AT_ONCE = 1_000;
+const NAMED_BYTES = 256 * 1024;
 
 /** Entries of one life of a log that were acked at once. */
 interface Acked {
@@ -238,7 +239,7 @@ export class ProgressKeeper {
 
   async #nameRest(history: History, { topic, epoch, from, to }: Acked, each: (entry: ReceiptEntry) => void): Promise<void> {
     for (let after = from; after < to;) {
-      const { entries, head, through } = await history.read(topic, after, NAMED_AT_ONCE);
+      const { entries, head, through } = await history.read(topic, after, Math.min(NAMED_AT_ONCE, to - after), NAMED_BYTES);
       if (head.epoch !== epoch) return;
       for (const raw of entries) if (raw.offset <= to) each(openEntry(raw));
       if (through <= after) return;

@@ -1,5 +1,5 @@
 import type { PushRequests } from "../delivery/push_requests.ts";
-import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
+import type { OpenedEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { sessionOf, type UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
@@ -104,7 +104,7 @@ export class AttachedPushes implements PushRequests {
       // Of a session whose connection is gone the rest is decided when it is away.
       for (let at = after; session.outlet !== undefined && reader.index >= 0 && at < to;) {
         const page = await this.#parts.read(reader.feed.topic, at);
-        const decisions = this.#decide(session, page.entries.filter(({ offset }) => offset <= to));
+        const decisions = this.#decide(session, page.entries.filter(({ position }) => position.offset <= to));
         if (page.through <= at) break;
         written.push(this.#gather(session, decisions, { reader, range: { after: at, to: Math.min(page.through, to) } }));
         at = page.through;
@@ -119,10 +119,9 @@ export class AttachedPushes implements PushRequests {
     });
   }
 
-  #decide(session: Session, entries: readonly Parameters<typeof openEntry>[0][]): Decision[] {
+  #decide(session: Session, entries: readonly OpenedEntry[]): Decision[] {
     const decisions: Decision[] = [];
-    for (const raw of entries) {
-      const entry = openEntry(raw);
+    for (const entry of entries) {
       const { route } = this.#parts.stepper.step(session.state, entry.event);
       if (route!.push === "now" || route!.push === "coalesced") decisions.push({ entry, route: route! });
     }

@@ -1,6 +1,5 @@
 import type { AwayDecisions } from "../delivery/leave.ts";
 import type { Journal } from "../delivery/journal.ts";
-import { openEntry } from "../delivery/opened_entry.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { progressOf } from "../delivery/places.ts";
 import { isAway, progressIn, sessionOf, type UserRecords, withProgress, withSessionAway } from "../delivery/records.ts";
@@ -9,7 +8,6 @@ import { deviceName } from "../delivery/session.ts";
 import { isEnabled } from "../delivery/target.ts";
 import { Turns } from "../delivery/turns.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { HistoryPage } from "../ports/transport.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import { isPublic, type Topic } from "../protocol/names.ts";
 import { SessionEvent, type StateId, type Stepper } from "../session/step.ts";
@@ -95,9 +93,8 @@ export class AwayPushes implements AwayDecisions {
     this.#told.delete(topic);
     this.#told.set(topic, head);
     if (this.#told.size > TOLD) this.#told.delete(this.#told.keys().next().value!);
-    for (const raw of page.entries) {
-      if (raw.offset > head) break;
-      const entry = openEntry(raw);
+    for (const entry of page.entries) {
+      if (entry.position.offset > head) break;
       const route = stepper.step(this.#away.without, entry.event).route!;
       journal.accepted(entry);
       for (const { deviceId } of untargeted) {
@@ -189,10 +186,7 @@ export class AwayPushes implements AwayDecisions {
     return {
       progress: isSame ? known : { epoch, from: 0, acked: 0, shown: 0 },
       decided,
-      decisions: page.entries.map((raw) => {
-        const entry = openEntry(raw);
-        return { entry, route: stepper.step(this.#away.with, entry.event).route! };
-      }),
+      decisions: page.entries.map((entry) => ({ entry, route: stepper.step(this.#away.with, entry.event).route! })),
       through: page.through,
       more: page.through < page.head.offset && page.through > decided,
     };
@@ -239,7 +233,7 @@ interface Open {
   readonly progress: Omit<Progress, "decided">;
   readonly decided: number;
   readonly decisions: Decision[];
-  readonly through: HistoryPage["through"];
+  readonly through: number;
   readonly more: boolean;
 }
 

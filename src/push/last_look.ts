@@ -11,7 +11,7 @@ import type { History } from "../ports/transport.ts";
 import type { PushTarget, UserRecord } from "../ports/users.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Policy } from "../session/policy.ts";
-import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
+import { type OpenedEntry, openEntry, withoutBytes } from "../delivery/opened_entry.ts";
 import { SessionEvent } from "../session/step.ts";
 import { dropWords, unsureOf, whyDone } from "./need.ts";
 import { RecentEntries } from "./recent_entries.ts";
@@ -40,7 +40,7 @@ export interface Parcel {
   readonly provider: PushProvider;
   /** The newest of the messages that it stands for. */
   readonly entry: OpenedEntry;
-  /** The others of them, the newest first: as many as are counted, and one more where there are more. */
+  /** The others of them, the newest first, without their bytes: as many as are counted, and one more where there are more. */
   readonly others: readonly OpenedEntry[];
   /** It waited for input at another device, and there was none. */
   readonly isReleased: boolean;
@@ -49,7 +49,7 @@ export interface Parcel {
 /** What was read for the last look. */
 export interface Found {
   readonly entry: OpenedEntry | undefined;
-  /** Of a row that stands for several: those before the last one, the newest first. */
+  /** Of a row that stands for several: those before the last one, the newest first. Without their bytes but where the push is named after one. */
   readonly others: readonly OpenedEntry[];
   readonly stored: UserRecord | undefined;
 }
@@ -64,8 +64,12 @@ const MOST_READ = 500;
 
 const NONE: readonly OpenedEntry[] = Object.freeze([]);
 
-/** Entries that are read at a time for rows that leave together. */
+/** When what a push is named after expires between reading and leaving, it is looked at again so much later. */
+const AGAIN_MS = 1_000;
+
+/** What is read of a log at a time: entries, for rows that leave together, and the bytes of all of them. */
 const PAGE = 100;
+const PAGE_BYTES = 256 * 1024;
 
 /** The last look before a push leaves. */
 export class LastLook {
@@ -76,8 +80,8 @@ export class LastLook {
 
   constructor(parts: LastLookParts) {
     this.#parts = parts;
-    this.#recent = new RecentEntries(parts.held, bytesOf);
-    this.#counted = new RecentEntries(parts.held, bytesOf);
+    this.#recent = new RecentEntries(parts.held, ({ bytes }) => bytes.length);
+    this.#counted = new RecentEntries(parts.held, ({ from, id }) => id.length + (from?.length ?? 0));
   }
 
   /**
@@ -91,10 +95,22 @@ export class LastLook {
     for (const [topic, ofTopic] of Map.groupBy(rows, ({ topic }) => topic)) await this.#readEntries(topic, ofTopic, entries);
     const others = new Map<string, readonly OpenedEntry[]>();
     for (const row of rows) if (row.after !== undefined) others.set(row.id, await this.#others(row, row.after));
-    const stored = rows.length === 0 ? undefined : await records.store.get(rows[0]!.userId);
-    return new Map(rows.map((row) => {
-      return [row.id, { entry: entries.get(nameOf(row.topic, row.position.offset)), others: others.get(row.id) ?? NONE, stored }];
-    }));
+    for (;;) {
+      const stored = rows.length === 0 ? undefined : await records.store.get(rows[0]!.userId);
+      const found = new Map(rows.map((row): [string, Found] => {
+        return [row.id, {
+          entry: entries.get(nameOf(row.topic, row.position.offset)),
+          others: others.get(row.id) ?? NONE,
+          stored,
+        }];
+      }));
+      // What a push is named after is mostly the row's own entry. Where that was dealt with, or is gone, it is one of the others.
+      const bare = rows.filter((row) => this.#namedAfter(row, found.get(row.id)!)?.bytes.length === 0);
+      if (bare.length === 0) return found;
+      for (const row of bare) {
+        others.set(row.id, await this.#fill(found.get(row.id)!.others, this.#namedAfter(row, found.get(row.id)!)!));
+      }
+    }
   }
 
   async #readEntries(topic: Topic, rows: readonly OutboxRow[], into: Map<string, OpenedEntry>): Promise<void> {
@@ -111,7 +127,7 @@ export class LastLook {
     const wanted = new Set(rows.map(({ position }) => position.offset));
     // Rows that wait together are near each other; where one is far, a page begins before it.
     for (let after = Math.min(...wanted) - 1; wanted.size > 0; after = Math.max(after, Math.min(...wanted) - 1)) {
-      const page = await history.read(topic, after, PAGE);
+      const page = await history.read(topic, after, PAGE, PAGE_BYTES);
       for (const entry of page.entries) if (wanted.delete(entry.offset)) into.set(nameOf(topic, entry.offset), openEntry(entry));
       for (const offset of wanted) if (offset <= page.through) wanted.delete(offset);
       if (page.through <= after) break;
@@ -125,9 +141,9 @@ export class LastLook {
     return this.#counted.get(`${position.epoch} ${after} ${nameOf(topic, position.offset)}`, async () => {
       const entries: OpenedEntry[] = [];
       for (let at = after; history !== undefined && at < position.offset - 1 && entries.length < MOST_READ;) {
-        const page = await history.read(topic, at, MOST_READ);
+        const page = await history.read(topic, at, MOST_READ - entries.length, PAGE_BYTES);
         const counted = page.entries.filter(({ epoch, offset }) => epoch === position.epoch && offset < position.offset);
-        entries.push(...counted.map(openEntry));
+        entries.push(...counted.map((raw) => withoutBytes(openEntry(raw))));
         if (page.through <= at) break;
         at = page.through;
       }
@@ -135,12 +151,20 @@ export class LastLook {
     });
   }
 
+  /** The same entries, one of them with its bytes, or not among them any more if the log does not have it. */
+  async #fill(entries: readonly OpenedEntry[], bare: OpenedEntry): Promise<readonly OpenedEntry[]> {
+    const { topic, position: { epoch, offset } } = bare;
+    const page = await this.#parts.history!.read(topic, offset - 1, 1);
+    const raw = page.entries.find((raw) => raw.epoch === epoch && raw.offset === offset);
+    return entries.flatMap((entry) => entry !== bare ? [entry] : raw === undefined ? [] : [openEntry(raw)]);
+  }
+
   /** Is it still needed, and still this session's target? By what was read, and what the sessions here have acked by now. */
-  at(row: OutboxRow, { entry, others, stored }: Found): Look {
+  at(row: OutboxRow, found: Found): Look {
     const { clock, pending, providers, roster } = this.#parts;
     const { deviceId, topic, position } = row;
     if (row.expiresAt <= clock.now()) return { end: "expired", note: "expired before it left" };
-    const record = stored && withProgressHere(stored, roster);
+    const record = found.stored && withProgressHere(found.stored, roster);
     const target = record && sessionOf(record, deviceId)?.targets.find(({ provider }) => provider === row.provider);
     if (record === undefined || target === undefined) {
       return { end: "dropped", note: "the target is not this session's any more" };
@@ -149,8 +173,7 @@ export class LastLook {
     if (record.subscriptions[topic] === undefined) return { end: "dropped", note: "unsubscribed" };
     const provider = providers.find(({ name }) => name === target.provider);
     if (provider === undefined) return { end: "rejected", note: `no provider "${target.provider}" here` };
-    const isThere = entry?.position.offset === position.offset && entry.position.epoch === position.epoch;
-    const all = isThere ? [entry, ...others] : others;
+    const all = entriesOf(row, found);
     if (all.length === 0) {
       return { end: "expired", note: "the log does not have it any more" };
     }
@@ -163,12 +186,23 @@ export class LastLook {
     }
     const spared = pending.whySpared(row);
     if (spared !== undefined) return { end: "dropped", note: spared };
+    // What was the newest has expired since it was read.
+    if (newest.bytes.length === 0) {
+      return { until: clock.now() + AGAIN_MS, note: "the newest that it stood for has expired: looks again" };
+    }
     const unsure = unsureOf(record, topic, newest.position);
     if (unsure !== undefined && unsure.until > clock.now()) {
       return { until: unsure.until, note: "shown on another device that was not touched for a while: waits for input there" };
     }
     const parcel = { row, target, provider, entry: newest, others: left.slice(1), isReleased: unsure !== undefined };
     return this.#backInFront(row) ?? parcel;
+  }
+
+  /** The newest of what a row is to tell of still, as things stand; undefined: nothing, or that is found out otherwise. */
+  #namedAfter(row: OutboxRow, found: Found): OpenedEntry | undefined {
+    const record = found.stored && withProgressHere(found.stored, this.#parts.roster);
+    if (row.after === undefined || record === undefined || sessionOf(record, row.deviceId) === undefined) return undefined;
+    return this.#left(row, record, entriesOf(row, found))[0];
   }
 
   /** Of the entries that a row stands for those that are to be told of still, the newest first. */
@@ -209,8 +243,10 @@ export class LastLook {
   }
 }
 
-function bytesOf({ bytes }: OpenedEntry): number {
-  return bytes.length;
+/** What was found of the entries that a row stands for, the newest first. */
+function entriesOf({ position }: OutboxRow, { entry, others }: Found): readonly OpenedEntry[] {
+  const isThere = entry?.position.offset === position.offset && entry.position.epoch === position.epoch;
+  return isThere ? [entry, ...others] : others;
 }
 
 function nameOf(topic: string, offset: number): string {

@@ -1,5 +1,4 @@
 import type { Journal } from "../delivery/journal.ts";
-import { type OpenedEntry, openEntry } from "../delivery/opened_entry.ts";
 import { progressOf } from "../delivery/places.ts";
 import { withProgressHere } from "../delivery/progress.ts";
 import { isAway, type UserRecords } from "../delivery/records.ts";
@@ -71,9 +70,8 @@ export class MemberRows {
     for (let after = decided; after < to;) {
       const page = await read(topic, after);
       if (page.head.epoch !== epoch) break;
-      for (const raw of page.entries) {
-        if (raw.offset > to) break;
-        const entry = light(openEntry(raw));
+      for (const entry of page.entries) {
+        if (entry.position.offset > to) break;
         journal.accepted(entry);
         decisions.push({ entry, route: stepper.step(state, entry.event).route! });
       }
@@ -127,14 +125,4 @@ function openFor(session: SessionRecord, record: UserRecord, entries: PassEntrie
   const { decided, epoch } = progressOf(record, session, entries.topic);
   // In another life of the log nothing was decided.
   return epoch === entries.epoch ? entries.after(decided) : entries.all;
-}
-
-/** Without its bytes: a pass holds many entries, and for long. */
-function light(entry: OpenedEntry): OpenedEntry {
-  const { id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device } = entry;
-  const nothing = new Uint8Array();
-  return {
-    ...{ id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device },
-    ...{ bytes: nothing, frame: nothing, account: undefined },
-  };
 }
