@@ -82,7 +82,8 @@ export function createFanOut(
       if (route.socket === "none" || (reader.behind && last !== 0)) continue;
       if ((last === 0 || reader.sent === previous) && session.takes(length)) {
         if (direct) session.outlet!.send(volley.bytes);
-        else for (const { entry } of sendings) session.outlet!.write(entry.frame);
+        // A write may find the connection so far behind that it ends.
+        else for (const { entry } of sendings) session.outlet?.write(entry.frame);
         session.unseen.push(sendings);
         if (last !== 0) reader.sent = last;
         actor.watch(session, at);

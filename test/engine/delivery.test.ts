@@ -184,6 +184,23 @@ test("a connection whose kernel buffer is full gets nothing more until it has dr
   expect(phone.contents.slice(1)).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
 });
 
+test("a connection that ends in the middle of what is written to it takes nobody else's messages with it, and gets its own later", async () => {
+  const { engine, clock, device, provider } = await createStage();
+  const phone = await device("sara", { token: "t" });
+  const other = await device("nima");
+  phone.bufferedAmount = 3_000_000;
+  const ids = Array.from({ length: 40 }, (_, index) => `${index}`);
+  await Promise.all(ids.flatMap((id) => ["sara", "nima"].map((to) => engine.publish({ to, id, content: "x".repeat(60_000) }))));
+  await clock.settle();
+  expect(phone.closedWith).toBe(4002);
+  expect(other.messages.map(({ id }) => id)).toEqual(ids);
+  await clock.advance(60_000);
+  expect(provider.sent.length).toBeGreaterThan(0);
+  const back = await device("sara");
+  expect(back.messages.map(({ id }) => id)).toEqual(ids);
+  await engine.close();
+});
+
 test("a reader that makes no progress for a minute is closed, told to come back, and decided for", async () => {
   const { engine, clock, device, provider } = await createStage();
   const phone = await device("sara", { habit: "mute", token: "t" });
