@@ -5,7 +5,7 @@ import { Neighbours } from "./cluster/neighbours.ts";
 import { SessionActor } from "./delivery/actor.ts";
 import { Attention } from "./delivery/attention.ts";
 import { Attachments } from "./delivery/attach.ts";
-import { type CacheBytes, createCacheBytes } from "./delivery/cache_bytes.ts";
+import { createCacheBytes, type HeldBytes } from "./delivery/cache_bytes.ts";
 import { CatchUp } from "./delivery/catch_up.ts";
 import { type Counters, createCounters } from "./delivery/counters.ts";
 import { nobodyElsewhere, otherNodes } from "./delivery/elsewhere.ts";
@@ -127,7 +127,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
     options?: { signal?: AbortSignal },
   ): () => void;
   /** What happened since the engine was made, who is here, and how many bytes each cache holds. A copy. */
-  counters(): Counters & { readonly connections: number; readonly sessions: number; readonly bytes: Readonly<CacheBytes> };
+  counters(): Counters & { readonly connections: number; readonly sessions: number; readonly bytes: Readonly<HeldBytes> };
   /** Asks all clients to come back elsewhere within `policy.drainWindowMs`, and takes no new ones. Resolves when they have left, or the window is over. */
   drain(): Promise<void>;
   /**
@@ -164,11 +164,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const handledByMark = checkHandledBy(options.handledBy ?? {});
 
   // What may fail stands before this, or in start(): then the storage is closed again.
-  const { transport, history, work, users, outbox, peers, close: closeStorage } = await (options.storage ?? memory()).open({
-    clock,
-    logger,
-    random,
-  });
+  const storage = await (options.storage ?? memory()).open({ clock, logger, random });
+  const { transport, history, work, users, outbox, peers } = storage;
+  const closeStorage = (): Promise<void> => storage.close();
   const node = random.id();
   const neighbours = peers && new Neighbours({ node, peers, users, clock });
   const elsewhere = neighbours ?? nobodyElsewhere;
@@ -424,7 +422,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       signal?.addEventListener("abort", stop, { once: true });
       return stop;
     },
-    counters: () => ({ ...counters, connections: gateway.connections, sessions: roster.count, bytes: { ...held } }),
+    counters: () => ({
+      ...{ ...counters, connections: gateway.connections, sessions: roster.count },
+      bytes: { ...held, storage: storage.heldBytes?.() ?? 0 },
+    }),
     drain: () => gateway.drain(),
     close: () => closing ??= shutDown(),
     [Symbol.asyncDispose]: () => engine.close(),

@@ -1,4 +1,4 @@
-import { deepStrictEqual, notStrictEqual, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, notStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { Handled, Progress, SessionRecord, UserParts, UserRecord, Users } from "../../src/ports/users.ts";
 import type { NamesPage, Page } from "../../src/ports/page.ts";
 import { asStored, newRow, positions, session, user } from "./records.ts";
@@ -552,6 +552,25 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       for (const [index, name] of names.entries()) await put(users, user(name, { seenAt: index + 1 }));
       for (const [index, name] of names.entries()) strictEqual((await users.get(name))?.seenAt, index + 1);
       deepStrictEqual((await pages((page) => users.unseenSince(Infinity, page), 2)).sort(), [...names].sort());
+    },
+  },
+  {
+    name:
+      "takes no more memory, if it says how much that is, for a user who is read and written again, and none for one who is gone",
+    async run({ storage }) {
+      const { users } = storage;
+      const held = (): number => storage.heldBytes?.() ?? 0;
+      let record = await put(users, user("sara", { seenAt: 100, sessions: [away] }));
+      await users.get("sara");
+      const once = held();
+      ok(Number.isFinite(once) && once >= 0, `it says ${once} bytes`);
+      for (let seenAt = 101; seenAt < 150; seenAt++) {
+        record = await put(users, { ...record, seenAt });
+        await users.get("sara");
+      }
+      ok(held() <= 2 * once, `${held()} bytes instead of ${once}`);
+      strictEqual(await users.remove("sara", record.version), true);
+      ok(held() <= once, `${held()} bytes though nobody is there`);
     },
   },
   {

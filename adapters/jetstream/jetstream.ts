@@ -100,8 +100,8 @@ export function jetstream(options: JetStreamOptions): Storage {
       }
       context.logger.info(durabilityOf(checked), { server: connection.info?.version, name, partitions });
       const { transport, history, work, peers } = logs;
-      const { users, outbox } = state;
-      return { transport, history, work, users, outbox, peers, close };
+      const { users, outbox, heldBytes } = state;
+      return { transport, history, work, users, outbox, peers, heldBytes, close };
     },
   };
 }

@@ -91,7 +91,7 @@ export class OutboxFollower {
     const deliver = inbox.beside();
     const acks = new AckSubjects(this.#stream.name, name);
     const marked = Promise.withResolvers<void>();
-    const seen = new Set<string>();
+    this.#index.begin();
     let delivered = 0;
     const take = (message: JetStreamMessage): void => {
       this.#heardAt = this.#clock.elapsed();
@@ -107,10 +107,10 @@ export class OutboxFollower {
       if (delivery?.consumerSequence !== ++delivered) return this.#fail();
       const seq = delivery.streamSequence;
       if (message.subject === mark) {
-        this.#index.retain(seen, seq);
+        this.#index.retain(seq);
         return marked.resolve();
       }
-      seen.add(message.subject);
+      this.#index.stands(message.subject);
       const { open } = readOpenDocument(message.subject, { seq, bytes: message.data });
       if (open === undefined) this.#index.end(message.subject, seq, true);
       else this.#index.set(open);

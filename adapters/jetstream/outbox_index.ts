@@ -4,6 +4,9 @@ import { Timelines } from "./timeline.ts";
 
 /** Ended rows that are remembered until the server tells of their end too. */
 const REMEMBERED = 10_000;
+/** What an open row takes beside the text in it, and what a remembered subject does, bytes, about. */
+const ROW_BYTES = 2_000;
+const SUBJECT_BYTES = 100;
 
 /** The open rows as this node knows them: its own changes at once, those of others when the server tells. A copy: what is decided is decided at the server. */
 export class OutboxIndex {
@@ -17,12 +20,21 @@ export class OutboxIndex {
   readonly #pendingIn = new Timelines();
   readonly #takenIn = new Groups();
   readonly #ended = new Map<string, number>();
+  /** While a consumer tells of all that stands: which those are. */
+  #standing: Set<string> | undefined;
+  #bytes = 0;
+
+  /** What it takes in memory, about. It grows with the rows that are open. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** A version of a row. Older ones than is known of change nothing. */
   set(row: OpenRow): void {
     const { subject, seq } = row;
     if ((this.#ended.get(subject) ?? 0) >= seq || this.seqOf(subject) >= seq) return;
     this.#remove(subject);
+    this.#bytes += bytesOf(row);
     this.#rows.set(subject, row);
     this.#subjects.set(row.row.id, subject);
     this.#byTarget.add(row.row.targetId, subject);
@@ -38,9 +50,14 @@ export class OutboxIndex {
    */
   end(subject: string, seq: number, told: boolean): void {
     if (this.seqOf(subject) <= seq) this.#remove(subject);
-    if (told) return void this.#ended.delete(subject);
+    if (told) return this.#forgetEnd(subject);
+    if (!this.#ended.has(subject)) this.#bytes += SUBJECT_BYTES + subject.length;
     this.#ended.set(subject, seq);
-    if (this.#ended.size > REMEMBERED) this.#ended.delete(this.#ended.keys().next().value!);
+    if (this.#ended.size > REMEMBERED) this.#forgetEnd(this.#ended.keys().next().value!);
+  }
+
+  #forgetEnd(subject: string): void {
+    if (this.#ended.delete(subject)) this.#bytes -= SUBJECT_BYTES + subject.length;
   }
 
   /**
@@ -56,9 +73,30 @@ export class OutboxIndex {
     return this.#rows.get(subject)?.seq ?? 0;
   }
 
-  /** Everything written before `seq` that still stands is among `seen`. */
-  retain(seen: ReadonlySet<string>, before: number): void {
-    for (const { subject, seq } of this.#rows.values()) if (seq < before && !seen.has(subject)) this.#remove(subject);
+  /** From here on it is told of all that stands. */
+  begin(): void {
+    this.#forgetStanding();
+    this.#standing = new Set();
+  }
+
+  /** Something stands at this subject, if only that a row has ended. */
+  stands(subject: string): void {
+    if (this.#standing === undefined || this.#standing.has(subject)) return;
+    this.#standing.add(subject);
+    this.#bytes += SUBJECT_BYTES + subject.length;
+  }
+
+  /** Everything written before `seq` that still stands was told of. */
+  retain(before: number): void {
+    const standing = this.#standing;
+    if (standing === undefined) return;
+    this.#forgetStanding();
+    for (const { subject, seq } of this.#rows.values()) if (seq < before && !standing.has(subject)) this.#remove(subject);
+  }
+
+  #forgetStanding(): void {
+    for (const subject of this.#standing ?? []) this.#bytes -= SUBJECT_BYTES + subject.length;
+    this.#standing = undefined;
   }
 
   find(id: string): OpenRow | undefined {
@@ -107,6 +145,7 @@ export class OutboxIndex {
     const held = this.#rows.get(subject);
     if (held === undefined) return;
     const { row } = held;
+    this.#bytes -= bytesOf(held);
     this.#rows.delete(subject);
     this.#subjects.delete(row.id);
     this.#byTarget.delete(row.targetId, subject);
@@ -115,6 +154,12 @@ export class OutboxIndex {
     this.#pendingIn.delete(row.topic, row.dueAt, subject);
     this.#takenIn.delete(row.topic, subject);
   }
+}
+
+function bytesOf({ row, subject, write, by }: OpenRow): number {
+  const { id, userId, deviceId, targetId, topic, messageId, rule, note = "", collapseKey = "" } = row;
+  const texts = [id, userId, deviceId, targetId, topic, messageId, rule, note, collapseKey, subject, write, by ?? ""];
+  return ROW_BYTES + texts.reduce((sum, { length }) => sum + length, 0);
 }
 
 function dueOf(row: OutboxRow): number {

@@ -27,6 +27,8 @@ export interface StateOptions {
 export interface State {
   readonly users: Users;
   readonly outbox: Outbox;
+  /** What is in memory of users, topics and open rows, bytes, about. */
+  heldBytes(): number;
   /** Stops following the outbox. */
   close(): void;
 }
@@ -50,9 +52,11 @@ export async function openState({ api, name, replicas, context }: StateOptions):
   const changes = new OutboxChanges(stream, context, index, rows);
   const writer = new VersionWriter(stream, context.random, new OutboxAdditions(stream, context, index, rows));
   const decisions = new TopicDecisions(stream, writer);
+  const users = new JetStreamUsers(stream, writer, new Leases(stream, context.clock));
   return {
-    users: new JetStreamUsers(stream, writer, new Leases(stream, context.clock)),
+    users,
     outbox: new JetStreamOutbox({ stream, context, index, rows, changes, decisions }),
+    heldBytes: () => users.heldBytes + decisions.heldBytes + index.bytes,
     close: () => follower.close(),
   };
 }

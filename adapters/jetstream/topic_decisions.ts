@@ -7,8 +7,9 @@ import type { StateStream } from "./state_stream.ts";
 import { draftLookUps, placeOf } from "./user_document.ts";
 import { type Versioned, type VersionWriter, writesAfter } from "./versions.ts";
 
-/** Topics whose last version is remembered, so that it need not be read again to write the next one. */
+/** Topics whose last version is remembered, so that it need not be read again to write the next one, and what that may take, bytes. */
 const REMEMBERED = 10_000;
+const MOST_BYTES = 8 * 1024 * 1024;
 
 /** How far a topic is decided, as stored. */
 interface Version extends Versioned {
@@ -21,11 +22,17 @@ export class TopicDecisions {
   readonly #writer: VersionWriter;
   readonly #lookUps: LookUps;
   readonly #versions = new Map<Topic, Version>();
+  #bytes = 0;
 
   constructor(stream: StateStream, writer: VersionWriter) {
     this.#stream = stream;
     this.#writer = writer;
     this.#lookUps = new LookUps(stream);
+  }
+
+  /** What is remembered takes so much memory, bytes, about. */
+  get heldBytes(): number {
+    return this.#bytes;
   }
 
   async get(topic: Topic): Promise<TopicDecision | undefined> {
@@ -92,10 +99,24 @@ export class TopicDecisions {
   }
 
   #remember(topic: Topic, version: Version): void {
-    this.#versions.delete(topic);
+    this.#forget(topic);
     this.#versions.set(topic, version);
-    if (this.#versions.size > REMEMBERED) this.#versions.delete(this.#versions.keys().next().value!);
+    this.#bytes += bytesOf(topic, version);
+    while (this.#versions.size > REMEMBERED || this.#bytes > MOST_BYTES) this.#forget(this.#versions.keys().next().value!);
   }
+
+  #forget(topic: Topic): void {
+    const version = this.#versions.get(topic);
+    if (version === undefined) return;
+    this.#versions.delete(topic);
+    this.#bytes -= bytesOf(topic, version);
+  }
+}
+
+/** About. */
+function bytesOf(topic: Topic, { writes, decision }: Version): number {
+  return 500 + 2 * topic.length + (decision?.pass?.after?.length ?? 0) +
+    writes.reduce((sum, write) => sum + 24 + write.length, 0);
 }
 
 function isOpen(decision: TopicDecision | undefined): boolean {

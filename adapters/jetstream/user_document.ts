@@ -41,7 +41,9 @@ export interface UserDocuments {
 export function bytesOf({ devices: { devices }, positions: { positions } }: UserDocuments): number {
   const topics = Object.keys(devices?.subscriptions ?? {}).length + Object.keys(positions?.handled ?? {}).length;
   const places = Object.values(positions?.progress ?? {}).reduce((sum, progress) => sum + Object.keys(progress).length, 0);
-  return 500 + (devices?.sessions.length ?? 0) * 800 + topics * 200 + places * 200;
+  const targets = devices?.sessions.flatMap(({ targets }) => targets) ?? [];
+  const targetBytes = targets.reduce((sum, { token }) => sum + 600 + token.length, 0);
+  return 1_500 + (devices?.sessions.length ?? 0) * 400 + targetBytes + topics * 200 + places * 200;
 }
 
 /** Reads both documents at once. What was written together is not read in part. */

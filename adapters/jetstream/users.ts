@@ -58,6 +58,11 @@ export class JetStreamUsers implements Users {
     return recordOf(await readUser(this.#stream, userId));
   }
 
+  /** What is remembered takes so much memory, bytes, about. */
+  get heldBytes(): number {
+    return this.#bytes;
+  }
+
   recent(userId: string): UserRecord | undefined {
     const known = this.#versions.get(userId);
     return known && recordOf(known);

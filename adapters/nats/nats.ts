@@ -70,6 +70,7 @@ export function nats({ connection, storage, prefix = "peyk" }: NatsOptions): Sto
           transport,
           users: kept.users,
           outbox: kept.outbox,
+          heldBytes: () => kept.heldBytes?.() ?? 0,
           async close() {
             await transport.close();
             await kept.close();

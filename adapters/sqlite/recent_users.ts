@@ -1,20 +1,27 @@
 import type { UserRecord } from "../../src/ports/users.ts";
 
-/** Records that are remembered, and their length together, in characters as they are stored. Of more the first ones are forgotten. */
+/** Records that are remembered, and what they may take together, bytes. Of more the first ones are forgotten. */
 const REMEMBERED = 2_000;
-const MOST = 2_000_000;
+const MOST_BYTES = 8 * 1024 * 1024;
 /** What is longer than this, in characters as it is stored, is read each time. */
 const LONGEST = 4_096;
+/** What a record takes beside twice its length as it is stored, bytes, about. */
+const OVERHEAD = 700;
 
 /**
  * Records as the file has them, of users who were read lately: a member of a public topic is read when rows are made, and again
  * before each of them leaves. Nobody else writes the file. While a write of a user is under way nothing is remembered of that user.
  */
 export class RecentUsers {
-  readonly #records = new Map<string, { readonly record: UserRecord; readonly length: number }>();
-  #length = 0;
+  readonly #records = new Map<string, { readonly record: UserRecord; readonly bytes: number }>();
+  #bytes = 0;
   /** Writes under way. */
   readonly #writes = new Map<string, number>();
+
+  /** What all of them take, about. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   get(userId: string): UserRecord | undefined {
     return this.#records.get(userId)?.record;
@@ -25,13 +32,14 @@ export class RecentUsers {
     const { userId } = record;
     if (length > LONGEST || this.#writes.has(userId)) return;
     this.#forget(userId);
-    this.#records.set(userId, { record, length });
-    this.#length += length;
-    while (this.#records.size > REMEMBERED || this.#length > MOST) this.#forget(this.#records.keys().next().value!);
+    const bytes = OVERHEAD + 2 * length;
+    this.#records.set(userId, { record, bytes });
+    this.#bytes += bytes;
+    while (this.#records.size > REMEMBERED || this.#bytes > MOST_BYTES) this.#forget(this.#records.keys().next().value!);
   }
 
   #forget(userId: string): void {
-    this.#length -= this.#records.get(userId)?.length ?? 0;
+    this.#bytes -= this.#records.get(userId)?.bytes ?? 0;
     this.#records.delete(userId);
   }
 

@@ -46,12 +46,14 @@ export function sqliteWith(path: string, retention: Retention, faults: WriterFau
         return read.now(() => {
           const work = new SqliteWork(context, epoch, writer, read);
           const logs = new SqliteLogs(context, epoch, writer, read, work);
+          const users = new SqliteUsers(context, writer, read);
           return {
             transport: logs,
             history: logs,
             work,
-            users: new SqliteUsers(context, writer, read),
+            users,
             outbox: new SqliteOutbox(context, writer, read),
+            heldBytes: () => users.heldBytes,
             async close() {
               await work.close();
               read.close();

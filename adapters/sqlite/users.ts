@@ -39,6 +39,11 @@ export class SqliteUsers implements Users {
     this.#nextNode = reader.prepare("SELECT key FROM lookup WHERE kind = ? AND key > ? ORDER BY key LIMIT 1");
   }
 
+  /** What is remembered of users takes so much memory, bytes, about. */
+  get heldBytes(): number {
+    return this.#recent.bytes;
+  }
+
   get(userId: string): Promise<UserRecord | undefined> {
     return this.#reader.run(() => {
       const recent = this.#recent.get(userId);

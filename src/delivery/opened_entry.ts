@@ -46,11 +46,15 @@ export function withoutBytes(entry: OpenedEntry): OpenedEntry {
   const { id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device } = entry;
   return {
     ...{ id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device },
-    ...{ bytes: NO_BYTES, frame: NO_BYTES, account: undefined },
+    account: undefined,
+    get bytes() {
+      return new Uint8Array();
+    },
+    get frame() {
+      return new Uint8Array();
+    },
   };
 }
-
-const NO_BYTES = new Uint8Array();
 
 class LoggedEntry implements OpenedEntry {
   readonly id: string;

@@ -24,6 +24,12 @@ export interface OpenStorage {
   readonly outbox: Outbox;
   /** The other nodes on these users. Absent: one engine at a time uses them, even where a transport joins several. */
   readonly peers?: Peers;
+  /**
+   * What it has in memory now of what it keeps elsewhere, bytes, about: copies that spare reads, indexes. Every cache MUST be bounded
+   * by bytes; an index MAY grow with what is open. What is just being asked or written does not count, and no more does what a
+   * storage has nowhere but in memory. Absent: nothing.
+   */
+  heldBytes?(): number;
   /** Finishes what was begun. Connections that were lent to it stay open. */
   close(): Promise<void>;
 }

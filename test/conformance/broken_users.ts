@@ -16,6 +16,25 @@ import { type BrokenStorage, over, turn } from "./broken_storage.ts";
 
 export const brokenUsers: readonly BrokenStorage[] = [
   {
+    defect: "keeps a copy of everything that was read",
+    caughtBy: [
+      "users takes no more memory, if it says how much that is, for a user who is read and written again, and none for one who is gone",
+    ],
+    spoil: (storage) => {
+      const read: (UserRecord | undefined)[] = [];
+      return {
+        ...storage,
+        heldBytes: () => 100 * read.length,
+        users: over(storage.users, {
+          async get(userId) {
+            read.push(await storage.users.get(userId));
+            return read.at(-1);
+          },
+        }),
+      };
+    },
+  },
+  {
     defect: "keeps records in part",
     caughtBy: ["users gives back what was put, whole, with its new version"],
     spoil: (storage) => ({

@@ -104,11 +104,12 @@ function counted(storage: Storage, busy: Busy): Storage {
     });
   return {
     async open(context) {
-      const { transport, history, work, users, outbox, close } = await storage.open(context);
+      const { transport, history, work, users, outbox, heldBytes, close } = await storage.open(context);
       return {
         ...{ transport: count(transport), users: count(users), outbox: count(outbox), close },
         ...history === undefined ? {} : { history: count(history) },
         ...work === undefined ? {} : { work: count(work) },
+        ...heldBytes === undefined ? {} : { heldBytes },
       };
     },
   };

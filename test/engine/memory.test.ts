@@ -40,6 +40,19 @@ describe.each(PLACES)("on %s", (place) => {
     expect(bytesOf(lives).receipts).toBe(0);
   });
 
+  test("what the storage remembers of users is counted, and is within its bound", async () => {
+    const lives = await createLives({}, place);
+    expect(bytesOf(lives).storage).toBe(0);
+    for (const name of Array.from({ length: 50 }, (_, index) => `user ${index}`)) {
+      (await lives.device(name, { token: name })).leave();
+      await lives.clock.settle();
+      await lives.engine.sessions(name);
+    }
+    const { storage } = bytesOf(lives);
+    if (place === "memory") expect(storage).toBe(0);
+    else expect([storage > 50 * 700, storage < 50 * 4_000]).toEqual([true, true]);
+  });
+
   test("who acks late is named too, each entry once, though others' acks let the log's names go", async () => {
     const lives = await createLives({}, place);
     const phone = await lives.sara("phone", { habit: "sees" });

@@ -40,6 +40,22 @@ test("a push that one node adds is due on the other, and gone there when it is s
   await b!.close();
 });
 
+test("of rows that have ended a node that was told of them has nothing in memory, and the one that ended them hardly anything", async () => {
+  const name = freshName();
+  const [a, b] = await openNodes(2, connections, { name });
+  const [before, beforeThere] = [a!.heldBytes(), b!.heldBytes()];
+  const ids = Array.from({ length: 100 }, (_, index) => `row ${index}`);
+  await add(a!, ...ids.map((id) => newRow(id)));
+  await until(async () => (await due(b!)).length === ids.length, "they are due on the other node");
+  expect(b!.heldBytes() - beforeThere).toBeGreaterThan(100 * 2_000);
+  await a!.outbox.settle(ids, "sent", "201");
+  await until(async () => (await due(b!)).length === 0, "they have ended on the other node");
+  expect(b!.heldBytes()).toBe(beforeThere);
+  expect(a!.heldBytes() - before).toBeLessThan(100 * 500);
+  await a!.close();
+  await b!.close();
+});
+
 test("of many nodes that take a push one gets it", async () => {
   const nodes = await openNodes(4, connections, { name: freshName() });
   const ids = Array.from({ length: 20 }, (_, index) => `row ${index}`);

@@ -69,7 +69,7 @@ export function createContext(clock: Clock = createManualClock()): StorageContex
 }
 
 /** A node's state, and how it leaves. */
-export interface StateNode extends Pick<State, "users" | "outbox"> {
+export interface StateNode extends Pick<State, "users" | "outbox" | "heldBytes"> {
   close(): Promise<void>;
 }
 
@@ -79,10 +79,11 @@ export async function openNode(
 ): Promise<StateNode> {
   const api = new Api(connection, { ...options.context, clock: createRunningClock() });
   try {
-    const { users, outbox, close } = await openState({ api, ...options });
+    const { users, outbox, heldBytes, close } = await openState({ api, ...options });
     return {
       users,
       outbox,
+      heldBytes,
       async close() {
         close();
         await api.close();

@@ -42,9 +42,12 @@ test("records are remembered within a bound, those of the first users go, and wh
   const names = Array.from({ length: 1_500 }, (_, index) => `user ${index}`);
   for (const name of names) recent.add(user(name), 4_000);
   for (const name of names) recent.add(user(name), 4_000);
-  expect(names.filter((name) => recent.get(name) !== undefined)).toEqual(names.slice(-500));
+  expect(names.filter((name) => recent.get(name) !== undefined)).toEqual(names.slice(-964));
+  expect(recent.bytes).toBeLessThanOrEqual(8 * 1024 * 1024);
   await recent.write(names.at(-1)!, () => Promise.resolve());
   for (let index = 0; index < 3_000; index++) recent.add(user(`short ${index}`), 10);
   const short = Array.from({ length: 3_000 }, (_, index) => `short ${index}`).filter((name) => recent.get(name) !== undefined);
   expect([short.length, short[0], recent.get(names.at(-1)!)]).toEqual([2_000, "short 1000", undefined]);
+  for (const name of short) await recent.write(name, () => Promise.resolve());
+  expect(recent.bytes).toBe(0);
 });
