@@ -91,6 +91,11 @@ export class Dispatcher {
     }
   }
 
+  /** These are about to be taken. */
+  taking(rows: readonly OutboxRow[]): void {
+    this.#parts.pending.taking(rows);
+  }
+
   /**
    * Reads what the last look needs.
    * @param groups rows of one user that were taken; those of a group leave as one push

@@ -18,6 +18,8 @@ const REMEMBERED = 10_000;
 export const LOOK_MS = SENDING_MS + 10_000;
 /** Rows that are looked at in one question. */
 const ROWS_AT_ONCE = 200;
+/** When so few wait that one question tells of all, they are known again. */
+const FEW = 2_000;
 
 /** What this node knows to be on its way out: an ack then needs to ask the outbox only when something waits. */
 export class PendingPushes {
@@ -30,8 +32,10 @@ export class PendingPushes {
   readonly #rows: WaitingRows;
   /** Rows of which a provider was asked: whether it took them may be unknown. */
   readonly #asked = new Set<string>();
-  /** All that waits is known, if no other node queues pushes. */
+  /** All that waits is known, if no other node queues pushes. Else each decision asks the outbox. */
   #isWhole = true;
+  /** How often a row had to be forgotten that may wait. */
+  #forgotten = 0;
   /** Rows that are not needed any more though they were taken already, and why. */
   readonly #spared = new Map<string, string>();
   /** Ids of the last rows, in two halves: when the newer one is full it becomes the older one. */
@@ -73,6 +77,11 @@ export class PendingPushes {
   asked(row: NewOutboxRow): void {
     this.#found([row]);
     this.#asked.add(row.id);
+  }
+
+  /** These are about to be taken: while they are under way the outbox does not say that they wait, and they may wait again. */
+  taking(rows: readonly OutboxRow[]): void {
+    this.#found(rows);
   }
 
   /** Why this one is not needed any more, where that came about after it was taken. */
@@ -146,7 +155,7 @@ export class PendingPushes {
 
   /**
    * Forgets rows that ended without this node: another one sent or dropped them, or the outbox had them before. One that is being sent
-   * does not wait either, but not for {@link LOOK_MS}: so it is looked twice.
+   * does not wait either, but not for {@link LOOK_MS}: so it is looked twice. And finds those that had to be forgotten.
    */
   async look(): Promise<void> {
     const missing = new Set<string>();
@@ -165,12 +174,20 @@ export class PendingPushes {
     for (const row of [...this.#rows.all()]) if (some.push(row) === ROWS_AT_ONCE) await compare();
     await compare();
     this.#missing = missing;
+    if (!this.#isWhole && !this.#shared && !this.#rows.isHalfFull) await this.#findAll();
+  }
+
+  async #findAll(): Promise<void> {
+    const forgotten = this.#forgotten;
+    const { rows, nextDueAt } = await this.#outbox.due(Number.MAX_SAFE_INTEGER, FEW);
+    if (nextDueAt === undefined && forgotten === this.#forgotten) this.restored(rows, true);
   }
 
   /** A row that may still wait is not remembered any more: the last look finds out whether it is needed. */
   #forget(row: WaitingRow): void {
     this.settled(row);
     this.#isWhole = false;
+    this.#forgotten++;
   }
 
   /**

@@ -291,6 +291,7 @@ export class ProviderLane {
         flights.map(async ({ row }) => [row, ...await together.others(row, (id) => this.#rows.has(id))]),
       );
       for (const row of groups.flatMap(([, ...others]) => others)) this.#due.drop(queueOf(row));
+      dispatcher.taking(groups.flat());
       const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
       groups = groups.map((group) =>
         group.filter(({ id }) => ids.has(id)).map((row) => ({ ...row, attempts: row.attempts + 1 }))

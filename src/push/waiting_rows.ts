@@ -20,6 +20,11 @@ export class WaitingRows {
     this.#held = held;
   }
 
+  /** Whether they take more than half of what they may. */
+  get isHalfFull(): boolean {
+    return this.#bytes > MOST_BYTES / 2;
+  }
+
   has(userId: string): boolean {
     return this.#byUser.has(userId);
   }
