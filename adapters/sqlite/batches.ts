@@ -53,8 +53,8 @@ export class Batches {
   }
 
   /**
-   * Ends the transaction. One that finds no room leaves the file as it was, and the next may find some. After any other failure
-   * it is unknown what reached the disk, and a later sync that succeeds does not mend it.
+   * Ends the transaction. One that finds no room has written behind the log's valid end only, where the next one writes, and that may
+   * find some. After any other failure it is unknown what reached the disk, and a later sync that succeeds does not mend it.
    */
   #sync(): void {
     const { commitDelayMs, failCommit } = this.#options.faults;

@@ -1,4 +1,4 @@
-import { accessSync, constants, statfsSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { type ErrorCode, PeykError } from "../../src/protocol/errors.ts";
 
@@ -34,7 +34,10 @@ const says: Partial<Record<ErrorCode, [message: string, hint: string]>> = {
     "Nothing more is taken, for it would be gone with this process. Put the file back if you can, then restart the engine: " +
     "it opens what is there.",
   ],
-  "storage-full": ["there is no room left for the sqlite file", "Make room on the disk. What was accepted is kept."],
+  "storage-full": [
+    "there is no room left for the sqlite file",
+    "Make room on the disk, or raise the quota or the limit on a file's size. What was accepted is kept.",
+  ],
   "unsupported": [
     "the sqlite file can't be kept safely on this file system",
     "Name a file on a local disk: a network's file system often lacks what sqlite's write-ahead log needs.",
@@ -84,12 +87,16 @@ const resultCodes: Readonly<Record<number, ErrorCode>> = {
   4874: "storage-full", // SQLITE_IOERR_SHMSIZE: the -shm file finds no room to grow
 };
 
+/** SQLITE_IOERR_WRITE: all that the system says against a write but that the disk is full. */
+const WRITE_FAILED = 778;
+
 const systemCodes: Readonly<Record<string, ErrorCode>> = {
   EACCES: "storage-readonly",
   EPERM: "storage-readonly",
   EROFS: "storage-readonly",
   ENOSPC: "storage-full",
   EDQUOT: "storage-full",
+  EFBIG: "storage-full",
   ENOENT: "bad-config",
   ENOTDIR: "bad-config",
   EISDIR: "bad-config",
@@ -108,8 +115,33 @@ export function classify(error: unknown, path: string, otherwise: ErrorCode): Fa
   const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
   // Node's own codes, like ERR_SQLITE_ERROR, say nothing more than that it failed.
   const system = code !== undefined && /^E[A-Z0-9]+$/.test(code) ? systemCodes[code] ?? "unavailable" : undefined;
-  const known = system ?? (errcode === undefined ? undefined : resultCodes[errcode] ?? resultCodes[errcode & 0xff]);
+  const result = errcode === undefined ? undefined : resultCodes[errcode] ?? resultCodes[errcode & 0xff];
+  const known = system ?? (errcode === WRITE_FAILED && lacksRoom(path) ? "storage-full" : result);
   return failure(known ?? probe(path) ?? otherwise, String(message ?? error));
+}
+
+/** Written to find out: more than what sqlite writes at a time. */
+const ROOM_BYTES = 65_536;
+
+/**
+ * Whether a write failed because of a quota or of a limit on the size of files. sqlite keeps to itself what the system said
+ * (sqlite3_system_errno, which the runtimes don't ask for), so the system is asked once more: by a file beside, written where the
+ * longest of ours ends.
+ */
+function lacksRoom(path: string): boolean {
+  const beside = `${path}-room`;
+  const ends = [path, `${path}-wal`].map((each) => statSync(each, { throwIfNoEntry: false })?.size ?? 0);
+  let file: number | undefined;
+  try {
+    // Never a file that is somebody else's. Without a name it is gone with this process, whatever happens.
+    file = openSync(beside, "wx");
+    rmSync(beside);
+    return writeSync(file, new Uint8Array(ROOM_BYTES), 0, ROOM_BYTES, Math.max(...ends)) < ROOM_BYTES;
+  } catch (error) {
+    return systemCodes[(error as { code?: string }).code ?? ""] === "storage-full";
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
 }
 
 /**

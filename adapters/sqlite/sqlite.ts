@@ -23,8 +23,8 @@ export interface SqliteOptions {
  * this one does not read), `storage-readonly`, `storage-full`, `unsupported` (the file system can't have a write-ahead log),
  * `bad-config` (the folder is not there). A file that is refused is left as it was.
  *
- * A publish that can't be written rejects. `storage-full`: there is no room; the next one may find some, and nothing else is
- * needed. `unavailable`: the disk failed; nothing more is written until the storage is opened again, for it is unknown what the
+ * A publish that can't be written rejects. `storage-full`: there is no room, on the disk or within a quota or a limit on a file's
+ * size; the next one may find some, and nothing else is needed. `unavailable`: the disk failed; nothing more is written until the storage is opened again, for it is unknown what the
  * disk took. `storage-lost`: the file, or one beside it, was deleted, moved or replaced while it was open; every later call is
  * refused too, and opening again opens what is at the path then. It is looked for after each sync, by the file's inode. The last
  * two are logged as errors.

@@ -1,4 +1,5 @@
 /** A process that uses a sqlite storage, for tests that kill it or look at how it ends. `child.ts <what> <path>`. */
+import { execFileSync } from "node:child_process";
 import { writeSync } from "node:fs";
 import { createManualClock } from "../../adapters/conformance/conformance.ts";
 import { asStored, newRow, user } from "../../adapters/conformance/records.ts";
@@ -31,6 +32,25 @@ if (what === "fill") {
     }
     say(`accepted ${size}`);
   }
+}
+if (what === "refill") {
+  for (let refused = 0, size = 20_000; refused < 3; size++) {
+    const bytes = new Uint8Array(size);
+    const publish = (part: string) =>
+      storage.transport.publish("sara/default", bytes, { key: `${part} ${size}`, expiresAt: 1e15 });
+    try {
+      await Promise.all([publish("a"), publish("b")]);
+    } catch (error) {
+      say(`refused ${(error as { code: string }).code}`);
+      refused++;
+      continue;
+    }
+    say(`accepted ${size}`);
+  }
+  execFileSync("prlimit", ["--pid", `${process.pid}`, "--fsize=unlimited"]);
+  await storage.transport.publish("sara/default", new Uint8Array(1), { key: "room again", expiresAt: 1e15 });
+  say("accepted 1");
+  process.exit(0);
 }
 if (what === "write") {
   for (let publisher = 0; publisher < 16; publisher++) void publish(publisher);

@@ -16,7 +16,7 @@ export interface Child {
 export function startChild(what: string, path: string, limits: { fileKiB?: number } = {}): Child {
   const script = fileURLToPath(new URL("./child.ts", import.meta.url));
   const run = "Deno" in globalThis ? ["run", "-A", "--no-check", script] : [script];
-  const limit = limits.fileKiB === undefined ? "" : `ulimit -f ${limits.fileKiB * 2}; `;
+  const limit = limits.fileKiB === undefined ? "" : `ulimit -S -f ${limits.fileKiB * 2}; `;
   const command = [process.execPath, ...run, what, path];
   const process_ = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], { stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];

@@ -1,7 +1,8 @@
-import { rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { sqlite } from "../../adapters/sqlite/sqlite.ts";
+import { classify } from "../../adapters/sqlite/failure.ts";
 import { openFile } from "../../adapters/sqlite/open_file.ts";
 import type { OpenStorage } from "../../src/ports/storage.ts";
 import { startChild } from "./process.ts";
@@ -136,13 +137,40 @@ test("a limit on a file's size loses nothing that was accepted", async () => {
   expect(accepted.length).toBeGreaterThan(10);
   // Node turns the system's signal into an error of the write. Deno leaves it, and the system ends the process.
   if ("Deno" in globalThis) expect([code, child.process.signalCode]).toEqual([null, "SIGXFSZ"]);
-  else expect([code, child.lines.at(-1)]).toEqual([0, "refused unavailable"]);
+  else expect([code, child.lines.at(-1)]).toEqual([0, "refused storage-full"]);
   const storage = await open(sqlite(path));
   const kept = await sizesIn(storage);
   expect(kept.slice(0, accepted.length)).toEqual(accepted);
   expect(kept.length - accepted.length).toBeLessThanOrEqual(1);
   await publish(storage, "room again", 1);
   await storage.close();
+});
+
+test.skipIf("Deno" in globalThis || !existsSync("/usr/bin/prlimit"))(
+  "when a limit on a file's size is raised the storage goes on by itself, with all that was accepted",
+  async () => {
+    const path = newPath();
+    const child = startChild("refill", path, { fileKiB: 600 });
+    expect(await child.ended).toBe(0);
+    const accepted = child.lines.filter((line) => line.startsWith("accepted ")).map((line) => Number(line.split(" ")[1]));
+    const refused = child.lines.filter((line) => line.startsWith("refused "));
+    expect([accepted.length > 3, accepted.at(-1), refused]).toEqual([true, 1, Array(3).fill("refused storage-full")]);
+    const storage = await open(sqlite(path));
+    const kept = await sizesIn(storage);
+    for (const size of accepted.slice(0, -1)) expect(kept.filter((each) => each === size)).toHaveLength(2);
+    expect(kept.at(-1)).toBe(1);
+    await storage.close();
+  },
+);
+
+test("a write that fails though there is room is a disk that fails, and nothing is left of finding that out", () => {
+  const path = newPath();
+  const why = (): string => classify({ errcode: 778, message: "disk I/O error" }, path, "unavailable").code;
+  expect(why()).toBe("unavailable");
+  expect(existsSync(`${path}-room`)).toBe(false);
+  writeFileSync(`${path}-room`, "somebody's");
+  expect(why()).toBe("unavailable");
+  expect(readFileSync(`${path}-room`, "utf8")).toBe("somebody's");
 });
 
 test("a commit is synced before it is answered: the journal is a write-ahead log, and every commit syncs it", () => {
