@@ -1,5 +1,6 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** A child.ts that runs, on the runtime that runs this test. */
@@ -15,10 +16,12 @@ export interface Child {
 /** @param limits.fileKiB what the system lets a file of it grow to */
 export function startChild(what: string, path: string, limits: { fileKiB?: number } = {}): Child {
   const script = fileURLToPath(new URL("./child.ts", import.meta.url));
-  const run = "Deno" in globalThis ? ["run", "-A", "--no-check", script] : [script];
+  const run = "Deno" in globalThis ? ["run", "-A", "--no-check", "--no-code-cache", script] : [script];
   const limit = limits.fileKiB === undefined ? "" : `ulimit -S -f ${limits.fileKiB * 2}; `;
   const command = [process.execPath, ...run, what, path];
-  const process_ = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], { stdio: ["ignore", "pipe", "pipe"] });
+  // Deno's caches are longer than such a limit, and it writes to them after a source has changed.
+  const env = limit === "" ? process.env : { ...process.env, DENO_DIR: join(dirname(path), "deno") };
+  const process_ = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], { stdio: ["ignore", "pipe", "pipe"], env });
   const lines: string[] = [];
   let rest = "";
   let complaints = "";
