@@ -1,6 +1,6 @@
+import { drawPage, escaped, type PageHead, topOf } from "./page.ts";
 import { median } from "./statistics.ts";
 
-const WIDTH = 860;
 const PANEL = { width: 400, bar: 16, gap: 8, head: 44 };
 const [OURS, OTHERS, BEHIND] = ["#0f766e", "#94a3b8", "#fcd34d"];
 
@@ -17,9 +17,7 @@ export interface Bar {
   behind?: number;
 }
 
-export interface Chart {
-  heading: string;
-  captions: readonly string[];
+export interface Chart extends PageHead {
   panels: readonly Panel[];
   /** Room for names and figures. */
   label: number;
@@ -27,11 +25,10 @@ export interface Chart {
 }
 
 /** Panels of bars, two in a row, as an SVG. */
-export function drawBars({ heading, captions, panels, label, value }: Chart): string {
+export function drawBars({ panels, label, value, ...head }: Chart): string {
   const rows = Math.max(0, ...panels.map(({ bars }) => bars.length));
   const panelHeight = PANEL.head + rows * (PANEL.bar + PANEL.gap) + 12;
-  const top = 58 + captions.length * 16;
-  const height = top + Math.ceil(panels.length / 2) * panelHeight;
+  const top = topOf(head);
   const drawn = panels.map(({ title, bars }, index) => {
     const ends = bars.map(({ values, behind = 0 }) => Math.max(...values, (median(values) ?? 0) + behind));
     const scale = (PANEL.width - label - value) / Math.max(...ends, Number.EPSILON);
@@ -39,16 +36,7 @@ export function drawBars({ heading, captions, panels, label, value }: Chart): st
     const [x, y] = [20 + (index % 2) * (PANEL.width + 20), top + Math.floor(index / 2) * panelHeight];
     return `<g transform="translate(${x} ${y})"><text y="24" font-weight="600">${title}</text>${lines.join("")}</g>`;
   });
-  const said = captions.map((caption, nth) =>
-    `<text x="20" y="${50 + nth * 16}" font-size="11" fill="#475569">${escaped(caption)}</text>`
-  );
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#0f172a">
-<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
-<text x="20" y="30" font-size="16" font-weight="600">${escaped(heading)}</text>
-${said.join("\n")}
-${drawn.join("\n")}
-</svg>
-`;
+  return drawPage(head, top + Math.ceil(panels.length / 2) * panelHeight, drawn.join("\n"));
 }
 
 function draw({ name, values, behind = 0 }: Bar, scale: number, left: number, y: number): string {
@@ -69,8 +57,4 @@ function draw({ name, values, behind = 0 }: Bar, scale: number, left: number, y:
 
 function digits(value: number): string {
   return value < 1 ? value.toFixed(3) : value.toFixed(value < 100 ? 2 : 0);
-}
-
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
