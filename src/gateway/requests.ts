@@ -17,7 +17,7 @@ import type { SignOut } from "../delivery/sign_out.ts";
 import type { Start, Subscriptions } from "../delivery/subscriptions.ts";
 import { type Authorize, forbidden, mayPublish } from "./authorization.ts";
 import { errorFrame, type Link, presentable } from "./link.ts";
-import { Rate } from "./rate.ts";
+import { Rates } from "./rate.ts";
 
 /** What a session's frames are acted on with. */
 export interface RequestParts {
@@ -42,16 +42,14 @@ type Request = Extract<ClientFrame, { ref: number }>;
 
 /** Requests of one connection that may wait for their answer at a time. */
 const MAX_WAITING = 256;
-/** Users whose rate is remembered. */
-const RATES_KEPT = 10_000;
 /** A word, as the protocol has it: it goes into the books. */
 const MAX_REASON_LENGTH = 32;
 
 /** Acts on the frames of connections that have their session. */
 export class Requests {
   readonly #parts: RequestParts;
-  /** Publishes per user, however many devices. Whoever has been quiet longest is forgotten first. */
-  readonly #rates = new Map<string, Rate>();
+  /** Publishes per user, however many devices. */
+  readonly #rates: Rates;
   /** Publishes on their way into the log: those of one device keep their order. */
   readonly #publishes = new Exclusive();
   /** The same for its push targets: the last one wins. */
@@ -61,6 +59,7 @@ export class Requests {
 
   constructor(parts: RequestParts) {
     this.#parts = parts;
+    this.#rates = new Rates(parts.publishesPerSecond);
   }
 
   /** A user, or one device of theirs by its short name, was signed out: what was asked for and still waits has no effect any more. */
@@ -210,13 +209,7 @@ export class Requests {
   }
 
   #limit(userId: string): void {
-    const { clock, publishesPerSecond } = this.#parts;
-    const rate = this.#rates.get(userId) ?? new Rate(publishesPerSecond);
-    // To the end of the line.
-    this.#rates.delete(userId);
-    this.#rates.set(userId, rate);
-    if (this.#rates.size > RATES_KEPT) this.#rates.delete(this.#rates.keys().next().value!);
-    const retryAfterMs = rate.take(clock.elapsed());
+    const retryAfterMs = this.#rates.take(userId, this.#parts.clock.elapsed());
     if (retryAfterMs > 0) throw new PeykError("too-many", "too many publishes", { retryable: true, retryAfterMs });
   }
 

@@ -34,6 +34,8 @@ export class RestingTargets {
   readonly #clock: Clock;
   readonly #journal: Journal;
   readonly #rests = new Map<string, KnownRest>();
+  /** Walks over them, so that those whose end nobody asks about are let go of without a timer. */
+  #round: Iterator<[string, KnownRest]>;
   /** How often in a row a reply may have been the target's own fault. */
   readonly #doubted = new Map<string, number>();
 
@@ -41,6 +43,12 @@ export class RestingTargets {
     this.#outbox = outbox;
     this.#journal = journal;
     this.#clock = clock;
+    this.#round = this.#rests.entries();
+  }
+
+  /** How many rests are remembered. */
+  get remembered(): number {
+    return this.#rests.size;
   }
 
   /**
@@ -60,7 +68,11 @@ export class RestingTargets {
 
   /** Nothing leaves for this target before then. */
   async rest(targetId: string, rest: Omit<KnownRest, "since">): Promise<void> {
-    remember(this.#rests, targetId, { ...rest, since: this.#clock.now() });
+    const now = this.#clock.now();
+    remember(this.#rests, targetId, { ...rest, since: now });
+    // Two for one: they don't become more than a few times those that rest.
+    this.#forgetNext(now);
+    this.#forgetNext(now);
     await this.postpone([targetId]);
   }
 
@@ -103,6 +115,16 @@ export class RestingTargets {
       await this.#outbox.postpone(rows.map(({ id }) => id), until, NOT_ASKED + why);
       for (const row of rows) tell(this.#journal, row, "push-held", why, { until: Math.min(until, row.expiresAt) });
     }));
+  }
+
+  #forgetNext(now: number): void {
+    const next = this.#round.next();
+    if (next.done) {
+      this.#round = this.#rests.entries();
+      return;
+    }
+    const [targetId, { until }] = next.value;
+    if (until <= now) this.#rests.delete(targetId);
   }
 }
 
