@@ -34,6 +34,10 @@ const SOON_MS = 1_000;
 const LOOK_MS = 50;
 /** Between two tries after a failure. */
 const RETRY_MS = 1_000;
+/** Entries that are read in one go: where a topic has no more, it is not worth remembering up to where nothing is open. */
+const SHORT = 100;
+/** Longer topics of which that is remembered. Of more those are forgotten that got nothing for the longest. */
+const REMEMBERED = 10_000;
 /** How often it is looked for passes that another node began and does not go on with. */
 const STALLED_MS = 5_000;
 const MAX_RACES = 50;
@@ -48,7 +52,7 @@ export class TopicDecider {
   readonly #running = new Map<Topic, Promise<void>>();
   /** Topics in which something came to be open since their run began to look. */
   readonly #wanted = new Set<Topic>();
-  /** Topics in which no device that is away had a push target: up to there nothing is open. */
+  /** Topics in which no device that is away had a push target: up to there nothing is open. Not of short ones: many come and go. */
   readonly #idle = new Map<Topic, Position>();
   readonly #naps = new Map<Timer, () => void>();
   #stalled = new Map<Topic, number>();
@@ -79,8 +83,8 @@ export class TopicDecider {
     // A device that leaves after this look decides for itself, up to the head that it reads then.
     if (names.length === 0 && next === undefined) {
       this.#idle.delete(topic);
-      this.#idle.set(topic, head);
-      if (this.#idle.size > 10_000) this.#idle.delete(this.#idle.keys().next().value!);
+      if (head.offset > SHORT) this.#idle.set(topic, head);
+      if (this.#idle.size > REMEMBERED) this.#idle.delete(this.#idle.keys().next().value!);
       return;
     }
     await this.#change(topic, (stored) => {
