@@ -9,6 +9,8 @@ export interface CacheBytes {
   receipts: number;
   /** Names of pushes that wait, so that an ack can drop them. 16 MiB at most. */
   pushes: number;
+  /** Ids of the pushes that were queued last, so that none is told twice. 4 MiB at most. */
+  queued: number;
   /** Entries that several pushes or marks are about. 3 MiB at most. */
   entries: number;
   /** Pages of logs that several subscribers catch up from, for a second. 8 MiB at most. */
@@ -26,5 +28,5 @@ export interface HeldBytes extends CacheBytes {
 
 /** All zero. */
 export function createCacheBytes(): CacheBytes {
-  return { explain: 0, receipts: 0, pushes: 0, entries: 0, pages: 0 };
+  return { explain: 0, receipts: 0, pushes: 0, queued: 0, entries: 0, pages: 0 };
 }

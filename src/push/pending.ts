@@ -5,14 +5,12 @@ import type { Logger } from "../ports/logger.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type AddedRow, type CancelMatch, type NewOutboxRow, type Outbox, type OutboxRow, SENDING_MS } from "../ports/outbox.ts";
 import { type Done, dropWords } from "./need.ts";
+import { QueuedIds } from "./queued_ids.ts";
 import { tell } from "./tell.ts";
 import { type WaitingRow, WaitingRows } from "./waiting_rows.ts";
 
 /** What the note of a row begins with that was taken, and of which no provider was asked. */
 export const NOT_ASKED = "not asked: ";
-
-/** How many rows are remembered as queued, so that a repeated decision is not told twice. The outbox's unique ids do the real work. */
-const REMEMBERED = 10_000;
 
 /** How often it is looked whether rows wait that are known: longer than one can be taken without being settled or waiting again. */
 export const LOOK_MS = SENDING_MS + 10_000;
@@ -38,9 +36,8 @@ export class PendingPushes {
   #forgotten = 0;
   /** Rows that are not needed any more though they were taken already, and why. */
   readonly #spared = new Map<string, string>();
-  /** Ids of the last rows, in two halves: when the newer one is full it becomes the older one. */
-  #known = new Set<string>();
-  #knownBefore = new Set<string>();
+  /** So that a repeated decision is not told twice. The outbox's unique ids do the real work. */
+  readonly #known: QueuedIds;
   /** Rows that did not wait any more, or not just then, when it was looked last. */
   #missing = new Set<string>();
   #wake: () => void = () => {};
@@ -56,6 +53,7 @@ export class PendingPushes {
     held: CacheBytes,
   ) {
     this.#rows = new WaitingRows(held);
+    this.#known = new QueuedIds(held);
     this.#shared = shared;
     this.#outbox = outbox;
     this.#journal = journal;
@@ -94,7 +92,7 @@ export class PendingPushes {
   }
 
   knows(id: string): boolean {
-    return this.#known.has(id) || this.#knownBefore.has(id);
+    return this.#known.has(id);
   }
 
   /** These rows are in the outbox now. */
@@ -132,15 +130,8 @@ export class PendingPushes {
   #found(rows: readonly NewOutboxRow[]): void {
     for (const row of rows) {
       for (const forgotten of this.#rows.add(row)) this.#forget(forgotten);
-      this.#remember(row.id);
+      this.#known.add(row.id);
     }
-  }
-
-  #remember(id: string): void {
-    this.#known.add(id);
-    if (this.#known.size < REMEMBERED / 2) return;
-    this.#knownBefore = this.#known;
-    this.#known = new Set();
   }
 
   /**
