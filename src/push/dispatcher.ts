@@ -91,9 +91,13 @@ export class Dispatcher {
     }
   }
 
-  /** These are about to be taken. */
-  taking(rows: readonly OutboxRow[]): void {
-    this.#parts.pending.taking(rows);
+  /** @returns the ids of those that were taken: the others have ended, or another row is there in their place */
+  async take(rows: readonly OutboxRow[]): Promise<ReadonlySet<string>> {
+    const { outbox, pending } = this.#parts;
+    pending.taking(rows);
+    const ids = new Set(await outbox.take(rows.map(({ id }) => id)));
+    pending.taken(rows, ids);
+    return ids;
   }
 
   /**

@@ -30,6 +30,10 @@ export class PendingPushes {
   readonly #rows: WaitingRows;
   /** Rows of which a provider was asked: whether it took them may be unknown. */
   readonly #asked = new Set<string>();
+  /** Rows that were taken, or are being taken by now: another one may be too late to take their place. */
+  readonly #inHand = new Set<string>();
+  /** Of these those in whose place another one was written, unless they were taken first. */
+  readonly #overtaken = new Set<string>();
   /** All that waits is known, if no other node queues pushes. Else each decision asks the outbox. */
   #isWhole = true;
   /** How often a row had to be forgotten that may wait. */
@@ -77,11 +81,6 @@ export class PendingPushes {
     this.#asked.add(row.id);
   }
 
-  /** These are about to be taken: while they are under way the outbox does not say that they wait, and they may wait again. */
-  taking(rows: readonly OutboxRow[]): void {
-    this.#found(rows);
-  }
-
   /** Why this one is not needed any more, where that came about after it was taken. */
   whySpared({ id }: Pick<NewOutboxRow, "id">): string | undefined {
     return this.#spared.get(id);
@@ -99,11 +98,33 @@ export class PendingPushes {
   added(rows: readonly AddedRow[]): void {
     this.#counters.pushesQueued += rows.length;
     for (const { replaces, userId } of rows) {
-      // One that has ended meanwhile was counted then.
-      if (replaces !== undefined && this.settled({ id: replaces, userId })) this.#counters.pushesMerged++;
+      if (replaces === undefined) continue;
+      if (this.#inHand.has(replaces)) this.#overtaken.add(replaces);
+      else this.#merged({ id: replaces, userId });
     }
     this.#found(rows);
     this.#wake();
+  }
+
+  /** Another row is there in its place. One that has ended meanwhile was counted then. */
+  #merged(row: Pick<NewOutboxRow, "id" | "userId">): void {
+    if (this.settled(row)) this.#counters.pushesMerged++;
+  }
+
+  /** These are about to be taken: while they are under way the outbox does not say that they wait, and they may wait again. */
+  taking(rows: readonly NewOutboxRow[]): void {
+    this.#found(rows);
+    for (const { id } of rows) this.#inHand.add(id);
+  }
+
+  /** Which of them were: a row that was taken stays, whatever was written in its place. */
+  taken(rows: readonly NewOutboxRow[], ids: ReadonlySet<string>): void {
+    for (const row of rows) {
+      const isOvertaken = this.#overtaken.delete(row.id);
+      if (ids.has(row.id)) continue;
+      this.#inHand.delete(row.id);
+      if (isOvertaken) this.#merged(row);
+    }
   }
 
   /** Rows may be in the outbox: the write that adds them had no answer. */
@@ -140,6 +161,8 @@ export class PendingPushes {
    */
   settled({ id, userId }: Pick<NewOutboxRow, "id" | "userId">): boolean {
     this.#asked.delete(id);
+    this.#inHand.delete(id);
+    this.#overtaken.delete(id);
     this.#spared.delete(id);
     return this.#rows.delete({ id, userId });
   }

@@ -283,7 +283,7 @@ export class ProviderLane {
 
   /** Takes the rows, looks for the last time, and has the requests made. */
   async #fly(flights: readonly Flight[]): Promise<void> {
-    const { dispatcher, outbox, together } = this.#parts;
+    const { dispatcher, together } = this.#parts;
     let groups: (readonly OutboxRow[])[] = flights.map(({ row }) => [row]);
     let isTaken = false;
     try {
@@ -291,8 +291,7 @@ export class ProviderLane {
         flights.map(async ({ row }) => [row, ...await together.others(row, (id) => this.#rows.has(id))]),
       );
       for (const row of groups.flatMap(([, ...others]) => others)) this.#due.drop(queueOf(row));
-      dispatcher.taking(groups.flat());
-      const ids = new Set(await outbox.take(groups.flat().map(({ id }) => id)));
+      const ids = await dispatcher.take(groups.flat());
       groups = groups.map((group) =>
         group.filter(({ id }) => ids.has(id)).map((row) => ({ ...row, attempts: row.attempts + 1 }))
       );

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { memory, type OpenStorage, PeykError, type Storage, type TopicDecision } from "../../mod.ts";
+import { memory, type OpenStorage, PeykError, type PushResult, type Storage, type TopicDecision } from "../../mod.ts";
 import { createLives, type Lives } from "./lives.ts";
 import { surviving } from "./stage.ts";
 
@@ -109,6 +109,33 @@ test("entries that come during a pass are decided about in the next one, all tog
   );
   const passes = steps.filter(({ rows }) => rows > 0);
   expect(passes.length).toBeLessThanOrEqual(2 + 3);
+});
+
+test("a push that is taken while another one is written in its place is counted as what it was: sent, and not merged too", async () => {
+  const { storage, held } = watched();
+  const lives = await createLives({ storage });
+  await members(1, lives);
+  // More than have rows of their own: one row stands for the last ones, and would stand for the next one too.
+  for (let index = 0; index < 25; index++) await lives.say(`${index}`, { ...NEWS, urgency: "low" });
+  const writing = Promise.withResolvers<void>();
+  const sending = Promise.withResolvers<PushResult>();
+  lives.provider.verdict = () => sending.promise;
+  let calls = 0;
+  held.decide = async (go) => {
+    // The first one only says that there is something to decide.
+    if (++calls === 2) await writing.promise;
+    return await go();
+  };
+  await lives.say("late", { ...NEWS, urgency: "low" });
+  expect(calls).toBe(2);
+  await lives.clock.advance(60_000);
+  expect(lives.pushed()).toHaveLength(1);
+  writing.resolve();
+  await lives.clock.settle();
+  sending.resolve({ verdict: "sent" });
+  await lives.clock.settle();
+  const { pushesMerged, pushesQueued, pushesSent } = lives.engine.counters();
+  expect(pushesQueued - pushesSent - pushesMerged).toBe(await lives.waiting());
 });
 
 test("a message that comes while a run finds nothing more to do is decided about", async () => {

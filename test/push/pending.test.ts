@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { newRow } from "../../adapters/conformance/records.ts";
 import { type CacheBytes, createCacheBytes } from "../../src/delivery/cache_bytes.ts";
-import { createCounters } from "../../src/delivery/counters.ts";
+import { type Counters, createCounters } from "../../src/delivery/counters.ts";
 import type { Journal } from "../../src/delivery/journal.ts";
 import type { NewOutboxRow, Outbox, OutboxRow } from "../../src/ports/outbox.ts";
 import { PendingPushes } from "../../src/push/pending.ts";
@@ -10,6 +10,7 @@ import { WaitingRows } from "../../src/push/waiting_rows.ts";
 
 interface Stage {
   pending: PendingPushes;
+  counters: Counters;
   held: CacheBytes;
   /** Ids of the rows that the outbox has as pending. */
   waiting: Set<string>;
@@ -24,6 +25,7 @@ const silent = { info() {}, warn() {}, error() {} };
 
 function createPending({ shared = true } = {}): Stage {
   const waiting = new Set<string>();
+  const counters = createCounters();
   const meanwhile = { call() {} };
   let asked = 0;
   const held = createCacheBytes();
@@ -39,8 +41,8 @@ function createPending({ shared = true } = {}): Stage {
       return { rows, nextDueAt: waiting.size > limit ? 0 : undefined };
     },
   } as unknown as Outbox;
-  const pending = new PendingPushes(outbox, journal, createCounters(), createManualClock(), silent, shared, held);
-  return { pending, held, waiting, asked: () => asked, meanwhile };
+  const pending = new PendingPushes(outbox, journal, counters, createManualClock(), silent, shared, held);
+  return { pending, counters, held, waiting, asked: () => asked, meanwhile };
 }
 
 /** A row's id begins with its user. */
@@ -175,5 +177,47 @@ describe("rows that had to be forgotten are known again", () => {
     pending.restored([], false);
     await pending.look();
     expect([asked(), pending.mayHave("nobody")]).toEqual([0, true]);
+  });
+});
+
+describe("a row in whose place another one is written", () => {
+  const first = rowOf("sara", "first");
+  const second = { ...rowOf("sara", "second"), replaces: "first" };
+  const nothing: ReadonlySet<string> = new Set();
+
+  test("is merged when it was not taken, whichever answer comes first", () => {
+    for (const order of ["taken", "added"] as const) {
+      const { counters, pending } = createPending();
+      pending.added([first]);
+      pending.taking([first]);
+      if (order === "taken") pending.taken([first], nothing);
+      pending.added([second]);
+      if (order === "added") pending.taken([first], nothing);
+      expect(counters.pushesMerged).toBe(1);
+      expect(pending.settled(first)).toBe(false);
+    }
+  });
+
+  test("stays when it was taken, whichever answer comes first", () => {
+    for (const order of ["taken", "added"] as const) {
+      const { counters, pending } = createPending();
+      pending.added([first]);
+      pending.taking([first]);
+      if (order === "taken") pending.taken([first], new Set(["first"]));
+      pending.added([second]);
+      if (order === "added") pending.taken([first], new Set(["first"]));
+      expect(counters.pushesMerged).toBe(0);
+      expect(pending.settled(first)).toBe(true);
+    }
+  });
+
+  test("that ended before is not counted again", () => {
+    const { counters, pending } = createPending();
+    pending.added([first]);
+    pending.taking([first]);
+    pending.taken([first], new Set(["first"]));
+    pending.settled(first);
+    pending.added([second]);
+    expect(counters.pushesMerged).toBe(0);
   });
 });
