@@ -31,12 +31,17 @@ interface Target {
 export class Pace {
   readonly #coalesceMs: number;
   readonly #clock: Clock;
-  /** Those that were asked about the longest ago come first. */
+  /** Those that were asked about the longest ago come first, but for those that are waited for. */
   readonly #targets = new Map<string, Target>();
 
   constructor(coalesceMs: number, clock: Clock) {
     this.#coalesceMs = coalesceMs;
     this.#clock = clock;
+  }
+
+  /** How many targets are remembered. */
+  get remembered(): number {
+    return this.#targets.size;
   }
 
   /** Whether a push may leave now; it is remembered that it waits where not. */
@@ -108,10 +113,14 @@ export class Pace {
 
   #forget(known: string, now: number): void {
     const past = now - Math.max(WITHIN_MS, this.#coalesceMs);
-    for (const [id, { isWaitedFor, times }] of this.#targets) {
-      const isOver = !isWaitedFor && (times.at(-1) ?? -Infinity) < past;
-      if (id === known || (!isOver && this.#targets.size <= REMEMBERED)) break;
+    for (const [id, target] of this.#targets) {
+      if (id === known) break;
+      const isPast = (target.times.at(-1) ?? -Infinity) < past;
+      const isFull = this.#targets.size > REMEMBERED;
+      if (!isPast && !isFull) break;
       this.#targets.delete(id);
+      // What is waited for may never be asked about again: it must not keep those behind it. It goes behind them.
+      if (target.isWaitedFor && !isFull) this.#targets.set(id, target);
     }
   }
 }
