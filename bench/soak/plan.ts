@@ -6,26 +6,26 @@ export const RESIDENTS = 60;
 /** How often each thing happens, a second. The same all the time: only what is kept can grow. */
 export const RATES = {
   /** They come, each a user and a device that were never there before, and go for good. */
-  guests: 4,
+  guests: 6,
   /** Of the server to a resident. */
-  privateMessages: 20,
+  privateMessages: 40,
   /** Of a resident to another one. */
-  letters: 10,
+  letters: 20,
   /** A private message is published again, under its id. */
-  repeats: 1,
+  repeats: 2,
   /** Public messages to all residents. */
   news: 2,
   /** Rooms begin. Each lives for {@link ROOM_MS}, and is never heard of again. */
-  rooms: 1,
-  roomMessages: 10,
+  rooms: 2,
+  roomMessages: 20,
   /** Messages for whoever is in a room now. */
-  ephemeral: 5,
+  ephemeral: 10,
   /** Marks as read or dismissed. */
-  marks: 5,
+  marks: 10,
   /** What explain() is asked about. */
-  explained: 2,
+  explained: 4,
   /** Input at a device. */
-  inputs: 4,
+  inputs: 8,
   /** Apps go to the background, sockets are lost, sockets fall silent before they are, apps are closed. All come back. */
   backgrounded: 2,
   lost: 2,
@@ -50,6 +50,8 @@ export const POLICY: Partial<Policy> = { ackTimeoutMs: 1_000, graceMs: 3_000, ac
 /** So little that it is full before anything is judged: a cache that fills is no leak. */
 export const EXPLAIN_BYTES = 512 * 1_024;
 
+/** How long it takes unless something else is said. */
+export const FULL_MINUTES = 15;
 /** Between two points. */
 export const POINT_MS = 2_000;
 /** The line goes through the points after this long, and after this share of a shorter run. */

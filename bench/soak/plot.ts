@@ -1,5 +1,5 @@
 import { drawPage, escaped, topOf, WIDTH } from "../fan_out/page.ts";
-import { lineOf, type Of, type Point, settledOf } from "./results.ts";
+import { cachedOf, heldOf, lineOf, type Of, type Point, settledOf } from "./results.ts";
 
 const PANEL = { left: 60, right: 20, head: 34, height: 150, foot: 30 };
 const [DOTS, LINE, AXES] = ["#0f766e", "#b91c1c", "#cbd5e1"];
@@ -11,8 +11,8 @@ interface Curve {
 }
 
 const CURVES: readonly Curve[] = [
-  { title: "Heap", of: ({ heap }) => heap },
-  { title: "Beside the heap (buffers)", of: ({ external }) => external },
+  { title: "Heap and buffers after a collection, without what is in caches", of: heldOf },
+  { title: "Caches, as the engine counts them", of: cachedOf },
   { title: "Resident memory of the process", of: ({ rss }) => rss },
 ];
 
@@ -45,7 +45,7 @@ function draw({ of, title }: Curve, points: readonly Point[]): string {
   const { error, slope, start } = lineOf(settled, of);
   const [from, to] = [settled[0]!.seconds / 60, minutes];
   const at = (minute: number): string => `${x(minute)} ${y((start + slope * minute) / 1_024)}`;
-  const said = `${title}, MB after a collection: ${slope.toFixed(1)} ± ${error.toFixed(1)} KB a minute`;
+  const said = `${title}, MB: ${slope.toFixed(1)} ± ${error.toFixed(1)} KB a minute`;
   return `<text x="20" y="20" font-weight="600">${escaped(said)}</text>${ticks.join("")}` +
     `<g fill="${DOTS}">${dots.join("")}</g><path d="M${at(from)}L${at(to)}" stroke="${LINE}" stroke-width="1.5"/>`;
 }

@@ -1,5 +1,5 @@
 import { digits } from "../core/figures.ts";
-import { heldOf, type Point } from "./results.ts";
+import { cachedOf, heldOf, type Point } from "./results.ts";
 import { type Results, waitingOf } from "./soak.ts";
 import { grownBy, MAY_GROW, NO_SLOPE, said } from "./verdict.ts";
 
@@ -14,9 +14,9 @@ export function report(results: Results, storage: string): { lines: string[]; fa
   const rate = (count: number): string => digits(count / seconds);
   const grown = grownBy(points);
   const lines = [
-    said("heap", points, ({ heap }) => heap),
-    said("buffers beside it", points, ({ external }) => external),
-    said("resident", points, ({ rss }) => rss),
+    said("memory after a collection, without what is in caches", points, heldOf),
+    said("caches, which are full after a while", points, cachedOf),
+    said("resident memory of the process", points, ({ rss }) => rss),
     `at its end against its first settled points: ${grown.toFixed(0)} KB (may be ${MAY_GROW} KB)`,
     `a second: ${rate(counters.accepted)} messages, ${rate(counters.delivered)} deliveries, ${
       rate(counters.attached)
@@ -30,7 +30,9 @@ export function report(results: Results, storage: string): { lines: string[]; fa
   const faults = results.faults.slice(0, MOST);
   if (results.faults.length > MOST) faults.push(`… and ${results.faults.length - MOST} more`);
   if (grown > MAY_GROW) faults.push(`memory grew by ${grown.toFixed(0)} KB`);
-  if (waitingOf(end) !== 0) faults.push(`${waitingOf(end)} pushes have no end`);
+  const waiting = waitingOf(end);
+  if (waiting > 0) faults.push(`${waiting} pushes have no end`);
+  if (waiting < 0) faults.push(`${-waiting} pushes more have ended than were queued`);
   return { lines, faults };
 }
 

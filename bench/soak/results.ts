@@ -13,8 +13,11 @@ export interface Point extends Memory {
 /** Bytes of a point. */
 export type Of = (point: Point) => number;
 
-/** What the engine holds: objects, and the bytes of buffers beside them. */
-export const heldOf: Of = ({ external, heap }) => heap + external;
+/** What the engine has in caches, as it tells: each is bounded in bytes, and full after a while. */
+export const cachedOf: Of = ({ counters }) => Object.values(counters.bytes).reduce((sum, bytes) => sum + bytes, 0);
+
+/** What the engine holds beside its caches: objects, and the bytes of buffers. */
+export const heldOf: Of = (point) => point.heap + point.external - cachedOf(point);
 
 /** The points after everything that fills has been filled. */
 export function settledOf(points: readonly Point[]): Point[] {

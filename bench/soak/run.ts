@@ -8,7 +8,7 @@ import { fail, namesOf, wholeOf } from "../fan_out/command_line.ts";
 import { Progress } from "../fan_out/progress.ts";
 import { denoVersion, linesOf, surroundings } from "../fan_out/surroundings.ts";
 import { plot } from "./plot.ts";
-import { POINT_MS } from "./plan.ts";
+import { FULL_MINUTES, POINT_MS } from "./plan.ts";
 import { report } from "./report.ts";
 import { soak } from "./soak.ts";
 
@@ -16,16 +16,17 @@ import { soak } from "./soak.ts";
 
 const { values: flags } = parseArgs({
   options: {
-    minutes: { type: "string", default: "15" },
+    minutes: { type: "string" },
     storage: { type: "string", default: "sqlite" },
-    svg: { type: "string", default: fileURLToPath(new URL("../soak.svg", import.meta.url)) },
+    svg: { type: "string" },
     json: { type: "string" },
     snapshots: { type: "string" },
     leak: { type: "string", default: "0" },
   },
 });
 
-const minutes = wholeOf("--minutes", flags.minutes)!;
+const minutes = wholeOf("--minutes", flags.minutes) ?? FULL_MINUTES;
+const svg = flags.svg ?? (minutes < FULL_MINUTES ? undefined : fileURLToPath(new URL("../soak.svg", import.meta.url)));
 const leak = flags.leak === "0" ? 0 : wholeOf("--leak", flags.leak)!;
 const [storage] = namesOf("storage", flags.storage, ["sqlite", "memory"]);
 const around = surroundings("soak", ["ws", "xstate"], "Deno" in globalThis ? [denoVersion()] : []);
@@ -44,7 +45,9 @@ const results = await soak({
 const { lines, faults } = report(results, storage!);
 console.log([lines.join("\n"), linesOf(around)].join("\n\n"));
 const captions = [...lines.slice(0, 2), around.machine, `${around.versions}, commit ${around.commit}`];
-writeFileSync(flags.svg, plot(results.points, `Memory of an engine while people come and go, ${storage}`, captions));
+if (svg !== undefined) {
+  writeFileSync(svg, plot(results.points, `Memory of an engine while people come and go, ${storage}`, captions));
+}
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify({ around, ...results }, null, 2)}\n`);
 if (faults.length > 0) fail(`\n${faults.join("\n")}`, 1);
 process.exit(0);

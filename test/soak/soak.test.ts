@@ -51,7 +51,7 @@ test("a slope is none when it is certainly small, and grows when it is certainly
 });
 
 describe("the verdict on a soak of two minutes", () => {
-  const counters = { ...createCounters(), connections: 1, sessions: 1, bytes: createCacheBytes() };
+  const counters = { ...createCounters(), connections: 1, sessions: 1, bytes: { ...createCacheBytes(), storage: 0 } };
 
   function faultsOf(grownBy: number, { queued = 0, faults = [] as string[] } = {}): string[] {
     const points = Array.from({ length: 60 }, (_, index): Point => {
@@ -71,6 +71,7 @@ describe("the verdict on a soak of two minutes", () => {
   test("names memory that grew, pushes without an end, and what was not delivered", () => {
     expect(faultsOf(MAY_GROW * 1.5)).toEqual([expect.stringContaining("memory grew")]);
     expect(faultsOf(0, { queued: 3 })).toEqual(["3 pushes have no end"]);
+    expect(faultsOf(0, { queued: -1 })).toEqual(["1 pushes more have ended than were queued"]);
     expect(faultsOf(0, { faults: ["a did not come"] })).toEqual(["a did not come"]);
   });
 });
