@@ -4,7 +4,7 @@ import type { CacheBytes } from "../delivery/cache_bytes.ts";
 const MOST = 10_000;
 const MOST_BYTES = 4 * 1024 * 1024;
 /** What one takes beside its text, bytes, about. */
-const OVERHEAD = 90;
+const OVERHEAD = 50;
 
 /** Ids of the rows that were queued last. In two halves: when the newer one is full it becomes the older one. */
 export class QueuedIds {
