@@ -3,7 +3,7 @@ import type { CacheBytes } from "../delivery/cache_bytes.ts";
 /** What all of them together may weigh, bytes. */
 const MOST_BYTES = 1024 * 1024;
 /** What an entry weighs beside its own bytes, with its key and its list, which mostly holds no other: as measured on a heap. */
-const OVERHEAD = 500;
+const OVERHEAD = 600;
 
 /** Entries that were read for pushes and marks: those of a public message are many, and each asks for the same ones. */
 export class RecentEntries<Entry> {

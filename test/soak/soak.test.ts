@@ -53,19 +53,23 @@ test("a slope is none when it is certainly small, and grows when it is certainly
 describe("the verdict on a soak of two minutes", () => {
   const counters = { ...createCounters(), connections: 1, sessions: 1, bytes: { ...createCacheBytes(), storage: 0 } };
 
-  function faultsOf(grownBy: number, { queued = 0, faults = [] as string[] } = {}): string[] {
+  function faultsOf(grownBy: number, { queued = 0, faults = [] as string[], storage = "sqlite" } = {}): string[] {
     const points = Array.from({ length: 60 }, (_, index): Point => {
       const seconds = 2 * (index + 1);
       const held = 20_000 + (seconds < 40 ? -5_000 : grownBy * (seconds - 40) / 80);
       return { seconds, heap: held * 1_024, external: 0, rss: 1e8, counters, rows: undefined };
     });
     const end = { ...points.at(-1)!, counters: { ...counters, pushesQueued: queued } };
-    return report({ points, end, faults, warnings: [] }, "sqlite").faults;
+    return report({ points, end, faults, warnings: [] }, storage).faults;
   }
 
   test("is fine where memory grows only in its first third", () => {
     expect(faultsOf(0)).toEqual([]);
     expect(faultsOf(MAY_GROW * 0.5)).toEqual([]);
+  });
+
+  test("is fine where memory grows with what is stored in it", () => {
+    expect(faultsOf(MAY_GROW * 10, { storage: "memory" })).toEqual([]);
   });
 
   test("names memory that grew, pushes without an end, and what was not delivered", () => {
