@@ -177,7 +177,7 @@ export class LastLook {
     if (all.length === 0) {
       return { end: "expired", note: "the log does not have it any more" };
     }
-    const left = row.after === undefined ? all : this.#left(row, record, all);
+    const left = row.after === undefined ? all : this.#left(row, record, all, MOST_COUNTED + 1);
     const newest = left[0];
     if (newest === undefined) return { end: "dropped", note: "all that it stood for was dealt with" };
     if (row.after === undefined) {
@@ -202,16 +202,21 @@ export class LastLook {
   #namedAfter(row: OutboxRow, found: Found): OpenedEntry | undefined {
     const record = found.stored && withProgressHere(found.stored, this.#parts.roster);
     if (row.after === undefined || record === undefined || sessionOf(record, row.deviceId) === undefined) return undefined;
-    return this.#left(row, record, entriesOf(row, found))[0];
+    return this.#left(row, record, entriesOf(row, found), 1)[0];
   }
 
   /** Of the entries that a row stands for those that are to be told of still, the newest first. */
-  #left({ coalesced, deviceId }: OutboxRow, record: UserRecord, entries: readonly OpenedEntry[]): OpenedEntry[] {
+  #left(
+    { coalesced, deviceId }: OutboxRow,
+    record: UserRecord,
+    entries: readonly OpenedEntry[],
+    most: number,
+  ): OpenedEntry[] {
     const { clock } = this.#parts;
     const device = sessionOf(record, deviceId)!;
     const left: OpenedEntry[] = [];
     for (const entry of entries) {
-      if (left.length > MOST_COUNTED) break;
+      if (left.length === most) break;
       // Remembered ones may have expired since they were read.
       if (entry.expiresAt <= clock.now()) continue;
       // Others have rows of their own, or none.

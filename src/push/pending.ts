@@ -6,6 +6,7 @@ import type { Clock } from "../ports/clock.ts";
 import { type AddedRow, type CancelMatch, type NewOutboxRow, type Outbox, type OutboxRow, SENDING_MS } from "../ports/outbox.ts";
 import { type Done, dropWords } from "./need.ts";
 import { QueuedIds } from "./queued_ids.ts";
+import { rowId } from "./row_id.ts";
 import { tell } from "./tell.ts";
 import { type WaitingRow, WaitingRows } from "./waiting_rows.ts";
 
@@ -150,8 +151,11 @@ export class PendingPushes {
 
   #found(rows: readonly NewOutboxRow[]): void {
     for (const row of rows) {
+      if (this.#rows.knows(row)) continue;
       for (const forgotten of this.#rows.add(row)) this.#forget(forgotten);
       this.#known.add(row.id);
+      // The last entry of those that it stands for needs no row of its own.
+      if (row.after !== undefined) this.#known.add(rowId(row.targetId, row.topic, row.position));
     }
   }
 

@@ -1,3 +1,4 @@
+import { isAway } from "../delivery/records.ts";
 import type { EntryName } from "../delivery/journal.ts";
 import type { OpenedEntry } from "../delivery/opened_entry.ts";
 import { deviceName } from "../delivery/session.ts";
@@ -12,12 +13,12 @@ import type { Decision } from "./decision.ts";
 import { type Done, whyDone } from "./need.ts";
 import type { PendingPushes } from "./pending.ts";
 import { isPartOf, type Plan, Plans, type PushClass } from "./plan.ts";
-import { type Decider, restId, rowId, rowIds } from "./row_id.ts";
+import { type Decider, restId, rowId } from "./row_id.ts";
 
 /** What rows are made with. */
 export interface RowMakerParts {
   arbiter: Arbiter;
-  outbox: Pick<Outbox, "waiting">;
+  outbox: Pick<Outbox, "ofMessage" | "waiting">;
   pending: PendingPushes;
   policy: Policy;
   clock: Clock;
@@ -136,8 +137,8 @@ class Work {
     known: OutboxRow | undefined,
   ): Promise<AddedRow | undefined> {
     const { decisions } = pushClass;
-    let [first, last] = [from, decisions.length - 1];
-    while (last >= first && !this.#needs(place, decisions[last]!, waiting)) last--;
+    let first = from;
+    const last = await this.#lastOpen(place, decisions, from, waiting);
     while (first < last && !this.#needs(place, decisions[first]!, waiting)) first++;
     if (last < first) return undefined;
     const row = await this.#row(place, decisions[last]!);
@@ -155,10 +156,29 @@ class Work {
     };
   }
 
+  /** The index of the last decision that no row stands for; less than `from`: there is none. */
+  async #lastOpen(place: Place, decisions: readonly Decision[], from: number, waiting: readonly OutboxRow[]): Promise<number> {
+    const mayBeMade = this.#decider === "user" && isAway(this.#session) && isPublic(decisions[0]?.entry.topic ?? "");
+    for (let last = decisions.length - 1;;) {
+      while (last >= from && !this.#needs(place, decisions[last]!, waiting)) last--;
+      if (last < from || !mayBeMade) return last;
+      const after = await this.#madeAfter(place, decisions[last]!);
+      if (after === undefined) return last;
+      while (last >= from && decisions[last]!.entry.position.offset > after) last--;
+    }
+  }
+
+  /** While a device goes away, another node may decide about the topic. @returns behind which entry its row with that last one begins */
+  async #madeAfter({ targetId }: Place, { entry: { id, position, topic } }: Decision): Promise<number | undefined> {
+    const ids = [rowId(targetId, topic, position), restId(targetId, topic, position, "topic")];
+    const rows = await this.#parts.outbox.ofMessage(id, ids);
+    return rows.length === 0 ? undefined : Math.min(...rows.map(({ after = position.offset - 1 }) => after));
+  }
+
   /** Whether an entry needs a row; where not though its route says so, why. */
   #needs({ targetId }: Place, { entry }: Decision, waiting: readonly OutboxRow[]): boolean {
     if (entry.expiresAt <= this.#now || waiting.some((rest) => isPartOf(entry, rest))) return false;
-    if (rowIds(targetId, entry.topic, entry.position).some((id) => this.#parts.pending.knows(id))) return false;
+    if (this.#parts.pending.knows(rowId(targetId, entry.topic, entry.position))) return false;
     const why = whySpared(this.#record, this.#session, entry);
     if (why === undefined) return true;
     this.spared.set(entry, { entry, userId: this.#record.userId, why });

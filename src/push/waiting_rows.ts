@@ -29,6 +29,11 @@ export class WaitingRows {
     return this.#byUser.has(userId);
   }
 
+  /** Whether a row is there as it is now. */
+  knows({ dueAt, id, userId }: WaitingRow): boolean {
+    return this.#byUser.get(userId)?.get(id)?.dueAt === dueAt;
+  }
+
   of(userId: string): readonly WaitingRow[] {
     return [...this.#byUser.get(userId)?.values() ?? []];
   }

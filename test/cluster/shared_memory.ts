@@ -228,7 +228,7 @@ export class SharedMemory {
           }),
         cancel: (...args) => call(() => outbox.cancel(...args)),
         underWay: (match) => call(() => outbox.underWay(match)),
-        ofMessage: (id) => call(() => outbox.ofMessage(id)),
+        ofMessage: (...args) => call(() => outbox.ofMessage(...args)),
       },
       peers: this.hub.for(access),
       close: () => Promise.resolve(),
