@@ -33,7 +33,7 @@ const WIDTH = 256;
 /** Rows in one put at most: a storage takes a bounded number of documents in one step. */
 const ROWS_PER_PUT = 200;
 /** Topics of which it is remembered how far their untargeted devices were told of. */
-const TOLD = 10_000;
+const TOLD = 1_000;
 
 /**
  * Decides about pushes for devices that are away: what is open in their topics becomes rows of the outbox, in one step with how far

@@ -42,7 +42,7 @@ test("records are remembered within a bound, those of the first users go, and wh
   const names = Array.from({ length: 1_500 }, (_, index) => `user ${index}`);
   for (const name of names) recent.add(user(name), 4_000);
   for (const name of names) recent.add(user(name), 4_000);
-  expect(names.filter((name) => recent.get(name) !== undefined)).toEqual(names.slice(-964));
+  expect(names.filter((name) => recent.get(name) !== undefined)).toEqual(names.slice(-892));
   expect(recent.bytes).toBeLessThanOrEqual(8 * 1024 * 1024);
   await recent.write(names.at(-1)!, () => Promise.resolve());
   for (let index = 0; index < 3_000; index++) recent.add(user(`short ${index}`), 10);
