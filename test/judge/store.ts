@@ -186,7 +186,7 @@ export class SlowStore {
         undecided: (page) => quick("read", () => outbox.undecided(page)),
         cancel: (...args) => commit("cancel", () => outbox.cancel(...args)),
         underWay: (match) => quick(undefined, () => outbox.underWay(match)),
-        ofMessage: (id) => quick(undefined, () => outbox.ofMessage(id)),
+        ofMessage: (...args) => quick(undefined, () => outbox.ofMessage(...args)),
       },
       close: () => Promise.resolve(),
     };
