@@ -74,11 +74,11 @@ interface RouteCount {
   devices: number;
 }
 
-/** What is known of one message. It is the account that whoever delivers the message has of it. */
+/** What is known of one message. Its entry carries it as its account, so that a delivery finds it without a look-up. */
 class MessagePage implements Account {
   readonly key: string;
   readonly entry: Omit<AcceptedEntry, "account">;
-  /** These two are made for the first who stands in them: a message to nobody who is known has neither. Devices are few: a list takes less than a Map. */
+  /** These two are made for the first device that stands in them: a message to a user who never signed in has neither. Devices are few: a list takes less than a Map. */
   devices: DevicePage[] | undefined = undefined;
   counts: RouteCount[] | undefined = undefined;
   delivered = 0;
@@ -89,7 +89,7 @@ class MessagePage implements Account {
 
   constructor(key: string, { id, topic, position, from, urgency, sentAt }: AcceptedEntry) {
     this.key = key;
-    // A copy: whoever reports may hold the message itself.
+    // A copy: the entry may hold the bytes of the whole message.
     this.entry = { id, topic, position, from, urgency, sentAt };
   }
 }

@@ -570,7 +570,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
       }
       ok(held() <= 2 * once, `${held()} bytes instead of ${once}`);
       strictEqual(await users.remove("sara", record.version), true);
-      ok(held() <= once, `${held()} bytes though nobody is there`);
+      ok(held() <= once, `${held()} bytes after the user was removed`);
     },
   },
   {

@@ -133,7 +133,7 @@ function lacksRoom(path: string): boolean {
   const ends = [path, `${path}-wal`].map((each) => statSync(each, { throwIfNoEntry: false })?.size ?? 0);
   let file: number | undefined;
   try {
-    // Never a file that is somebody else's. Without a name it is gone with this process, whatever happens.
+    // Never a file that is there already. Its name is removed at once, so it is gone when this process ends, however that ends.
     file = openSync(beside, "wx");
     rmSync(beside);
     return writeSync(file, new Uint8Array(ROOM_BYTES), 0, ROOM_BYTES, Math.max(...ends)) < ROOM_BYTES;

@@ -7,7 +7,7 @@ const MOST_BYTES = 8 * 1024 * 1024;
 const LONGEST = 4_096;
 /**
  * What a record takes beside twice its length as it is stored, bytes, about, as a heap says. A third of it are the shapes that V8 makes
- * for objects whose keys nobody else has: by device, and by topic.
+ * for objects with keys of their own: by device, and by topic.
  */
 const OVERHEAD = 1_400;
 

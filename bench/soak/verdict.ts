@@ -4,7 +4,7 @@ import { heldOf, lineOf, type Of, type Point, settledOf } from "./results.ts";
 /** A slope below this is none, KB a minute: 60 B for each guest, or 3 B for each message. What is kept of one takes more than that. */
 export const NO_SLOPE = 20;
 /**
- * What memory may have grown by at the end, against the first points that count, KB. In two minutes it grows by 900 KB, most of it
+ * What memory may have grown by at the end, against the first points that count, KB. In two minutes it grows by 700 to 900 KB, most of it
  * compiled code. Where topics that were left are kept it is 2,000, with connections that were closed 2,400, with 1 KB for each request
  * of a client 4,500.
  */

@@ -1,7 +1,7 @@
 /** How much may be taken at once, as the time in which it becomes free again, milliseconds. */
 const BURST_MS = 2_000;
 
-/** Users whose rate is remembered at most. Of more, whoever has been quiet longest is forgotten. */
+/** Users whose rate is remembered at most. Of more, the user who has been quiet longest is forgotten. */
 const REMEMBERED = 10_000;
 
 /** The same limit for each user. */

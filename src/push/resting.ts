@@ -34,7 +34,7 @@ export class RestingTargets {
   readonly #clock: Clock;
   readonly #journal: Journal;
   readonly #rests = new Map<string, KnownRest>();
-  /** Walks over them, so that those whose end nobody asks about are let go of without a timer. */
+  /** Walks over them, so that rests that are over are forgotten without a timer, also those of targets that get no push any more. */
   #round: Iterator<[string, KnownRest]>;
   /** How often in a row a reply may have been the target's own fault. */
   readonly #doubted = new Map<string, number>();
