@@ -40,7 +40,7 @@ export interface HousekeepingParts {
  * How long the node's word that it lives is good for. A dead node's sessions are to be decided for within the grace and 10 s, so
  * others must have noticed by then; and the log's leader may be missing for some seconds while its servers elect another.
  */
-const LEASE_MS = 8_000;
+const LEASE_MS = 7_000;
 const RENEW_MS = 2_000;
 /** How often a node that is not alone looks for what others left, and for what they took when they say so. */
 const LOOK_MS = 500;

@@ -15,7 +15,7 @@ export const MESSAGES = Number(byHand ?? 50_000);
 export const SESSIONS = Number(process.env["PEYK_FAULT_SESSIONS"] ?? 36);
 const SCENARIOS = 7;
 
-/** The shortest that shows it: longer than a lease lives (8 s). By hand as long as the rule says. */
+/** The shortest that shows it: longer than a lease lives (7 s). By hand as long as the rule says. */
 export const PAUSE_MS = byHand === undefined ? 12_000 : 30_000;
 export const POLICY = { graceMs: 2_000, ackTimeoutMs: 3_000, activeElsewhereMs: 5_000, coalesceMs: 0 } as const;
 /** Within so long after its last lease a dead node's sessions are to be decided for. */
