@@ -6,7 +6,7 @@
  */
 export { createEngine, type Engine, type SubscribeOptions } from "./src/create_engine.ts";
 export type { EngineOptions, Limits } from "./src/engine_options.ts";
-export type { Receipt } from "./src/delivery/publish.ts";
+export type { PublishResult } from "./src/delivery/publish.ts";
 export type { Counters } from "./src/delivery/counters.ts";
 export type { EngineEvents, PushServiceEvent, ReceiptEvent, SessionChange } from "./src/delivery/events.ts";
 export type { DeviceName, EntryName, Note, NoteKind, PushFacts } from "./src/delivery/journal.ts";

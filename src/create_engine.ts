@@ -16,7 +16,7 @@ import { Lease } from "./delivery/lease.ts";
 import { Departures } from "./delivery/leave.ts";
 import type { Registered } from "./delivery/push_requests.ts";
 import { ProgressKeeper } from "./delivery/progress.ts";
-import { Publisher, type Receipt } from "./delivery/publish.ts";
+import { Publisher, type PublishResult } from "./delivery/publish.ts";
 import { Receipts } from "./delivery/receipts.ts";
 import { UserRecords } from "./delivery/records.ts";
 import { Roster } from "./delivery/roster.ts";
@@ -91,7 +91,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
    * @throws {PeykError} `bad-name`, `bad-message`, `too-large`, `closed`, and what the storage says (`unavailable`, `storage-full`,
    * `storage-lost`)
    */
-  publish(message: OutgoingMessage & { from?: string }): Promise<Receipt>;
+  publish(message: OutgoingMessage & { from?: string }): Promise<PublishResult>;
   /**
    * Why a message went where it went, device by device: from what the nodes remember and what the outbox keeps of its pushes.
    * Undefined when neither knows it, or not any more.

@@ -95,9 +95,9 @@ export class Device {
 
   async toBackground(ms: number): Promise<void> {
     await this.#alone(async () => {
-      this.#client?.setPresence({ visible: false });
+      this.#client?.setActivity({ visible: false });
       await sleep(ms);
-      this.#client?.setPresence({ visible: true });
+      this.#client?.setActivity({ visible: true });
     });
   }
 

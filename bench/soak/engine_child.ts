@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Engine, OutgoingMessage, Receipt } from "../../mod.ts";
+import type { Engine, OutgoingMessage, PublishResult } from "../../mod.ts";
 
 const FILE = fileURLToPath(new URL("./engine_process.ts", import.meta.url));
 const CONDITIONS = "--conditions=peyk-source";
@@ -76,7 +76,7 @@ export class EngineChild {
     return this.#url;
   }
 
-  publish(message: OutgoingMessage): Promise<Receipt> {
+  publish(message: OutgoingMessage): Promise<PublishResult> {
     return this.#ask({ type: "publish", message });
   }
 

@@ -88,7 +88,7 @@ export class Residents {
   }
 
   async ephemeral(): Promise<void> {
-    await this.#toRoom({ live: true, data: { typing: true } });
+    await this.#toRoom({ ephemeral: true, data: { typing: true } });
   }
 
   async mark(): Promise<void> {
@@ -103,7 +103,7 @@ export class Residents {
   }
 
   input(): void {
-    oneOf(this.#devices).client?.setPresence({ attended: true });
+    oneOf(this.#devices).client?.setActivity({ attended: true });
   }
 
   async toBackground(): Promise<void> {

@@ -18,7 +18,7 @@ import { createLeader, type ToTab } from "./leader.ts";
 import { join, type ListenOptions } from "./listeners.ts";
 import { readMessages } from "./message_loop.ts";
 import { createOutgoing } from "./outgoing.ts";
-import { type Presence, watchPresence } from "./presence.ts";
+import { type Activity, watchActivity } from "./activity.ts";
 import { joinTabs, type Tabs } from "./tabs.ts";
 
 export { PeykError } from "../protocol/errors.ts";
@@ -37,7 +37,7 @@ export type { TargetDetails } from "../protocol/target.ts";
 export type { CloseReason, Status } from "./connection.ts";
 export type { ClientStorage, WebSocketConstructor, WebSocketLike } from "./environment.ts";
 export type { ListenOptions } from "./listeners.ts";
-export type { Presence } from "./presence.ts";
+export type { Activity } from "./activity.ts";
 
 /** How to connect. */
 export interface ConnectOptions {
@@ -52,10 +52,10 @@ export interface ConnectOptions {
 }
 
 /** What the engine said to a publish. */
-export interface Receipt {
+export interface PublishResult {
   readonly id: string;
   readonly topic: Topic;
-  /** Undefined for a `live` message: it is in no log. */
+  /** Undefined for an `ephemeral` message: it is in no log. */
   readonly position: Position | undefined;
   /** Whether it survives a crash of the engine's process: `durability` is not `memory`. */
   readonly durable: boolean;
@@ -103,7 +103,7 @@ export interface PeykClient extends AsyncDisposable {
    * Runs `handler` for each message, of all channels or of one: in the order of its topic and one at a time, topics
    * independently. A message is acked when its handlers have returned or resolved. One that throws, or takes longer than 30 s,
    * is tried 3 times; then the message is passed and reported as failed, here to `onError`. Messages wait for the first
-   * handler. `live` messages do not wait, for a handler or for each other, and are not tried again.
+   * handler. `ephemeral` messages do not wait, for a handler or for each other, and are not tried again.
    */
   onMessage<Data = unknown>(handler: MessageHandler<Data>, options?: ListenOptions): () => void;
   onMessage<Data = unknown>(channel: string, handler: MessageHandler<Data>, options?: ListenOptions): () => void;
@@ -120,10 +120,10 @@ export interface PeykClient extends AsyncDisposable {
   onError(listener: (error: PeykError, message: Message | undefined) => void, options?: ListenOptions): () => void;
   /**
    * Resolves when the engine has accepted the message. Kept and said again under the same id until then, also while offline,
-   * up to 1,000 requests. A `live` message is for now: it is not kept.
-   * @throws {PeykError} as a rejection: what the engine refused, `too-many`, `closed`, and `unavailable` for a live message
+   * up to 1,000 requests. An `ephemeral` message is for now: it is not kept.
+   * @throws {PeykError} as a rejection: what the engine refused, `too-many`, `closed`, and `unavailable` for an ephemeral message
    */
-  publish(message: OutgoingMessage): Promise<Receipt>;
+  publish(message: OutgoingMessage): Promise<PublishResult>;
   /**
    * Subscribes the user, all devices. Messages come from now on, or from after `since`; offset 0 is the log's beginning. Of a
    * topic that the user is subscribed to it changes nothing. With `anew` all devices begin there, whatever they have read; what
@@ -147,7 +147,7 @@ export interface PeykClient extends AsyncDisposable {
    * engine is told as often as it wants to know. `attended: false`: there was no input, whatever was said before. A field that is
    * left out is observed; undefined: all are.
    */
-  setPresence(presence: Partial<Presence> | undefined): void;
+  setActivity(presence: Partial<Activity> | undefined): void;
   /** Ends the session: push targets are released, nothing more is delivered to this device. Then the client is closed. */
   logout(): Promise<void>;
   /** Only leaves: messages go on to be pushed. What is unanswered is rejected with `closed`. */
@@ -182,7 +182,7 @@ export function connectIn(
   const ended = new AbortController();
   const { signal } = ended;
 
-  const presence = watchPresence(page, time, signal, (presence, back) => {
+  const presence = watchActivity(page, time, signal, (presence, back) => {
     tabs.send({ type: "presence", presence });
     if (back) tabs.send({ type: "wake" });
   });
@@ -217,8 +217,8 @@ export function connectIn(
     switch (message.type) {
       case "message":
         return inbox.message(message);
-      case "live":
-        return inbox.live(message);
+      case "ephemeral":
+        return inbox.ephemeral(message);
       case "subscribed":
       case "unsubscribed":
         return inbox.forget(message.topic);
@@ -253,7 +253,7 @@ export function connectIn(
   }
 
   async function mark(kind: "read" | "dismissed", { topic, id, position }: Message): Promise<void> {
-    if (!position) throw badMessage("A live message is in no log: it can't be marked.");
+    if (!position) throw badMessage("An ephemeral message is in no log: it can't be marked.");
     await outgoing.ask({ type: "mark", kind, topic, id, ...position });
   }
 
@@ -278,8 +278,8 @@ export function connectIn(
       checkName(id, "id");
       if (content !== undefined && typeof content !== "string") throw badMessage("content is text; the rest goes into data.");
       const payload = encodePayload(content, data);
-      const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.live);
-      const { durable, durability, duplicate, ...at } = value as Omit<Receipt, "position"> & {
+      const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.ephemeral);
+      const { durable, durability, duplicate, ...at } = value as Omit<PublishResult, "position"> & {
         epoch: number | null;
         offset: number;
       };
@@ -313,7 +313,7 @@ export function connectIn(
     async unregisterPush(provider) {
       await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token: null, details: null });
     },
-    setPresence: presence.set,
+    setActivity: presence.set,
     async logout() {
       await outgoing.ask({ type: "logout" });
     },

@@ -1,6 +1,6 @@
 import { openEnvelope } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
-import type { Cursor, GapFrame, LiveFrame, MessageFrame } from "../protocol/frames.ts";
+import type { Cursor, EphemeralFrame, GapFrame, MessageFrame } from "../protocol/frames.ts";
 import type { Message } from "../protocol/message.ts";
 import { splitTopic, type Topic } from "../protocol/names.ts";
 import type { Time } from "./environment.ts";
@@ -52,7 +52,7 @@ export interface InboxOptions {
 export interface Inbox {
   add(handler: Handler, options?: ListenOptions): () => void;
   message(frame: MessageFrame): void;
-  live(frame: LiveFrame): void;
+  ephemeral(frame: EphemeralFrame): void;
   /** What is queued is not wanted any more; the topic may begin anew. */
   forget(topic: Topic): void;
   close(): void;
@@ -166,7 +166,7 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
     return timer;
   }
 
-  function read(frame: MessageFrame | LiveFrame): Message | undefined {
+  function read(frame: MessageFrame | EphemeralFrame): Message | undefined {
     try {
       return messageOf(frame);
     } catch (cause) {
@@ -198,7 +198,7 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
       }
       pump(queue);
     },
-    live(frame) {
+    ephemeral(frame) {
       const now = handlersOf(frame.topic);
       const message = now.length > 0 ? read(frame) : undefined;
       if (!message) return;
@@ -235,7 +235,7 @@ function worst(outcomes: (Outcome | Promise<Outcome>)[]): Outcome {
     "left";
 }
 
-function messageOf(frame: MessageFrame | LiveFrame): Message {
+function messageOf(frame: MessageFrame | EphemeralFrame): Message {
   const { options, expiresAt: _, ...rest } = openEnvelope(frame.envelope);
   const position = frame.type === "message" ? { epoch: frame.epoch, offset: frame.offset } : undefined;
   return { ...options, ...splitTopic(frame.topic), ...rest, topic: frame.topic, position };

@@ -3,9 +3,9 @@ import { PeykError } from "../protocol/errors.ts";
 import type {
   ClientFrame,
   Cursor,
+  EphemeralFrame,
   ErrorFrame,
   GapFrame,
-  LiveFrame,
   MessageFrame,
   OkFrame,
   ReceiptFrame,
@@ -46,7 +46,7 @@ export type ToTab =
   /** `life` names the connection, "" while there is none: with a new one, unanswered requests are to be sent again. */
   | { type: "status"; status: Status; life: string }
   | MessageFrame
-  | LiveFrame
+  | EphemeralFrame
   | GapFrame
   | ReceiptFrame
   | SubscribedFrame
@@ -134,7 +134,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     for (const frame of frames) {
       switch (frame.type) {
         case "message":
-        case "live":
+        case "ephemeral":
         case "advance":
         case "gap":
           progress.take(frame);

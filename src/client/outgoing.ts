@@ -14,7 +14,7 @@ interface Request {
   readonly frame: RequestFrame;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: PeykError) => void;
-  readonly live: boolean;
+  readonly ephemeral: boolean;
   underWay: boolean;
   /** How often the engine put it off. */
   retries: number;
@@ -26,8 +26,8 @@ type WithoutRef<Frame> = Frame extends unknown ? Omit<Frame, "ref"> : never;
 
 /** A tab's requests: in order, kept until they are answered, said again on every new connection. */
 export interface Outgoing {
-  /** Resolves with the value of the ok frame. `live`: now or never. */
-  ask(frame: WithoutRef<RequestFrame>, live?: boolean): Promise<unknown>;
+  /** Resolves with the value of the ok frame. `ephemeral`: now or never. */
+  ask(frame: WithoutRef<RequestFrame>, ephemeral?: boolean): Promise<unknown>;
   answer(frame: OkFrame | ErrorFrame): void;
   /** There is a new connection. */
   connected(): void;
@@ -63,27 +63,30 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
     isConnected = false;
     for (const request of requests.values()) {
       request.underWay = false;
-      if (!request.live) continue;
+      if (!request.ephemeral) continue;
       end(request);
       request.reject(unavailable());
     }
   }
 
   function unavailable(): PeykError {
-    return new PeykError("unavailable", "not connected", { retryable: true, hint: "A live message is not kept for later." });
+    return new PeykError("unavailable", "not connected", {
+      retryable: true,
+      hint: "An ephemeral message is not kept for later.",
+    });
   }
 
   return {
-    ask(frame, live = false) {
+    ask(frame, ephemeral = false) {
       if (closed) return Promise.reject(closed);
-      if (live && !isConnected) return Promise.reject(unavailable());
+      if (ephemeral && !isConnected) return Promise.reject(unavailable());
       if (requests.size >= MAX_WAITING) {
         const hint = `At most ${MAX_WAITING} requests wait for a connection.`;
         return Promise.reject(new PeykError("too-many", "too many requests wait", { retryable: true, hint }));
       }
       return new Promise((resolve, reject) => {
         const asked = { ...frame, ref: ++ref };
-        requests.set(ref, { frame: asked, resolve, reject, live, underWay: false, retries: 0, timer: undefined });
+        requests.set(ref, { frame: asked, resolve, reject, ephemeral, underWay: false, retries: 0, timer: undefined });
         pump();
       });
     },
@@ -94,7 +97,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
       if (frame.type === "ok") {
         end(request);
         request.resolve(frame.value);
-      } else if (frame.retryable && !request.live) {
+      } else if (frame.retryable && !request.ephemeral) {
         const backoff = time.random() * Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** request.retries++);
         request.timer = time.setTimeout(() => {
           request.timer = undefined;

@@ -2,9 +2,9 @@ import type {
   AdvanceFrame,
   ClientFrame,
   Cursor,
+  EphemeralFrame,
   GapFrame,
   IdleMs,
-  LiveFrame,
   MessageFrame,
   WelcomeFrame,
 } from "../protocol/frames.ts";
@@ -38,8 +38,8 @@ export interface ProgressOptions {
   send(frame: ClientFrame): boolean;
   /** For an ack that is written now. */
   idleMs(): IdleMs;
-  /** An entry or live message that no handler of this device has seen. */
-  deliver(frame: MessageFrame | LiveFrame): void;
+  /** An entry or ephemeral message that no handler of this device has seen. */
+  deliver(frame: MessageFrame | EphemeralFrame): void;
   /** Entries up to there are gone. */
   gap(frame: GapFrame): void;
   /** Something was missed and there is room for it now: come again, and read it from the log. */
@@ -49,7 +49,7 @@ export interface ProgressOptions {
 /** How far this device is, and telling the engine so. */
 export interface Progress {
   welcome(frame: WelcomeFrame): void;
-  take(frame: MessageFrame | LiveFrame | AdvanceFrame | GapFrame): void;
+  take(frame: MessageFrame | EphemeralFrame | AdvanceFrame | GapFrame): void;
   reads(topic: Topic): boolean;
   /** Reads the topic from there on, wherever it was. */
   place(cursor: Cursor): void;
@@ -170,7 +170,7 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
       if (frame.type === "advance" || frame.type === "gap") skip(frame);
       else seen++;
       if (frame.type === "message") keep(frame);
-      if (frame.type === "live") deliver(frame);
+      if (frame.type === "ephemeral") deliver(frame);
       if (frame.type === "gap") gap(frame);
     },
     reads: (topic) => topics.has(topic),

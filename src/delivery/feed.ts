@@ -3,13 +3,13 @@ import type { Topic } from "../protocol/names.ts";
 import type { Entry, TopicListener, TopicSubscription, Transport } from "../ports/transport.ts";
 import type { CacheBytes } from "./cache_bytes.ts";
 import { Group, type Member } from "./group.ts";
-import { type OpenedEntry, openEntry, openLive } from "./opened_entry.ts";
+import { type OpenedEntry, openEntry, openEphemeral } from "./opened_entry.ts";
 import { type NamedEntry, Remembered, type RememberedEntry } from "./remembered.ts";
 import { openSignal } from "./signal.ts";
 
 /** What a feed does with what comes. */
 export interface FeedSink<Reader extends Member<Reader>> {
-  /** Of an entry, or of a live message, in order. */
+  /** Of an entry, or of an ephemeral message, in order. */
   arrive(feed: Feed<Reader>, entry: OpenedEntry): void;
   /** Of a frame that every reader's connection gets as it is. */
   pass(feed: Feed<Reader>, frame: Uint8Array): void;
@@ -73,7 +73,7 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
 
   signal(bytes: Uint8Array): void {
     const signal = openSignal(bytes);
-    if ("live" in signal) this.#sink.arrive(this, openLive(this.topic, signal.live));
+    if ("ephemeral" in signal) this.#sink.arrive(this, openEphemeral(this.topic, signal.ephemeral));
     else this.#sink.pass(this, signal.frame);
   }
 

@@ -1,4 +1,4 @@
-import { encodeLiveFrame, encodeMessageFrame, envelopeDevice, envelopeHead } from "../protocol/codec.ts";
+import { encodeEphemeralFrame, encodeMessageFrame, envelopeDevice, envelopeHead } from "../protocol/codec.ts";
 import type { MessageOptions, Position, Urgency } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Entry } from "../ports/transport.ts";
@@ -34,7 +34,7 @@ export function openEntry(entry: Entry): OpenedEntry {
 }
 
 /** Opens a message that no log has: its position is `{ epoch: 0, offset: 0 }`. */
-export function openLive(topic: Topic, bytes: Uint8Array): OpenedEntry {
+export function openEphemeral(topic: Topic, bytes: Uint8Array): OpenedEntry {
   return new LoggedEntry({ topic, epoch: 0, offset: 0, previous: 0, bytes, expiresAt: Infinity });
 }
 
@@ -82,7 +82,7 @@ class LoggedEntry implements OpenedEntry {
     this.sentAt = head.sentAt;
     this.expiresAt = entry.expiresAt;
     this.urgency = head.options?.urgency ?? "normal";
-    this.event = entry.offset === 0 ? SessionEvent["message.live"] : eventOf(this.urgency, head.options);
+    this.event = entry.offset === 0 ? SessionEvent["message.ephemeral"] : eventOf(this.urgency, head.options);
     this.silent = head.options?.silent === true;
     this.collapseKey = head.options?.notification?.collapseKey;
     this.bytes = entry.bytes;
@@ -96,7 +96,7 @@ class LoggedEntry implements OpenedEntry {
   /** Made when the first receiver needs it: a message for people who are away is never framed. */
   get frame(): Uint8Array {
     return this.#frame ??= this.position.offset === 0
-      ? encodeLiveFrame(this.topic, this.bytes)
+      ? encodeEphemeralFrame(this.topic, this.bytes)
       : encodeMessageFrame(this.topic, this.position.epoch, this.position.offset, this.previous, this.bytes);
   }
 }

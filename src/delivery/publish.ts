@@ -17,14 +17,14 @@ import type { Journal } from "./journal.ts";
 import type { Receipts } from "./receipts.ts";
 
 /** What a publisher gets for a message that was accepted. */
-export interface Receipt {
+export interface PublishResult {
   readonly id: string;
   readonly topic: Topic;
-  /** Undefined for a `live` message, which no log has. */
+  /** Undefined for an `ephemeral` message, which no log has. */
   readonly position: Position | undefined;
   /** Whether it survives a crash of the process: `durability` is not `memory`. */
   readonly durable: boolean;
-  /** How safely it is stored. A `live` message is in no storage, so it has `memory`. */
+  /** How safely it is stored. An `ephemeral` message is in no storage, so it has `memory`. */
   readonly durability: Durability;
   /** An earlier publish under the same id is the one that counts. */
   readonly duplicate: boolean;
@@ -65,7 +65,7 @@ export class Publisher {
   }
 
   /** @throws {PeykError} `bad-name`, `bad-message`, `too-large`, and what the transport says */
-  async publish(message: OutgoingMessage, from: string | undefined): Promise<Receipt> {
+  async publish(message: OutgoingMessage, from: string | undefined): Promise<PublishResult> {
     return await this.publishSealed(this.seal(message, from));
   }
 
@@ -81,7 +81,7 @@ export class Publisher {
     };
   }
 
-  async publishSealed({ topic, id, from, device, options, payload }: SealedMessage): Promise<Receipt> {
+  async publishSealed({ topic, id, from, device, options, payload }: SealedMessage): Promise<PublishResult> {
     const { clock, counters, journal, receipts, transport } = this.#parts;
     checkName(id, "message id");
     if (from !== undefined) checkName(from, "from");
@@ -94,7 +94,7 @@ export class Publisher {
         hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.`,
       });
     }
-    if (options?.live === true) {
+    if (options?.ephemeral === true) {
       transport.signal(topic, bytes);
       counters.accepted++;
       return { id, topic, position: undefined, durable: false, durability: "memory", duplicate: false };
@@ -120,13 +120,15 @@ function presentOptions(options: MessageOptions): MessageOptions | undefined {
 
 /** What the codec can't know: it checks types, and drops what is no option. */
 function checkedOptions(options: MessageOptions): MessageOptions {
-  const { ttl, live, inApp, notification } = options;
+  const { ttl, ephemeral, inApp, notification } = options;
   if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 1 && ttl <= MAX_TTL_SECONDS)) {
     throw new PeykError("bad-message", "ttl: not whole seconds from 1 to 30 days", {
-      hint: "For a message that nobody stores, set live.",
+      hint: "For a message that nobody stores, set ephemeral.",
     });
   }
-  if (live === true && inApp === true) throw new PeykError("bad-message", "live and inApp: a live message is in no log");
+  if (ephemeral === true && inApp === true) {
+    throw new PeykError("bad-message", "live and inApp: an ephemeral message is in no log");
+  }
   return notification === undefined || notification === null
     ? options
     : { ...options, notification: checkNotification(notification) };

@@ -1,5 +1,5 @@
-/** What a signal carries: a live message's envelope, or a frame for the topic's readers as it is. */
-export type Signal = { live: Uint8Array } | { frame: Uint8Array };
+/** What a signal carries: an ephemeral message's envelope, or a frame for the topic's readers as it is. */
+export type Signal = { ephemeral: Uint8Array } | { frame: Uint8Array };
 
 /** An envelope is an array, which never begins like that. */
 const FRAME_MARK = 0;
@@ -13,5 +13,5 @@ export function frameSignal(frame: Uint8Array): Uint8Array {
 }
 
 export function openSignal(bytes: Uint8Array): Signal {
-  return bytes[0] === FRAME_MARK ? { frame: bytes.subarray(1) } : { live: bytes };
+  return bytes[0] === FRAME_MARK ? { frame: bytes.subarray(1) } : { ephemeral: bytes };
 }

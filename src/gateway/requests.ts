@@ -9,7 +9,7 @@ import type { Logger } from "../ports/logger.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
 import type { Lease } from "../delivery/lease.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
-import type { Publisher, Receipt, SealedMessage } from "../delivery/publish.ts";
+import type { Publisher, PublishResult, SealedMessage } from "../delivery/publish.ts";
 import type { UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { Session } from "../delivery/session.ts";
@@ -137,7 +137,7 @@ export class Requests {
     return token === null ? signOut.unregister(session, provider) : signOut.register(session, provider, token, details);
   }
 
-  async #publish(session: Session, { topic, id, options, payload }: PublishFrame): Promise<Receipt> {
+  async #publish(session: Session, { topic, id, options, payload }: PublishFrame): Promise<PublishResult> {
     const { publisher } = this.#parts;
     const { userId, deviceId } = session;
     checkName(id, "message id");
@@ -234,6 +234,6 @@ export class Requests {
   }
 }
 
-function answerOf({ id, topic, position, durable, durability, duplicate }: Receipt): unknown {
+function answerOf({ id, topic, position, durable, durability, duplicate }: PublishResult): unknown {
   return { id, topic, epoch: position?.epoch ?? null, offset: position?.offset ?? null, durable, durability, duplicate };
 }

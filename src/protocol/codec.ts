@@ -90,8 +90,8 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array {
       ]);
     case "message":
       return encodeMessageFrame(frame.topic, frame.epoch, frame.offset, frame.previous, frame.envelope);
-    case "live":
-      return encodeLiveFrame(frame.topic, frame.envelope);
+    case "ephemeral":
+      return encodeEphemeralFrame(frame.topic, frame.envelope);
     case "advance":
       return pack([T.advance, frame.topic, frame.epoch, frame.offset, frame.expired]);
     case "gap":
@@ -127,8 +127,8 @@ export function encodeMessageFrame(
 }
 
 /** A live frame, made once for all its receivers. */
-export function encodeLiveFrame(topic: Topic, envelope: Uint8Array): Uint8Array {
-  return packAround([T.live, topic], envelope);
+export function encodeEphemeralFrame(topic: Topic, envelope: Uint8Array): Uint8Array {
+  return packAround([T.ephemeral, topic], envelope);
 }
 
 /**
@@ -279,8 +279,8 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
         previous: reader.uint("previous"),
         envelope: reader.raw("envelope", ENVELOPE_DEPTH),
       };
-    case T.live:
-      return { type: "live", topic: reader.text("topic"), envelope: reader.raw("envelope", ENVELOPE_DEPTH) };
+    case T.ephemeral:
+      return { type: "ephemeral", topic: reader.text("topic"), envelope: reader.raw("envelope", ENVELOPE_DEPTH) };
     case T.advance:
       return { type: "advance", ...readCursorFields(reader), expired: reader.uint("expired") };
     case T.gap:

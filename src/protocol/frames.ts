@@ -30,7 +30,7 @@ export const FrameType = {
   // from the server
   welcome: 33,
   message: 34,
-  live: 35,
+  ephemeral: 35,
   advance: 36,
   gap: 37,
   ok: 38,
@@ -92,7 +92,7 @@ export interface CursorsFrame {
  */
 export interface AckFrame {
   type: "ack";
-  /** How many message and live frames this connection has brought so far. */
+  /** How many message and ephemeral frames this connection has brought so far. */
   seen: number;
   /** Where the app's handler is done, for topics in which that moved. */
   cursors: Cursor[];
@@ -227,8 +227,8 @@ export interface MessageFrame {
 }
 
 /** `[35, topic, envelope]` */
-export interface LiveFrame {
-  type: "live";
+export interface EphemeralFrame {
+  type: "ephemeral";
   topic: Topic;
   envelope: Uint8Array;
 }
@@ -315,7 +315,7 @@ export interface ExpiringFrame {
 export type ServerFrame =
   | WelcomeFrame
   | MessageFrame
-  | LiveFrame
+  | EphemeralFrame
   | AdvanceFrame
   | GapFrame
   | OkFrame

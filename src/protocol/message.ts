@@ -55,13 +55,13 @@ export interface Notification {
 
 /** The fields of a message that steer its delivery. Absent means the default. */
 export interface MessageOptions {
-  /** Seconds the message is worth delivering. Default 30 days. 0 is not allowed: use `live`. */
+  /** Seconds the message is worth delivering. Default 30 days. 0 is not allowed: use `ephemeral`. */
   ttl?: number;
   /** Default "normal". */
   urgency?: Urgency;
   notification?: Notification;
   /** Only for whoever is connected now: no log, no push. */
-  live?: boolean;
+  ephemeral?: boolean;
   /** Kept in the log, never pushed. */
   inApp?: boolean;
   /** A background push: wakes the app, shows nothing. */
@@ -95,7 +95,7 @@ export interface Message<Data = unknown> extends MessageOptions {
   readonly data: Data;
   /** Milliseconds since 1970, the server's clock. */
   readonly sentAt: number;
-  /** Undefined for a `live` message: it is in no log. */
+  /** Undefined for an `ephemeral` message: it is in no log. */
   readonly position: Position | undefined;
 }
 

@@ -25,7 +25,7 @@ export function readOptions(reader: Reader): MessageOptions {
         options.notification = notification;
         break;
       }
-      case "live":
+      case "ephemeral":
       case "inApp":
       case "silent":
       case "useAsAlert":

@@ -45,7 +45,7 @@ export const sessionMachine = setup({
         | "message.alert"
         | "message.quiet"
         | "message.inApp"
-        | "message.live";
+        | "message.ephemeral";
     },
   },
   delays: {
@@ -100,7 +100,7 @@ export const sessionMachine = setup({
         replaced: "disconnected.away",
         "message.quiet": { actions: "deliver" },
         "message.inApp": { actions: "deliver" },
-        "message.live": { actions: "deliver" },
+        "message.ephemeral": { actions: "deliver" },
       },
       states: {
         /** What is sent is seen in time. */
@@ -146,7 +146,7 @@ export const sessionMachine = setup({
           { actions: ["deliver", "nowhereToPush"] },
         ],
         "message.inApp": { actions: "deliver" },
-        "message.live": { actions: "deliver" },
+        "message.ephemeral": { actions: "deliver" },
       },
     },
     disconnected: {

@@ -27,7 +27,7 @@ export const SessionEvent = {
   "message.alert": 15,
   "message.quiet": 16,
   "message.inApp": 17,
-  "message.live": 18,
+  "message.ephemeral": 18,
 } as const;
 
 export type SessionEventName = keyof typeof SessionEvent;

@@ -52,7 +52,7 @@ test("every onX ends by its function and by its signal", async () => {
     await world.socket.say(
       { type: "receipt", kind: "read", topic: "omid/default", id: "i", epoch: 1, offset: 2, at: 3 },
       { type: "gap", topic: "sara/default", epoch: 7, offset: 0 },
-      { type: "live", topic: "sara/default", envelope: live.envelope },
+      { type: "ephemeral", topic: "sara/default", envelope: live.envelope },
     );
     await world.again();
   };

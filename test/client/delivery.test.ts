@@ -150,7 +150,7 @@ test("a ping is answered with an ack at once, though nothing is new", async () =
   await client.close();
 });
 
-test("seen counts anew on each connection, repeated entries and live messages included", async () => {
+test("seen counts anew on each connection, repeated entries and ephemeral messages included", async () => {
   const world = new World();
   const client = await world.connected();
   const got: unknown[] = [];
@@ -158,7 +158,7 @@ test("seen counts anew on each connection, repeated entries and live messages in
   await world.socket.say(entry(1), entry(2));
   await world.again([at("sara/default", 0)]);
   const live = entry(9) as { envelope: Uint8Array };
-  await world.socket.say(entry(1), entry(2), entry(3), { type: "live", topic: "sara/default", envelope: live.envelope });
+  await world.socket.say(entry(1), entry(2), entry(3), { type: "ephemeral", topic: "sara/default", envelope: live.envelope });
   expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 4, cursors: [cursor(3)], idleMs: null });
   expect(got).toEqual([["1", 1], ["2", 2], ["3", 3], ["9", undefined]]);
   await client.close();
@@ -321,11 +321,11 @@ test("a message that can't be read is passed as failed, the next one is handled"
   await client.close();
 });
 
-test("a live message goes to whoever handles its channel now: not kept, not tried again, not held up", async () => {
+test("an ephemeral message goes to whoever handles its channel now: not kept, not tried again, not held up", async () => {
   const world = new World();
   const client = await world.connected();
   const live = (content: number) => ({
-    type: "live" as const,
+    type: "ephemeral" as const,
     topic: "sara/default",
     envelope: (entry(content) as { envelope: Uint8Array }).envelope,
   });

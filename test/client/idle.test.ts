@@ -117,10 +117,10 @@ test("a new connection is told of an input anew", async () => {
   page.happens("keydown");
   await world.socket.end(1006);
   await world.time.pass(1_000);
-  client.setPresence({ attended: false });
+  client.setActivity({ attended: false });
   await world.socket.welcome();
   expect(world.socket.one("hello").idleMs).toBeNull();
-  client.setPresence(undefined);
+  client.setActivity(undefined);
   expect(said()).toEqual([{ visible: true, idleMs: 1_000 }]);
   await client.close();
 });

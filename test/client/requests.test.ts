@@ -116,24 +116,24 @@ test("a refusal that may succeed later is tried again after retryAfterMs and a g
 test("a live publish is for now: refused offline, when the connection is lost, and when the engine puts it off", async () => {
   const world = new World();
   const client = world.connect();
-  await expect(client.publish({ to: "omid", live: true })).rejects.toMatchObject({ code: "unavailable", retryable: true });
+  await expect(client.publish({ to: "omid", ephemeral: true })).rejects.toMatchObject({ code: "unavailable", retryable: true });
   await quiet();
   await world.socket.welcome();
-  const first = client.publish({ to: "omid", live: true });
+  const first = client.publish({ to: "omid", ephemeral: true });
   await quiet();
   const { ref, id, topic, options } = world.socket.one("publish");
-  expect(options).toEqual({ live: true });
+  expect(options).toEqual({ ephemeral: true });
   await world.socket.say({
     type: "ok",
     ref,
     value: { id, topic, epoch: null, offset: null, durable: false, durability: "memory", duplicate: false },
   });
   expect(await first).toEqual({ id, topic, position: undefined, durable: false, durability: "memory", duplicate: false });
-  const second = client.publish({ to: "omid", live: true });
+  const second = client.publish({ to: "omid", ephemeral: true });
   await quiet();
   const late = refused(world.socket.one("publish").ref, { code: "unavailable", retryable: true });
   await Promise.all([expect(second).rejects.toMatchObject({ code: "unavailable" }), world.socket.say(late)]);
-  const third = client.publish({ to: "omid", live: true });
+  const third = client.publish({ to: "omid", ephemeral: true });
   await quiet();
   await Promise.all([expect(third).rejects.toMatchObject({ code: "unavailable" }), world.again()]);
   expect(world.socket.take("publish")).toEqual([]);
@@ -143,7 +143,7 @@ test("a live publish is for now: refused offline, when the connection is lost, a
 test("what the engine would close the connection for is refused before it is sent", async () => {
   const world = new World();
   const client = await world.connected();
-  const bad = { content: 5, ttl: "x", urgency: "soon", live: 1, notification: "n" };
+  const bad = { content: 5, ttl: "x", urgency: "soon", ephemeral: 1, notification: "n" };
   for (const [key, value] of Object.entries(bad)) {
     await expect(client.publish({ to: "omid", [key]: value } as never)).rejects.toMatchObject({ code: "bad-message" });
   }

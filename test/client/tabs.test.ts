@@ -36,7 +36,7 @@ test("tabs of one installation share one connection, and each knows its status",
   expect(world.sockets).toHaveLength(1);
   for (const client of [leader, follower, late]) expect(statusOf(client)).toEqual({ state: "connected", userId: "sara" });
   await Promise.all([leader, follower, late].map((client) => client.close()));
-  for (const client of [leader, follower, late]) client.setPresence({ visible: false }); // Too late, and no error.
+  for (const client of [leader, follower, late]) client.setActivity({ visible: false }); // Too late, and no error.
   expect(world.time.pending).toBe(0);
 });
 
@@ -200,13 +200,13 @@ test("a tab whose app says that nobody is there says nothing for the others", as
   const { world, tabs, leader, follower } = await twoTabs();
   tabs[0].page.happens("keydown");
   await world.time.pass(2_000);
-  follower.setPresence({ attended: true });
+  follower.setActivity({ attended: true });
   await quiet();
-  follower.setPresence({ attended: false });
+  follower.setActivity({ attended: false });
   await quiet();
   await world.socket.say({ type: "ping" });
   expect(world.socket.one("ack").idleMs).toBe(2_000);
-  leader.setPresence({ attended: false });
+  leader.setActivity({ attended: false });
   expect(world.socket.take("state").at(-1)!.idleMs).toBeNull();
   await Promise.all([leader.close(), follower.close()]);
 });

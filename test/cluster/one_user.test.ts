@@ -36,10 +36,10 @@ describe("one user on two nodes", () => {
     ]);
   });
 
-  test("a live message reaches both", async () => {
+  test("an ephemeral message reaches both", async () => {
     const phone = await a.device("sara", { deviceId: "phone" });
     const laptop = await b.device("sara", { deviceId: "laptop" });
-    await cluster.finish(c.engine.publish({ to: "sara", content: "typing", live: true }));
+    await cluster.finish(c.engine.publish({ to: "sara", content: "typing", ephemeral: true }));
     await cluster.clock.settle();
     expect([phone.contents, laptop.contents]).toEqual([["typing"], ["typing"]]);
   });

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import { Group, type Member } from "../../src/delivery/group.ts";
-import { openLive } from "../../src/delivery/opened_entry.ts";
+import { openEphemeral } from "../../src/delivery/opened_entry.ts";
 import type { Outlet } from "../../src/delivery/outlet.ts";
 import { CHAIN_ROOM, type ChainPlace, MAX_UNSEEN, type Sending, Unseen } from "../../src/delivery/unseen.ts";
 import type { Connection } from "../../src/ports/connection.ts";
 import { encodeEnvelope, encodePayload } from "../../src/protocol/codec.ts";
 
 const payload = encodePayload("hi", undefined);
-const entry = openLive(
+const entry = openEphemeral(
   "*/news",
   encodeEnvelope({ id: "m", from: undefined, sentAt: 0, expiresAt: 0, options: undefined, payload }),
 );

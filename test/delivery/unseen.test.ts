@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { openLive } from "../../src/delivery/opened_entry.ts";
+import { openEphemeral } from "../../src/delivery/opened_entry.ts";
 import { CHAIN_ROOM, type ChainPlace, type Follower, MAX_UNSEEN, type Sending, Unseen } from "../../src/delivery/unseen.ts";
 import { encodeEnvelope, encodePayload } from "../../src/protocol/codec.ts";
 import { seededRandom } from "../engine/stage.ts";
 
 const payload = encodePayload("hi", undefined);
-const entry = openLive(
+const entry = openEphemeral(
   "*/news",
   encodeEnvelope({ id: "m", from: undefined, sentAt: 0, expiresAt: 0, options: undefined, payload }),
 );

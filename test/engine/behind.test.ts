@@ -70,7 +70,7 @@ async function behind(token?: string): Promise<Behind> {
   return {
     ...{ stage, phone, reads, hold },
     async overdue() {
-      await engine.publish({ to: "sara", content: "now", live: true });
+      await engine.publish({ to: "sara", content: "now", ephemeral: true });
       phone.ack([], seen);
       await clock.advance(3_100);
       phone.ack([], ++seen);

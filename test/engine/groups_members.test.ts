@@ -139,11 +139,11 @@ test("who drops out of a group is pushed for what it had not seen when it does n
   expect(pushed()).toEqual(["ada news 3", "ada news 4", "ada news 5"]);
 });
 
-test("live messages reach the whole group once, and move nobody's place in the log", async () => {
+test("ephemeral messages reach the whole group once, and move nobody's place in the log", async () => {
   const { devices, engine, say } = await abreast(["ada", "bo"]);
   await say("0");
-  await say("1", { live: true });
-  await say("2", { live: true });
+  await say("1", { ephemeral: true });
+  await say("2", { ephemeral: true });
   await say("3");
   for (const { contents, offsets } of devices) {
     expect(contents).toEqual(upTo(4));
@@ -157,16 +157,16 @@ test("those who joined one after the other get live and logged messages alike", 
   const { clock, engine, say } = stage;
   await engine.subscribe("bo", NEWS);
   const bo = await stage.device("bo");
-  await say("0", { live: true });
-  // In one tick: an entry, somebody who begins behind it, a live message, an entry.
+  await say("0", { ephemeral: true });
+  // In one tick: an entry, somebody who begins behind it, an ephemeral message, an entry.
   void engine.publish({ ...NEWS, content: "1" });
   const subscribed = engine.subscribe("bo", NEWS);
-  void engine.publish({ ...NEWS, content: "2", live: true });
+  void engine.publish({ ...NEWS, content: "2", ephemeral: true });
   void engine.publish({ ...NEWS, content: "3" });
   await subscribed;
   await clock.settle();
   await say("4");
-  await say("5", { live: true });
+  await say("5", { ephemeral: true });
   expect(stage.devices[0]!.contents).toEqual(upTo(6));
   // What came before it began anew was its former subscription's.
   expect([...new Set(bo.contents)]).toEqual(upTo(6));

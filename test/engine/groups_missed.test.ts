@@ -69,7 +69,8 @@ test("what a group missed it reads from the log, each of it once and in order, w
   const faulty = createFaulty();
   const stage = await createStage({ storage: faulty.storage });
   const { engine, clock } = stage;
-  const say = (content: string, live = false): void => void engine.publish({ to: "*", channel: "news", content, live });
+  const say = (content: string, live = false): void =>
+    void engine.publish({ to: "*", channel: "news", content, ephemeral: live });
   const devices: Device[] = [];
   for (const user of ["ada", "bo", "cy"]) {
     await engine.subscribe(user, { to: "*", channel: "news" });
@@ -126,7 +127,7 @@ test("readers who come abreast while the log is asked what was missed go on from
     devices.push(await stage.device(user));
   }
   const say = async (content: string, live = false): Promise<void> => {
-    await engine.publish({ to: "*", channel: "news", content, live });
+    await engine.publish({ to: "*", channel: "news", content, ephemeral: live });
     await clock.settle();
   };
   await say("0");
@@ -135,7 +136,7 @@ test("readers who come abreast while the log is asked what was missed go on from
   let release!: () => void;
   faulty.held = new Promise((resolve) => release = resolve);
   faulty.gap();
-  // As far as this node knows they are at the head: they join it, and a live message finds them alike.
+  // As far as this node knows they are at the head: they join it, and an ephemeral message finds them alike.
   for (const device of devices) device.drained();
   await say("live", true);
   release();
@@ -152,7 +153,7 @@ test("readers who come abreast while the log is asked what was missed go on from
   expect(clock.timers).toBe(0);
 });
 
-test("live messages that come while two read the log do not bring them abreast: each reads it once, and goes on", async () => {
+test("ephemeral messages that come while two read the log do not bring them abreast: each reads it once, and goes on", async () => {
   const faulty = createFaulty();
   const { clock, device, engine } = await createStage({ storage: faulty.storage });
   const news = { to: "*", channel: "news" };
@@ -163,7 +164,7 @@ test("live messages that come while two read the log do not bring them abreast: 
   faulty.held = new Promise((resolve) => release = resolve);
   for (const user of users) await engine.subscribe(user, { ...news, since: { epoch: 0, offset: 0 } });
   for (const content of ["live", "live again"]) {
-    await engine.publish({ ...news, content, live: true });
+    await engine.publish({ ...news, content, ephemeral: true });
     await clock.settle();
   }
   release();
@@ -178,7 +179,7 @@ test("readers who are abreast, and further than this node was told of, get nothi
   const faulty = createFaulty();
   const { clock, device, engine } = await createStage({ storage: faulty.storage });
   const say = async (content: string, live = false): Promise<void> => {
-    await engine.publish({ to: "*", channel: "news", content, live });
+    await engine.publish({ to: "*", channel: "news", content, ephemeral: live });
     await clock.settle();
   };
   const users = ["ada", "bo", "cy"];
@@ -205,7 +206,7 @@ test("where nothing is kept, each of a group is told of what the transport misse
   const faulty = createFaulty(false);
   const { clock, device, engine } = await createStage({ storage: faulty.storage });
   const say = async (content: string): Promise<void> => {
-    await engine.publish({ to: "*", channel: "news", content, live: true });
+    await engine.publish({ to: "*", channel: "news", content, ephemeral: true });
     await clock.settle();
   };
   const users = ["ada", "bo"];

@@ -10,7 +10,7 @@ test("a group in the background is pushed per message by its rule: alerts now, q
     await say("alert"),
     await say("quiet", { urgency: "low" }),
     await say("in app", { inApp: true }),
-    await say("live", { live: true }),
+    await say("live", { ephemeral: true }),
     await say("alert again"),
   ];
   expect(pushed()).toEqual(["ada news 2", "bo news 2", "ada news 5", "bo news 5"]);

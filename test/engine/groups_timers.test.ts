@@ -168,7 +168,7 @@ test("a group has one timer, whatever it is sent", async () => {
   const idle = clock.timers;
   for (const device of devices) device.habit = "mute";
   await say("0");
-  await say("1", { live: true });
+  await say("1", { ephemeral: true });
   await say("2");
   expect(clock.timers).toBe(idle + 1);
 });

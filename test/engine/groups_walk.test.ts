@@ -57,7 +57,7 @@ class Life {
     if (this.device === undefined) return;
     const { closedWith, contents, frames, habit } = this.device;
     if (!LAWFUL.includes(closedWith)) throw new Error(`${this.token} was closed with ${closedWith}`);
-    let contentsRead = frames.slice(0, this.#read).filter(({ type }) => type === "message" || type === "live").length;
+    let contentsRead = frames.slice(0, this.#read).filter(({ type }) => type === "message" || type === "ephemeral").length;
     for (const frame of frames.slice(this.#read)) {
       switch (frame.type) {
         case "welcome":
@@ -70,7 +70,7 @@ class Life {
         case "unsubscribed":
           this.at.delete(frame.topic);
           break;
-        case "live":
+        case "ephemeral":
           this.#unseen++;
           if (!this.at.has(frame.topic)) throw new Error(`${this.token} does not read ${frame.topic}`);
           this.live.push(contents[contentsRead++]!);
@@ -142,10 +142,10 @@ async function walk(seed: number): Promise<void> {
 
   function publish(topic: string): void {
     const content = `${published++}`;
-    const kind = pick(["alert", "alert", "alert", "quiet", "inApp", "live"]);
+    const kind = pick(["alert", "alert", "alert", "quiet", "inApp", "ephemeral"]);
     const options = kind === "quiet" ? { urgency: "low" as const } : kind === "alert" ? {} : { [kind]: true };
     void engine.publish({ to: "*", channel: topic.slice(2), content, ...options });
-    if (kind === "live") {
+    if (kind === "ephemeral") {
       spoken.push({ topic, content, readers: new Set(users.filter((user) => begun.has(`${user} ${topic}`))) });
       return;
     }
@@ -247,10 +247,10 @@ async function walk(seed: number): Promise<void> {
 
   // Live messages: to those who were there exactly once.
   for (const { live, steady, token, user } of lives) {
-    expect(new Set(live).size, `${token} got live messages twice`).toBe(live.length);
+    expect(new Set(live).size, `${token} got ephemeral messages twice`).toBe(live.length);
     if (!steady) continue;
     const expected = spoken.filter(({ readers }) => readers.has(user)).map(({ content }) => content);
-    expect([...live].sort(), `live messages of ${token}`).toEqual(expected.sort());
+    expect([...live].sort(), `ephemeral messages of ${token}`).toEqual(expected.sort());
   }
 
   // Liveness: when everybody comes back, everybody is at the head of all they read.

@@ -77,7 +77,7 @@ test("the room that is kept for groups costs nobody a message: a burst to somebo
   const { clock, devices, engine } = await abreast(["ada", "bo"], { channels: [..."abcdefg"] });
   const [ada] = devices as [Device, Device];
   ada.habit = "mute";
-  for (let i = 0; i < 300; i++) void engine.publish({ to: "ada", content: `${i}`, live: true });
+  for (let i = 0; i < 300; i++) void engine.publish({ to: "ada", content: `${i}`, ephemeral: true });
   await clock.settle();
   expect(ada.contents).toEqual(upTo(300));
   ada.habit = "acks";

@@ -163,14 +163,14 @@ test("low urgency is not pushed while connected, and coalesced into one push whe
 test("inApp is logged and never pushed, live reaches only who is connected", async () => {
   const { engine, clock, provider, device } = await createStage();
   const phone = await device("sara", { token: "t" });
-  const live = await engine.publish({ to: "sara", content: "typing", live: true });
+  const live = await engine.publish({ to: "sara", content: "typing", ephemeral: true });
   await clock.settle();
   expect(live.position).toBeUndefined();
   expect(phone.contents).toEqual(["typing"]);
   phone.leave();
   await clock.settle();
   await engine.publish({ to: "sara", content: "in app", inApp: true });
-  await engine.publish({ to: "sara", content: "gone", live: true });
+  await engine.publish({ to: "sara", content: "gone", ephemeral: true });
   await clock.advance(600_000);
   expect(provider.sent).toEqual([]);
   const back = await device("sara");

@@ -162,7 +162,7 @@ export class Device {
 
   /** The contents that came, in order, live ones included. */
   get contents(): (string | undefined)[] {
-    return this.frames.filter((frame) => frame.type === "message" || frame.type === "live")
+    return this.frames.filter((frame) => frame.type === "message" || frame.type === "ephemeral")
       .map(({ envelope }) => decodePayload(decodeEnvelope(envelope).payload).content);
   }
 
@@ -211,7 +211,7 @@ export class Device {
     const moved = new Map<string, Cursor>();
     for (const frame of frames) {
       if (frame.type === "ping") due = true;
-      if (frame.type === "message" || frame.type === "live") {
+      if (frame.type === "message" || frame.type === "ephemeral") {
         this.#seen++;
         due = true;
       }

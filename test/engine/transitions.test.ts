@@ -79,7 +79,7 @@ test("every transition that is printed is raised by the engine", async () => {
   const { device, engine } = first;
 
   async function say(to: string): Promise<void> {
-    for (const options of [{}, { urgency: "low" }, { inApp: true }, { live: true }] as const) {
+    for (const options of [{}, { urgency: "low" }, { inApp: true }, { ephemeral: true }] as const) {
       await engine.publish({ to, content: "hi", ...options });
       await clock.settle();
     }

@@ -36,7 +36,7 @@ test("what can't phish is a client's to set", async () => {
   const { clock, open } = await createBench();
   const sara = await open("sara");
   for (
-    const options of [{ urgency: "low" }, { ttl: 60 }, { inApp: true }, { live: true }, {
+    const options of [{ urgency: "low" }, { ttl: 60 }, { inApp: true }, { ephemeral: true }, {
       silent: false,
       useAsAlert: false,
     }] as const
@@ -207,7 +207,7 @@ test("an authorize that throws is an error answer, and the connection lives", as
 test("a live publish is answered without a position", async () => {
   const { clock, open } = await createBench();
   const sara = await open("sara");
-  sara.publish("sara/default", "typing", { options: { live: true } });
+  sara.publish("sara/default", "typing", { options: { ephemeral: true } });
   await clock.settle();
   expect(sara.answer(1)).toMatchObject({
     type: "ok",

@@ -17,8 +17,8 @@ const pick = <Item>(items: readonly Item[]): Item => items[below(items.length)]!
 
 const USERS = ["sara", "omid", "nima", "*", "a/b", ""];
 const TOPICS = ["sara/default", "omid/default", "nima/x", "*/news", "*/other", "*/", "nowhere", "sara/a/b", "bystander/default"];
-const OPTIONS: (MessageOptions | null)[] = [null, null, { live: true }, { inApp: true }, { ttl: 1 }, { urgency: "high" }, {
-  live: true,
+const OPTIONS: (MessageOptions | null)[] = [null, null, { ephemeral: true }, { inApp: true }, { ttl: 1 }, { urgency: "high" }, {
+  ephemeral: true,
   inApp: true,
 }];
 

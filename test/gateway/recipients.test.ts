@@ -80,12 +80,12 @@ test("a message that may not be sent is refused alike whoever it is for", async 
   }
 });
 
-test("live messages need a recipient too", async () => {
+test("ephemeral messages need a recipient too", async () => {
   const { device } = await createStage();
   await device("sara");
   const reza = await device("reza");
-  expect(await send(reza, "sara/notes", "1", { live: true })).toEqual(refused);
-  expect(await send(reza, "sara/default", "2", { live: true })).toBe("ok");
+  expect(await send(reza, "sara/notes", "1", { ephemeral: true })).toEqual(refused);
+  expect(await send(reza, "sara/default", "2", { ephemeral: true })).toBe("ok");
 });
 
 test("after a sign-out everywhere a user still takes what comes", async () => {
@@ -174,7 +174,7 @@ test("a recipient who is here costs no read, another one costs one", async () =>
     return reads - before;
   };
   // Live: what follows a logged message reads users as well.
-  const live = { live: true };
+  const live = { ephemeral: true };
   expect([await cost("sara/default", "1", live), await cost("sara/notes", "2", live)]).toEqual([0, 0]);
   expect(await cost("sara/others", "3", live)).toBe(1);
   phone.leave();

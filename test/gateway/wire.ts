@@ -107,7 +107,7 @@ export class Wire {
 
   /** The contents of the messages that came, in order. */
   get contents(): (string | undefined)[] {
-    return this.frames.filter((frame) => frame.type === "message" || frame.type === "live")
+    return this.frames.filter((frame) => frame.type === "message" || frame.type === "ephemeral")
       .map(({ envelope }) => decodePayload(decodeEnvelope(envelope).payload).content);
   }
 

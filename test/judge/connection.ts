@@ -188,7 +188,7 @@ export class Connection {
         return;
       case "ping":
         return this.#ackSoon();
-      case "live":
+      case "ephemeral":
         this.#seen++;
         return this.#ackSoon();
       case "message":

@@ -8,7 +8,7 @@ import {
   decodeServerFrames,
   encodeClientFrame,
   encodeEnvelope,
-  encodeLiveFrame,
+  encodeEphemeralFrame,
   encodeMessageFrame,
   encodePayload,
   encodeServerFrame,
@@ -57,7 +57,7 @@ const options: fc.Arbitrary<MessageOptions> = fc.record({
     interruptionLevel: fc.constantFrom("passive", "active", "time-sensitive", "critical"),
     native: fc.dictionary(fc.constantFrom("fcm", "apns"), record({ a: text, b: fc.array(uint) }), { noNullPrototype: true }),
   }, { requiredKeys: [], noNullPrototype: true }),
-  live: flag,
+  ephemeral: flag,
   inApp: flag,
   silent: flag,
   useAsAlert: flag,
@@ -143,7 +143,7 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
     recovery: fc.array(record({ topic, epoch: uint, offset: uint, recovered: flag }), { maxLength: 40 }),
   }),
   frame("message", { topic, epoch: uint, offset: uint, previous: uint, envelope: envelopeBytes }),
-  frame("live", { topic, envelope: envelopeBytes }),
+  frame("ephemeral", { topic, envelope: envelopeBytes }),
   frame("advance", { topic, epoch: uint, offset: uint, expired: uint }),
   frame("gap", { topic, epoch: uint, offset: uint }),
   frame("ok", {
@@ -259,7 +259,7 @@ describe("encoded bytes", () => {
     const raw = fromHex("93 a0 cf ffffffffffffffff d6 05 01020304");
     const envelope = encodeEnvelope({ id: "m", from: undefined, sentAt: 1, expiresAt: 2, options: undefined, payload: raw });
     expect(toHex(envelope)).toBe("96a16dc00102c0" + toHex(raw));
-    expect(toHex(encodeLiveFrame("u/c", envelope))).toBe("9323a3752f63" + toHex(envelope));
+    expect(toHex(encodeEphemeralFrame("u/c", envelope))).toBe("9323a3752f63" + toHex(envelope));
     const [frame] = decodeServerFrames(encodeMessageFrame("u/c", 1, 2, 1, envelope));
     expect(toHex(decodeEnvelope((frame as { envelope: Uint8Array }).envelope).payload)).toBe(toHex(raw));
   });
@@ -427,7 +427,7 @@ describe("options", () => {
       { ttl: -1 },
       { ttl: "1" },
       { urgency: "asap" },
-      { live: 1 },
+      { ephemeral: 1 },
       { notification: "n" },
       { notification: [] },
       { notification: { title: "\ud800" } },

@@ -300,7 +300,7 @@ describe("100,000 damaged frames", () => {
       if (toHex(once) !== toHex(twice)) expect.fail(`changed on its way: ${toHex(bytes)}`);
     }
     for (const frame of server ?? []) {
-      if (frame.type === "message" || frame.type === "live") {
+      if (frame.type === "message" || frame.type === "ephemeral") {
         const envelope = orBadFrame(() => decodeEnvelope(frame.envelope), bytes);
         if (envelope !== undefined) opened = decodePayload(envelope.payload) !== undefined;
       }

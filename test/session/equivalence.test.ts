@@ -31,7 +31,7 @@ type Move = SessionEventName | { readonly wait: number };
 /** What one move did, put so that two of them can be compared: state and facets, then effects, route, pending timers. */
 type Trace = string;
 
-const MESSAGES: readonly SessionEventName[] = ["message.alert", "message.quiet", "message.inApp", "message.live"];
+const MESSAGES: readonly SessionEventName[] = ["message.alert", "message.quiet", "message.inApp", "message.ephemeral"];
 const CHANGES = (Object.keys(SessionEvent) as SessionEventName[]).filter((name) => {
   return name !== "grace" && name !== "signOut" && !MESSAGES.includes(name);
 });

@@ -16,42 +16,42 @@ const WAYS: Readonly<Record<SessionState, readonly SessionEventName[]>> = {
 type Cell = readonly [Route["socket"], Route["push"]];
 
 /** DESIGN.md section 3, cell by cell. */
-const ROUTES: Readonly<Record<SessionState, Readonly<Record<"alert" | "quiet" | "inApp" | "live", Cell>>>> = {
+const ROUTES: Readonly<Record<SessionState, Readonly<Record<"alert" | "quiet" | "inApp" | "ephemeral", Cell>>>> = {
   "connected.live": {
     alert: ["deliver", "ifUnseen"],
     quiet: ["deliver", "never"],
     inApp: ["deliver", "never"],
-    live: ["deliver", "never"],
+    ephemeral: ["deliver", "never"],
   },
   "connected.suspect": {
     alert: ["deliver", "now"],
     quiet: ["deliver", "never"],
     inApp: ["deliver", "never"],
-    live: ["deliver", "never"],
+    ephemeral: ["deliver", "never"],
   },
   backgrounded: {
     alert: ["deliver", "now"],
     quiet: ["deliver", "coalesced"],
     inApp: ["deliver", "never"],
-    live: ["deliver", "never"],
+    ephemeral: ["deliver", "never"],
   },
   "disconnected.recent": {
     alert: ["none", "whenAway"],
     quiet: ["none", "whenAway"],
     inApp: ["none", "never"],
-    live: ["none", "never"],
+    ephemeral: ["none", "never"],
   },
   "disconnected.away": {
     alert: ["none", "now"],
     quiet: ["none", "coalesced"],
     inApp: ["none", "never"],
-    live: ["none", "never"],
+    ephemeral: ["none", "never"],
   },
   signedOut: {
     alert: ["none", "never"],
     quiet: ["none", "never"],
     inApp: ["none", "never"],
-    live: ["none", "never"],
+    ephemeral: ["none", "never"],
   },
 };
 
@@ -88,7 +88,7 @@ describe.each(CELLS)("$state, message.$kind", ({ state, kind, socket, push }) =>
 
 test("a message's route does not depend on a drain", () => {
   const stepper = createStepper(DEFAULT_POLICY);
-  for (const kind of ["message.alert", "message.quiet", "message.inApp", "message.live"] as const) {
+  for (const kind of ["message.alert", "message.quiet", "message.inApp", "message.ephemeral"] as const) {
     const event = SessionEvent[kind];
     const lost = stepper.step(reach(stepper, "target.some", "attach.visible", "closed.lost"), event);
     const drained = stepper.step(reach(stepper, "target.some", "attach.visible", "drained"), event);

@@ -32,7 +32,7 @@ export class LivePeykSubscriber extends PeykClient {
   }
 
   protected texts(message: Buffer): string[] {
-    return framesOf(message).filter(([type]) => type === FrameType.live).map((frame) => textOf(frame[2]));
+    return framesOf(message).filter(([type]) => type === FrameType.ephemeral).map((frame) => textOf(frame[2]));
   }
 
   /** There is no log. */
@@ -43,7 +43,9 @@ export class LivePeykSubscriber extends PeykClient {
   #count(bytes: Buffer, start: number, end: number): number {
     const { payloadBytes } = this.phase;
     const size = this.#sizes.get(payloadBytes);
-    const count = size === undefined || bytes[start] !== HEAD || bytes[start + 1] !== FrameType.live ? 0.5 : (end - start) / size;
+    const count = size === undefined || bytes[start] !== HEAD || bytes[start + 1] !== FrameType.ephemeral
+      ? 0.5
+      : (end - start) / size;
     if (!Number.isInteger(count)) return this.#decode(bytes.subarray(start, end));
     expectSequence(bytes, start + size! - payloadBytes, this.count);
     return count;
@@ -53,7 +55,7 @@ export class LivePeykSubscriber extends PeykClient {
     const all = framesOf(message);
     let live = 0;
     for (const frame of all) {
-      if (frame[0] === FrameType.live) live++;
+      if (frame[0] === FrameType.ephemeral) live++;
       else this.control(frame);
     }
     if (live > 0 && live === all.length) this.#sizes.set(this.phase.payloadBytes, message.length / live);

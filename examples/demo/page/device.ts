@@ -94,7 +94,7 @@ export function createDevice(person: Person, kind: DeviceKind, line: string, cut
   /** A touch, or the app goes to the back. The page's own visibility and input say nothing about each of its devices. */
   function present(): void {
     const inFront = current !== "background";
-    client?.setPresence({ visible: inFront, attended: inFront });
+    client?.setActivity({ visible: inFront, attended: inFront });
   }
 
   /** One after the other; a newer wish ends the wait of the one before. */

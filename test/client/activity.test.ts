@@ -40,7 +40,7 @@ test("what is to be acked leaves before a change of visibility is told", async (
   await world.time.pass(1_000);
   expect(order()).toEqual([]);
   // In the middle of a burst too.
-  client.onMessage(({ content }) => content === "5" ? client.setPresence({ visible: true }) : undefined);
+  client.onMessage(({ content }) => content === "5" ? client.setActivity({ visible: true }) : undefined);
   await quiet();
   await world.socket.say(entry(4), entry(5), entry(6));
   await world.time.pass(1_000);
@@ -84,54 +84,54 @@ test("what a handler still has when the page is hidden is acked after that", asy
   await client.close();
 });
 
-test("setPresence goes before what is observed, field by field, until it is taken back", async () => {
+test("setActivity goes before what is observed, field by field, until it is taken back", async () => {
   const { page, client, said, pass } = await inPage();
-  client.setPresence({ visible: false });
+  client.setActivity({ visible: false });
   expect(said()).toEqual([{ visible: false, idleMs: null }]);
   page.happens("keydown");
   expect(said()).toEqual([{ visible: false, idleMs: 0 }]);
-  client.setPresence({ visible: true, attended: false });
+  client.setActivity({ visible: true, attended: false });
   expect(said()).toEqual([{ visible: true, idleMs: null }]);
   await pass(40_000);
   page.happens("keydown");
   expect(said()).toEqual([]);
   await pass(10_000);
-  client.setPresence(undefined);
+  client.setActivity(undefined);
   expect(said()).toEqual([{ visible: true, idleMs: 10_000 }]);
   await client.close();
 });
 
-test("setPresence attended is an input, each time it is said; not attended takes what was told back at once", async () => {
+test("setActivity attended is an input, each time it is said; not attended takes what was told back at once", async () => {
   const world = new World();
   const client = await world.connected();
   const said = () => world.socket.take("state").map(({ visible, idleMs }) => ({ visible, idleMs }));
-  client.setPresence({ attended: true });
+  client.setActivity({ attended: true });
   expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
   await world.time.pass(20_000);
-  client.setPresence({ attended: true });
-  client.setPresence({ attended: true });
+  client.setActivity({ attended: true });
+  client.setActivity({ attended: true });
   await world.socket.say({ type: "ping" });
   expect([said(), world.socket.one("ack").idleMs]).toEqual([[], 0]);
   await world.time.pass(30_000);
-  client.setPresence({ attended: true });
+  client.setActivity({ attended: true });
   expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
-  client.setPresence({ attended: false });
-  client.setPresence({ attended: false });
+  client.setActivity({ attended: false });
+  client.setActivity({ attended: false });
   expect(said()).toEqual([{ visible: true, idleMs: null }]);
   await world.socket.say({ type: "ping" });
   expect(world.socket.one("ack").idleMs).toBeNull();
-  client.setPresence({ attended: true });
+  client.setActivity({ attended: true });
   expect(said()).toEqual([{ visible: true, idleMs: 0 }]);
   await client.close();
 });
 
-test("without a page the device is visible and was never touched, until setPresence says otherwise", async () => {
+test("without a page the device is visible and was never touched, until setActivity says otherwise", async () => {
   const world = new World();
   const client = world.connect();
   await quiet();
   await world.socket.welcome();
   expect(world.socket.one("hello")).toMatchObject({ visible: true, idleMs: null });
-  client.setPresence({ visible: false });
+  client.setActivity({ visible: false });
   expect(world.socket.one("state")).toMatchObject({ visible: false, idleMs: null });
   await client.close();
 });

@@ -8,17 +8,17 @@ const BACK_AFTER_MS = 30_000;
 const INPUT = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scroll"];
 
 /** Whether the person can see the app, and touched it just now. */
-export interface Presence {
+export interface Activity {
   readonly visible: boolean;
   /** True: there was input just now. False: there was none. */
   readonly attended: boolean;
 }
 
-/** What watchPresence gives. */
+/** What watchActivity gives. */
 export interface PresenceWatch {
   current(): PersonState;
   /** What the app says goes before what is observed; undefined gives it back. */
-  set(presence: Partial<Presence> | undefined): void;
+  set(presence: Partial<Activity> | undefined): void;
 }
 
 /**
@@ -27,13 +27,13 @@ export interface PresenceWatch {
  *
  * @param changed `back`: the app came to the front, or there is input after a while
  */
-export function watchPresence(
+export function watchActivity(
   page: Page | undefined,
   time: Time,
   signal: AbortSignal,
   changed: (presence: PersonState, back: boolean) => void,
 ): PresenceWatch {
-  let given: Partial<Presence> = {};
+  let given: Partial<Activity> = {};
   let observedAt = -Infinity;
   let saidAt = -Infinity;
   let last = look();
