@@ -26,6 +26,7 @@ export type {
   InterruptionLevel,
   Message,
   MessageOptions,
+  MessageRef,
   Notification,
   OutgoingMessage,
   Position,

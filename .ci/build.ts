@@ -9,7 +9,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 /** What the client may weigh in a page, gzipped bytes. */
-const CLIENT_BUDGET = 15 * 1024;
+const CLIENT_BUDGET = 18 * 1024;
 const CLIENT = "dist/client.min.js";
 
 rmSync("dist", { recursive: true, force: true });

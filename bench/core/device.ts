@@ -63,7 +63,7 @@ export class Device {
   }
 
   /** The person read or dismissed a message. */
-  mark(kind: MarkFrame["kind"], place: Pick<MarkFrame, "topic" | "id" | "epoch" | "offset">): Promise<ServerFrame> {
+  mark(kind: MarkFrame["kind"], place: Pick<MarkFrame, "topic" | "epoch" | "offset">): Promise<ServerFrame> {
     const ref = ++this.#ref;
     const answer = new Promise<ServerFrame>((resolve) => this.#answered.set(ref, resolve));
     this.#events.message(encodeClientFrame({ type: "mark", ref, kind, ...place }));
@@ -115,7 +115,7 @@ export class Device {
     this.#ackedAt = performance.now();
     const cursors = [...this.#moved.values()];
     this.#moved.clear();
-    this.#events.message(encodeClientFrame({ type: "ack", seen: this.#seen, cursors, idleMs: null }));
+    this.#events.message(encodeClientFrame({ type: "ack", seen: this.#seen, cursors, idleMs: null, waiting: 0 }));
   }
 }
 

@@ -18,7 +18,7 @@ export async function measureMarks(ground: Ground): Promise<void> {
   const nameOf = (index: number): string => `member ${index}`;
   await fill(file, members, (index) => ({ userId: nameOf(index), channels: [CHANNEL] }));
   const engine = await startEngine({ storage: file, push: [new PushService()] });
-  const { id, topic, position } = await engine.publish({ to: "*", channel: CHANNEL, content: "news" });
+  const { topic, position } = await engine.publish({ to: "*", channel: CHANNEL, content: "news" });
   if (!await until(LIMIT_MS, () => engine.counters().pushesSent >= members)) report("pushes before that", "not all");
   say(`${members} members sign in`);
   const devices: Device[] = [];
@@ -26,7 +26,7 @@ export async function measureMarks(ground: Ground): Promise<void> {
   await until(LIMIT_MS, () => engine.counters().acked >= members);
   for (const kind of ["read", "dismissed"] as const) {
     const before = process.cpuUsage();
-    await each(members, (index) => devices[index]!.mark(kind, { topic, id, ...position! }));
+    await each(members, (index) => devices[index]!.mark(kind, { topic, ...position! }));
     const { system, user } = process.cpuUsage(before);
     const target = kind === "read" ? { target: `≤ ${digits(members / 3_000)}`, before: "15 for 1,500" } : {};
     report(`${digits(members)} marks "${kind}" in a room: CPU, s`, digits((system + user) / 1e6), target);

@@ -78,7 +78,7 @@ export class Returning {
       this.#ackWaits = false;
       const cursors = this.#moved === undefined ? [] : [this.#moved];
       this.#moved = undefined;
-      this.#events.message(encodeClientFrame({ type: "ack", seen: this.messages, cursors, idleMs: null }));
+      this.#events.message(encodeClientFrame({ type: "ack", seen: this.messages, cursors, idleMs: null, waiting: 0 }));
     }, 0);
   }
 }

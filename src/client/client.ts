@@ -1,6 +1,6 @@
 import { encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
-import type { Durability, Message, OutgoingMessage, Position } from "../protocol/message.ts";
+import type { Durability, Message, MessageRef, OutgoingMessage, Position } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
 import type { TargetDetails } from "../protocol/target.ts";
 import type { CloseReason, Status } from "./connection.ts";
@@ -28,6 +28,7 @@ export type {
   InterruptionLevel,
   Message,
   MessageOptions,
+  MessageRef,
   Notification,
   OutgoingMessage,
   Position,
@@ -132,8 +133,9 @@ export interface PeykClient extends AsyncDisposable {
    */
   subscribe(topic: TopicName & { since?: Position; anew?: boolean }): Promise<Position>;
   unsubscribe(topic: TopicName): Promise<void>;
-  markRead(message: Message): Promise<void>;
-  markDismissed(message: Message): Promise<void>;
+  /** @throws {PeykError} as a rejection: `bad-message` when it names no message, `not-subscribed` */
+  markRead(message: MessageRef): Promise<void>;
+  markDismissed(message: MessageRef): Promise<void>;
   /**
    * Registers where this device can be pushed to when it is not here, in place of what was registered with that provider. Do it
    * at each start: tokens change.
@@ -252,9 +254,9 @@ export function connectIn(
     return tabs.close();
   }
 
-  async function mark(kind: "read" | "dismissed", { topic, id, position }: Message): Promise<void> {
+  async function mark(kind: "read" | "dismissed", { topic, position }: MessageRef): Promise<void> {
     if (!position) throw badMessage("An ephemeral message is in no log: it can't be marked.");
-    await outgoing.ask({ type: "mark", kind, topic, id, ...position });
+    await outgoing.ask({ type: "mark", kind, topic, ...positionOf(position) });
   }
 
   return {

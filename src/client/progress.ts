@@ -142,7 +142,7 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
     time.clearTimeout(timer);
     timer = undefined;
     const cursors = [...moved.values()].slice(0, MAX_ACK_CURSORS);
-    if (!send({ type: "ack", seen, cursors, idleMs: idleMs() })) return;
+    if (!send({ type: "ack", seen, cursors, idleMs: idleMs(), waiting: 0 })) return;
     for (const { topic } of cursors) moved.delete(topic);
     seenTold = seen;
     ackedAt = time.elapsed();

@@ -83,6 +83,8 @@ export class Requests {
         return progress.failed(session, frame);
       case "state":
         return progress.state(session, frame);
+      case "probe":
+        return link.write(encodeServerFrame({ type: "alive" }));
       case "hello":
       case "cursors":
         throw new PeykError("bad-order", `${frame.type} after the welcome`);

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "./errors.ts";
 import { readPayload } from "./envelope.ts";
 import { FrameType as T, OPTIONAL_TYPES_FROM } from "./frames.ts";
-import type { ClientFrame, Cursor, IdleMs, Recovery, ServerFrame, WelcomeFrame } from "./frames.ts";
+import type { ClientFrame, Cursor, IdleMs, InLine, Recovery, ServerFrame, WelcomeFrame } from "./frames.ts";
 import type { Position } from "./message.ts";
 import type { Topic } from "./names.ts";
 import { checkOptions, readOptions } from "./options.ts";
@@ -45,28 +45,37 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
     case "cursors":
       return pack([type, frame.cursors.map(cursorItems), frame.more]);
     case "ack":
-      return pack([type, frame.seen, frame.cursors.map(cursorItems), frame.idleMs]);
+      return pack([type, frame.seen, frame.cursors.map(cursorItems), frame.idleMs, frame.waiting]);
     case "publish":
       return packAround(
-        [type, frame.ref, frame.topic, frame.id, frame.options && checkOptions(frame.options)],
+        [type, frame.ref, lineItems(frame), frame.topic, frame.id, frame.options && checkOptions(frame.options)],
         frame.payload,
       );
     case "subscribe":
-      return pack([type, frame.ref, frame.topic, frame.since && [frame.since.epoch, frame.since.offset], frame.anew]);
+      return pack([
+        type,
+        frame.ref,
+        lineItems(frame),
+        frame.topic,
+        frame.since && [frame.since.epoch, frame.since.offset],
+        frame.anew,
+      ]);
     case "unsubscribe":
-      return pack([type, frame.ref, frame.topic]);
+      return pack([type, frame.ref, lineItems(frame), frame.topic]);
     case "state":
       return pack([type, frame.visible, frame.idleMs]);
     case "token":
       return pack([type, frame.ref, frame.token]);
     case "mark":
-      return pack([type, frame.ref, frame.kind, frame.topic, frame.id, frame.epoch, frame.offset]);
+      return pack([type, frame.ref, lineItems(frame), frame.kind, frame.topic, frame.epoch, frame.offset]);
     case "target":
-      return pack([type, frame.ref, frame.provider, frame.token, frame.details]);
+      return pack([type, frame.ref, lineItems(frame), frame.provider, frame.token, frame.details]);
     case "failed":
       return pack([type, frame.topic, frame.epoch, frame.offset, frame.reason]);
     case "logout":
       return pack([type, frame.ref]);
+    case "probe":
+      return pack([type]);
   }
 }
 
@@ -112,6 +121,8 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array {
       return pack([T.drain, frame.windowMs]);
     case "expiring":
       return pack([T.expiring, frame.inMs]);
+    case "alive":
+      return pack([T.alive]);
   }
 }
 
@@ -200,11 +211,18 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
     case T.cursors:
       return { type: "cursors", cursors: readCursors(reader), more: reader.flag("more") };
     case T.ack:
-      return { type: "ack", seen: reader.uint("seen"), cursors: readCursors(reader), idleMs: readIdleMs(reader) };
+      return {
+        type: "ack",
+        seen: reader.uint("seen"),
+        cursors: readCursors(reader),
+        idleMs: readIdleMs(reader),
+        waiting: reader.uint("waiting"),
+      };
     case T.publish:
       return {
         type: "publish",
         ref: reader.uint("ref"),
+        line: readLine(reader),
         topic: reader.text("topic"),
         id: reader.text("id"),
         options: reader.nil() ? null : readOptions(reader),
@@ -214,12 +232,13 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
       return {
         type: "subscribe",
         ref: reader.uint("ref"),
+        line: readLine(reader),
         topic: reader.text("topic"),
         since: reader.nil() ? null : readPosition(reader),
         anew: reader.flag("anew"),
       };
     case T.unsubscribe:
-      return { type: "unsubscribe", ref: reader.uint("ref"), topic: reader.text("topic") };
+      return { type: "unsubscribe", ref: reader.uint("ref"), line: readLine(reader), topic: reader.text("topic") };
     case T.state:
       return { type: "state", visible: reader.flag("visible"), idleMs: readIdleMs(reader) };
     case T.token:
@@ -228,9 +247,9 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
       return {
         type: "mark",
         ref: reader.uint("ref"),
+        line: readLine(reader),
         kind: reader.word("kind", MARKS),
         topic: reader.text("topic"),
-        id: reader.text("id"),
         epoch: reader.uint("epoch"),
         offset: reader.uint("offset"),
       };
@@ -238,6 +257,7 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
       return {
         type: "target",
         ref: reader.uint("ref"),
+        line: readLine(reader),
         provider: reader.text("provider"),
         token: reader.nil() ? null : reader.text("token"),
         details: reader.value("details"),
@@ -252,6 +272,8 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
       };
     case T.logout:
       return { type: "logout", ref: reader.uint("ref") };
+    case T.probe:
+      return { type: "probe" };
   }
   return undefined;
 }
@@ -317,6 +339,8 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
       return { type: "drain", windowMs: reader.uint("windowMs") };
     case T.expiring:
       return { type: "expiring", inMs: reader.uint("inMs") };
+    case T.alive:
+      return { type: "alive" };
   }
   return undefined;
 }
@@ -329,6 +353,18 @@ const RECEIPTS = ["delivered", "read", "dismissed"] as const;
 
 function cursorItems({ topic, epoch, offset }: Cursor): [Topic, number, number] {
   return [topic, epoch, offset];
+}
+
+function lineItems({ line }: { line?: InLine | undefined }): [string, number, number] | null {
+  return line === undefined ? null : [line.id, line.number, line.ageMs];
+}
+
+function readLine(reader: Reader): InLine | undefined {
+  if (reader.nil()) return undefined;
+  const outer = reader.enter("line");
+  const line = { id: reader.text("line"), number: reader.uint("number"), ageMs: reader.uint("ageMs") };
+  reader.leave(outer);
+  return line;
 }
 
 function readCursors(reader: Reader): Cursor[] {

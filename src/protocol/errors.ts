@@ -15,6 +15,8 @@ export type ErrorCode =
   | "no-recipient" // a user nobody ever signed in as, or a private channel that its owner is not subscribed to
   | "no-provider" // a push target for a provider this engine does not have
   | "no-app" // a push target of an app that its provider is not set up for
+  | "signed-out" // the session was signed out before the request took effect
+  | "outcome-unknown" // a request that was said before, of which nobody knows any more whether it took effect
   | "replaced" // a newer connection took the session
   | "closed" // the engine, client or storage is closed
   | "draining" // the node is going away; try again elsewhere or later

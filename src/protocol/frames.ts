@@ -27,6 +27,7 @@ export const FrameType = {
   target: 10,
   failed: 11,
   logout: 12,
+  probe: 13,
   // from the server
   welcome: 33,
   message: 34,
@@ -41,6 +42,7 @@ export const FrameType = {
   unsubscribed: 43,
   drain: 44,
   expiring: 45,
+  alive: 46,
 } as const;
 
 /** How far a device is in one topic. On the wire `[topic, epoch, offset]`. */
@@ -58,6 +60,20 @@ export interface Recovery {
   offset: number;
   /** False when entries between the client's cursor and `offset` are gone for good. */
   recovered: boolean;
+}
+
+/**
+ * A request's place in a line. A line is one queue of requests, such as a tab's: they take effect in the order of their numbers, each
+ * once, however often it is said. On the wire `[line, number, ageMs]`, or nil: the request stands outside of all lines, it is acted on
+ * as it comes, and to say it again is another request.
+ */
+export interface InLine {
+  /** The line's name: random, at least 96 bits. */
+  id: string;
+  /** From 1, by 1 more for each request of the line. */
+  number: number;
+  /** How long ago the request was first said, on whichever connection. 0: it is said for the first time. */
+  ageMs: number;
 }
 
 /** Milliseconds since the last input of the person at this device; null: there was none so far. */
@@ -87,7 +103,7 @@ export interface CursorsFrame {
 }
 
 /**
- * Proof of life, and progress. `[3, seen, cursors, idleMs]`. It is an ack in front or in the background by what the connection
+ * Proof of life, and progress. `[3, seen, cursors, idleMs, waiting]`. It is an ack in front or in the background by what the connection
  * said last: one that was due before a change of `visible` leaves before it.
  */
 export interface AckFrame {
@@ -98,12 +114,15 @@ export interface AckFrame {
   cursors: Cursor[];
   /** When this was written. */
   idleMs: IdleMs;
+  /** How many message frames of this connection the app has not dealt with: of those that are seen, how many are not acked. */
+  waiting: number;
 }
 
-/** `[4, ref, topic, id, options, payload]` */
+/** `[4, ref, line, topic, id, options, payload]` */
 export interface PublishFrame {
   type: "publish";
   ref: number;
+  line?: InLine | undefined;
   topic: Topic;
   id: string;
   options: MessageOptions | null;
@@ -112,22 +131,24 @@ export interface PublishFrame {
 }
 
 /**
- * `[5, ref, topic, since, anew]`; since: nil = from now on, `[epoch, offset]` = after that position (`[0, 0]` = from the log's
+ * `[5, ref, line, topic, since, anew]`; since: nil = from now on, `[epoch, offset]` = after that position (`[0, 0]` = from the log's
  * beginning). Of a topic that the user is subscribed to it changes nothing, unless `anew` is true.
  */
 export interface SubscribeFrame {
   type: "subscribe";
   ref: number;
+  line?: InLine | undefined;
   topic: Topic;
   since: Position | null;
   /** Begin there on all devices, whatever was read before. */
   anew: boolean;
 }
 
-/** `[6, ref, topic]` */
+/** `[6, ref, line, topic]` */
 export interface UnsubscribeFrame {
   type: "unsubscribe";
   ref: number;
+  line?: InLine | undefined;
   topic: Topic;
 }
 
@@ -145,21 +166,22 @@ export interface TokenFrame {
   token: string;
 }
 
-/** The person read or dismissed a message. `[9, ref, kind, topic, id, epoch, offset]` */
+/** The person read or dismissed a message. `[9, ref, line, kind, topic, epoch, offset]` */
 export interface MarkFrame {
   type: "mark";
   ref: number;
+  line?: InLine | undefined;
   kind: "read" | "dismissed";
   topic: Topic;
-  id: string;
   epoch: number;
   offset: number;
 }
 
-/** Registers (or with token nil removes) this device's push target. `[10, ref, provider, token, details]` */
+/** Registers (or with token nil removes) this device's push target. `[10, ref, line, provider, token, details]` */
 export interface TargetFrame {
   type: "target";
   ref: number;
+  line?: InLine | undefined;
   provider: string;
   token: string | null;
   /** A map of the fields of `TargetDetails`, or null. Whoever acts on it checks it: a fault in it is an answer's, not the connection's. */
@@ -182,6 +204,11 @@ export interface LogoutFrame {
   ref: number;
 }
 
+/** Asks for a sign of life: is answered with `alive`, at once. `[13]` */
+export interface ProbeFrame {
+  type: "probe";
+}
+
 export type ClientFrame =
   | HelloFrame
   | CursorsFrame
@@ -194,7 +221,8 @@ export type ClientFrame =
   | MarkFrame
   | TargetFrame
   | FailedFrame
-  | LogoutFrame;
+  | LogoutFrame
+  | ProbeFrame;
 
 /** The answer to hello. `[33, version, userId, time, heartbeatMs, ackMs, inputMs, limits, recovery]` */
 export interface WelcomeFrame {
@@ -312,6 +340,11 @@ export interface ExpiringFrame {
   inMs: number;
 }
 
+/** The answer to a probe. `[46]` */
+export interface AliveFrame {
+  type: "alive";
+}
+
 export type ServerFrame =
   | WelcomeFrame
   | MessageFrame
@@ -325,4 +358,5 @@ export type ServerFrame =
   | SubscribedFrame
   | UnsubscribedFrame
   | DrainFrame
-  | ExpiringFrame;
+  | ExpiringFrame
+  | AliveFrame;

@@ -99,6 +99,13 @@ export interface Message<Data = unknown> extends MessageOptions {
   readonly position: Position | undefined;
 }
 
+/** Names a message wherever one is marked or explained. A message and the result of a publish are such a name. */
+export interface MessageRef {
+  readonly topic: Topic;
+  /** Undefined: it is in no log, and nobody can refer to it. */
+  readonly position: Position | undefined;
+}
+
 /** The defaults that absent message fields stand for. */
 export const DEFAULT_TTL_SECONDS = 30 * 24 * 3600;
 

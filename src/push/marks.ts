@@ -68,7 +68,7 @@ export function createMarks({ receipts, pending, outbox, records, history, held 
   }
 
   /** The marked entry; undefined: it expired. */
-  async function find({ feed }: Reader, { id, topic, epoch, offset }: MarkFrame): Promise<ReceiptEntry | undefined> {
+  async function find({ feed }: Reader, { topic, epoch, offset }: MarkFrame): Promise<ReceiptEntry | undefined> {
     const read = async (): Promise<ReceiptEntry[]> => {
       const { entries = [], head = feed.head } = await history?.read(topic, offset - 1, 1) ?? {};
       if (epoch !== head.epoch || offset < 1 || offset > head.offset) throw notThere();
@@ -76,12 +76,13 @@ export function createMarks({ receipts, pending, outbox, records, history, held 
     };
     // Of another life of the log nothing is remembered.
     const [entry] = epoch === feed.head.epoch ? await recent.get(`${epoch} ${offset} ${topic}`, read) : await read();
-    if (entry !== undefined && entry.id !== id) throw notThere();
     return entry;
   }
 
   /** With a dismissed notification all that it stood for is dismissed. */
-  async function dismissed(userId: string, { topic, id, epoch, offset }: MarkFrame): Promise<Marked[]> {
+  async function dismissed(userId: string, { topic, epoch, offset }: MarkFrame, id: string | undefined): Promise<Marked[]> {
+    // Of what expired no push waits.
+    if (id === undefined) return [{ topic, position: { epoch, offset } }];
     const { sessions = [] } = await records.store.get(userId) ?? {};
     // A row's place and position make its id: those of everybody else in a room are not looked at.
     const ids = sessions.flatMap(({ deviceId, targets }) => {
@@ -98,7 +99,7 @@ export function createMarks({ receipts, pending, outbox, records, history, held 
     const reader = session.reader(topic);
     if (reader === undefined) throw new PeykError("not-subscribed", "a topic this user is not subscribed to");
     const entry = await find(reader, frame);
-    const marked = kind === "read" ? [] : await dismissed(userId, frame);
+    const marked = kind === "read" ? [] : await dismissed(userId, frame, entry?.id);
     let changes = false;
     const record = await records.update(userId, (record) => {
       session.checkSignedIn();

@@ -36,6 +36,7 @@ test("a client says hello, is welcomed, gets a message and acks it when the hand
     seen: 1,
     cursors: [{ topic: "sara/default", epoch: 7, offset: 1 }],
     idleMs: null,
+    waiting: 0,
   });
   await client.close();
   expect(world.socket.closedWith).toBe(1000);
@@ -74,12 +75,12 @@ test("seen is told at once, acked only after the handler", async () => {
   const first = later();
   client.onMessage(() => first.promise);
   await world.socket.say(entry(1));
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [], idleMs: null, waiting: 0 });
   await world.time.pass(10_000);
   expect(world.socket.take("ack")).toEqual([]);
   first.resolve();
   await quiet();
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)], idleMs: null, waiting: 0 });
   await client.close();
 });
 
@@ -94,7 +95,7 @@ test("acks come at once after a quiet spell, then at most every ackMs", async ()
   await world.time.pass(249);
   expect(world.socket.take("ack")).toEqual([]);
   await world.time.pass(1);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(3)], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(3)], idleMs: null, waiting: 0 });
   await world.time.pass(250);
   await world.socket.say(entry(4));
   expect(world.socket.one("ack").seen).toBe(4);
@@ -119,7 +120,7 @@ test("a burst in one WebSocket message is acked by one frame", async () => {
   const client = await world.connected();
   client.onMessage(() => {});
   await world.socket.say(...Array.from({ length: 200 }, (_, i) => entry(i + 1)));
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 200, cursors: [cursor(200)], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 200, cursors: [cursor(200)], idleMs: null, waiting: 0 });
   await client.close();
 });
 
@@ -141,11 +142,12 @@ test("a ping is answered with an ack at once, though nothing is new", async () =
   const client = await world.connected();
   await world.socket.say({ type: "ping" });
   await world.socket.say({ type: "ping" });
-  expect(world.socket.take("ack")).toEqual([{ type: "ack", seen: 0, cursors: [], idleMs: null }, {
+  expect(world.socket.take("ack")).toEqual([{ type: "ack", seen: 0, cursors: [], idleMs: null, waiting: 0 }, {
     type: "ack",
     seen: 0,
     cursors: [],
     idleMs: null,
+    waiting: 0,
   }]);
   await client.close();
 });
@@ -159,7 +161,7 @@ test("seen counts anew on each connection, repeated entries and ephemeral messag
   await world.again([at("sara/default", 0)]);
   const live = entry(9) as { envelope: Uint8Array };
   await world.socket.say(entry(1), entry(2), entry(3), { type: "ephemeral", topic: "sara/default", envelope: live.envelope });
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 4, cursors: [cursor(3)], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 4, cursors: [cursor(3)], idleMs: null, waiting: 0 });
   expect(got).toEqual([["1", 1], ["2", 2], ["3", 3], ["9", undefined]]);
   await client.close();
 });
@@ -179,7 +181,7 @@ test("an entry that comes again while its handler runs is not handled twice, and
   expect(world.socket.take("ack")).toEqual([]);
   await world.socket.say(entry(1));
   expect(calls).toBe(1);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 1, cursors: [cursor(1)], idleMs: null, waiting: 0 });
   await client.close();
 });
 
@@ -208,7 +210,7 @@ test("messages wait for the first handler of their channel, unacked, and come to
   client.onMessage("news", ({ content }) => void got.push(`news ${content}`));
   await world.socket.say(entry(1), entry(2), entry(1, "*/news"));
   expect(got).toEqual(["news 1"]);
-  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(1, "*/news")], idleMs: null });
+  expect(world.socket.one("ack")).toEqual({ type: "ack", seen: 3, cursors: [cursor(1, "*/news")], idleMs: null, waiting: 0 });
   client.onMessage("default", ({ content }) => void got.push(`default ${content}`));
   expect(got).toHaveLength(1); // Never inside onMessage.
   await quiet();

@@ -324,8 +324,8 @@ test("markRead, markDismissed, registerPush and unregisterPush say what they mea
   const marks = world.socket.take("mark");
   const targets = world.socket.take("target");
   expect(marks).toMatchObject([
-    { kind: "read", topic: "sara/default", id: "m-1", epoch: 7, offset: 1 },
-    { kind: "dismissed", topic: "sara/default", id: "m-1", epoch: 7, offset: 1 },
+    { kind: "read", topic: "sara/default", epoch: 7, offset: 1 },
+    { kind: "dismissed", topic: "sara/default", epoch: 7, offset: 1 },
   ]);
   expect(targets).toMatchObject([
     { provider: "webhook", token: "t", details: {} },

@@ -64,9 +64,9 @@ describe("the arbiter, across nodes", () => {
     const laptop = await scene("sees");
     for (const id of ["m1", "m2", "m3"]) await cluster.finish(c.engine.publish({ to: "sara", content: id, id }));
     await cluster.clock.advance(1_000);
-    for (const { id, topic, offset } of laptop.messages) {
+    for (const { topic, offset } of laptop.messages) {
       const { epoch } = laptop.of("message")[0]!;
-      await laptop.request({ type: "mark", ref: 0, kind: "read", topic, epoch, offset, id });
+      await laptop.request({ type: "mark", ref: 0, kind: "read", topic, epoch, offset });
     }
     await cluster.clock.advance(30_000);
     expect(cluster.pushes).toEqual([]);

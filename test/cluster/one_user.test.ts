@@ -27,7 +27,7 @@ describe("one user on two nodes", () => {
     await publisher.publish("sara/default", "hi", "m1");
     await cluster.clock.settle();
     const { topic, epoch, offset } = phone.of("message")[0]!;
-    await phone.request({ type: "mark", ref: 0, kind: "read", topic, epoch, offset, id: "m1" });
+    await phone.request({ type: "mark", ref: 0, kind: "read", topic, epoch, offset });
     await cluster.clock.settle();
     expect(publisher.of("receipt").map(({ kind, id }) => `${kind} ${id}`).sort()).toEqual([
       "delivered m1",

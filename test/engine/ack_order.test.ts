@@ -36,7 +36,7 @@ async function waiting(): Promise<{ lives: Lives; laptop: Device }> {
 }
 
 function ackOf(device: Device): Parameters<Device["send"]>[0] {
-  return { type: "ack", seen: device.of("message").length, cursors: device.cursors, idleMs: 0 };
+  return { type: "ack", seen: device.of("message").length, cursors: device.cursors, idleMs: 0, waiting: 0 };
 }
 
 describe("an ack and a change of presence in one message", () => {

@@ -17,24 +17,22 @@ async function waiting(): Promise<{ lives: Lives; laptop: Device; places: Place[
   return { lives, laptop, places: laptop.of("message").map(({ topic, epoch, offset }) => ({ topic, epoch, offset })) };
 }
 
-function mark(device: Device, kind: "read" | "dismissed", id: string, place: Place): ReturnType<Device["request"]> {
-  return device.request({ type: "mark", ref: 0, kind, id, ...place });
+function mark(device: Device, kind: "read" | "dismissed", place: Place): ReturnType<Device["request"]> {
+  return device.request({ type: "mark", ref: 0, kind, ...place });
 }
 
 describe.each(["read", "dismissed"] as const)("a mark '%s'", (kind) => {
-  test.each<[string, (place: Place) => Place, string?]>([
+  test.each<[string, (place: Place) => Place]>([
     ["of another epoch", (place) => ({ ...place, epoch: place.epoch + 1 })],
     ["of epoch 0", (place) => ({ ...place, epoch: 0 })],
     ["of offset 0", (place) => ({ ...place, offset: 0 })],
     ["beyond the head", (place) => ({ ...place, offset: place.offset + 1 })],
     ["far beyond the head", (place) => ({ ...place, offset: 2 ** 53 - 1 })],
-    ["under another message's id", (place) => place, "1"],
-    ["under an id that nobody has", (place) => place, "x"],
     ["in somebody else's topic", (place) => ({ ...place, topic: "reza/default" })],
     ["in a topic that is not subscribed to", (place) => ({ ...place, topic: "*/news" })],
-  ])("%s is refused and changes nothing", async (_, change, id = "3") => {
+  ])("%s is refused and changes nothing", async (_, change) => {
     const { lives, laptop, places } = await waiting();
-    const answer = await mark(laptop, kind, id, change(places[2]!));
+    const answer = await mark(laptop, kind, change(places[2]!));
     expect(answer).toMatchObject({ type: "error", code: expect.stringMatching(/^(bad-message|not-subscribed)$/) });
     expect(laptop.closedWith).toBeUndefined();
     await lives.clock.advance(60_000);
@@ -51,15 +49,15 @@ describe.each(["read", "dismissed"] as const)("a mark '%s'", (kind) => {
     const before = lives.pushed().length;
     // Its row has the same time as that of the other: nothing of either has left.
     await lives.clock.advance(4_000);
-    expect(await mark(laptop, kind, "short", { topic, epoch, offset })).toMatchObject({ type: "ok" });
+    expect(await mark(laptop, kind, { topic, epoch, offset })).toMatchObject({ type: "ok" });
     await lives.clock.advance(2_000);
-    expect(await mark(laptop, kind, "short", { topic, epoch, offset })).toMatchObject({ type: "ok" });
-    expect(await mark(laptop, kind, "short", { topic, epoch, offset: offset + 3 })).toMatchObject({ type: "error" });
+    expect(await mark(laptop, kind, { topic, epoch, offset })).toMatchObject({ type: "ok" });
+    expect(await mark(laptop, kind, { topic, epoch, offset: offset + 3 })).toMatchObject({ type: "error" });
     await lives.clock.advance(600_000);
     expect(lives.provider.sent.slice(before).map(({ notification: { waiting } }) => waiting)).toEqual([2]);
   });
 
-  test("of an expired entry of which nothing is known any more is taken under any id, of this life of the log only", async () => {
+  test("of an expired entry of which nothing is known any more is taken, of this life of the log only", async () => {
     const lives = await createLives();
     await lives.say("short", { ttl: 60 });
     await lives.say("long");
@@ -69,13 +67,13 @@ describe.each(["read", "dismissed"] as const)("a mark '%s'", (kind) => {
     await lives.clock.settle();
     const { topic, epoch, offset } = laptop.of("message")[0]!;
     const expired = { topic, epoch, offset: offset - 1 };
-    expect(await mark(laptop, kind, "any id", expired)).toMatchObject({ type: "ok" });
-    expect(await mark(laptop, kind, "any id", { ...expired, epoch: epoch + 1 })).toMatchObject({ type: "error" });
+    expect(await mark(laptop, kind, expired)).toMatchObject({ type: "ok" });
+    expect(await mark(laptop, kind, { ...expired, epoch: epoch + 1 })).toMatchObject({ type: "error" });
   });
 
   test("said twice is stored once", async () => {
     const { lives, laptop, places } = await waiting();
-    for (let times = 0; times < 2; times++) expect(await mark(laptop, kind, "2", places[1]!)).toMatchObject({ type: "ok" });
+    for (let times = 0; times < 2; times++) expect(await mark(laptop, kind, places[1]!)).toMatchObject({ type: "ok" });
     await lives.clock.advance(60_000);
     expect(lives.pushed()).toEqual(kind === "read" ? ["phone 3"] : ["phone 1", "phone 3"]);
   });
@@ -83,9 +81,9 @@ describe.each(["read", "dismissed"] as const)("a mark '%s'", (kind) => {
 
 test("'read' reaches back over everything before it, 'dismissed' over nothing", async () => {
   const { lives, laptop, places } = await waiting();
-  await mark(laptop, "dismissed", "1", places[0]!);
-  await mark(laptop, "read", "2", places[1]!);
-  await mark(laptop, "read", "1", places[0]!);
+  await mark(laptop, "dismissed", places[0]!);
+  await mark(laptop, "read", places[1]!);
+  await mark(laptop, "read", places[0]!);
   await lives.clock.advance(60_000);
   expect(lives.pushed()).toEqual(["phone 3"]);
 });

@@ -48,7 +48,7 @@ describe("what waits for a target in one topic", () => {
     await lives.clock.settle();
     const { envelope: _, ...fifth } = laptop.of("message")[4]!;
     const { topic, epoch, offset } = fifth;
-    await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, id: "5", epoch, offset });
+    await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset });
     await heal();
     expect(asked(lives)).toEqual(["1", "2", "3", "7 for 3"]);
   });

@@ -38,7 +38,7 @@ test("a push that a mark made needless says where, and how long before it was du
   const laptop = await device("sara", { deviceId: "laptop", attended: true, habit: "sees" });
   const { id, position } = await engine.publish({ to: "sara", content: "hi" });
   await clock.advance(1_000);
-  await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", id, ...position! });
+  await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", ...position! });
   expect((await told(engine, id, "phone")).at(-1)).toBe("push-dropped: read on another device, 4 s before it was due");
 });
 

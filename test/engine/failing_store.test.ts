@@ -65,14 +65,14 @@ async function play(at: number, how: Failure): Promise<Played> {
   await advance(clock, devices, 1_000);
   const { topic, epoch, offset } = laptop.device.of("message")[0]!;
   laptop.device.ack([{ topic, epoch, offset }]);
-  await laptop.ask({ type: "mark", ref: 0, kind: "dismissed", topic, id: "marked", epoch, offset: offset + 1 });
+  await laptop.ask({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset: offset + 1 });
   await say("low", { urgency: "low" });
   // The grace ends.
   await advance(clock, devices, 20_000);
   await say("dropped", { urgency: "low" });
   await advance(clock, devices, 500);
   const last = laptop.device.of("message").at(-1)!;
-  await laptop.ask({ type: "mark", ref: 0, kind: "dismissed", topic, id: "dropped", epoch, offset: last.offset });
+  await laptop.ask({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset: last.offset });
   laptop.close("leave");
   await say("for reza", { to: "reza" });
   await advance(clock, devices, 6_000);

@@ -36,7 +36,7 @@ test("connections that end while another one of the group is written to take not
     ada.drop();
     cy.drop();
     // Its own ack, too, may come before the others are written to.
-    self.message(encodeClientFrame({ type: "ack", seen: 3, cursors: [], idleMs: null }));
+    self.message(encodeClientFrame({ type: "ack", seen: 3, cursors: [], idleMs: null, waiting: 0 }));
   });
   await say("0");
   // These two come behind it in the group.

@@ -107,7 +107,7 @@ test.each([true, false])("a minute without a frame seen closes, whatever comes m
     await clock.advance(1_000);
     await say(`${second}`);
     // It lives, but confirms nothing.
-    ada.send({ type: "ack", seen: 1, cursors: [], idleMs: null });
+    ada.send({ type: "ack", seen: 1, cursors: [], idleMs: null, waiting: 0 });
   }
   await clock.advance(999);
   expect(ada.closedWith).toBeUndefined();

@@ -42,7 +42,7 @@ describe('a channel with handledBy: "mark"', () => {
       await lives.say("alarm", ALARM);
       laptop.state(true, null);
       const { topic, epoch, offset } = laptop.of("message")[0]!;
-      await laptop.request({ type: "mark", ref: 0, kind, topic, id: "alarm", epoch, offset });
+      await laptop.request({ type: "mark", ref: 0, kind, topic, epoch, offset });
       await lives.clock.advance(600_000);
       expect(lives.pushed()).toEqual([]);
     }
@@ -124,7 +124,7 @@ describe("ranges of what was handled", () => {
     for (const content of contents) await lives.say(content, { urgency: "low" });
     for (let index = 0; index < 18; index += 2) {
       const { topic, epoch, offset } = laptop.of("message")[index]!;
-      await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, id: `${index}`, epoch, offset });
+      await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset });
     }
     await lives.restart();
     await lives.clock.advance(600_000);
@@ -141,7 +141,7 @@ describe("ranges of what was handled", () => {
     for (const content of contents) await lives.say(content);
     for (let index = 0; index < 18; index += 2) {
       const { topic, epoch, offset } = laptop.of("message")[index]!;
-      await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, id: `${index}`, epoch, offset });
+      await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset });
     }
     await lives.clock.advance(60_000);
     expect(lives.pushed()).toEqual(["0", "1", "3", "5", "7", "9", "11", "13", "15", "17"].map((content) => `phone ${content}`));
@@ -184,7 +184,7 @@ describe("ranges of what was handled", () => {
     const laptop = await lives.sara("laptop", { attended: true, habit: "sees" });
     for (const content of ["1", "2", "3"]) await lives.say(content);
     const { topic, epoch, offset } = laptop.of("message")[2]!;
-    await laptop.request({ type: "mark", ref: 0, kind: "read", topic, id: "3", epoch, offset });
+    await laptop.request({ type: "mark", ref: 0, kind: "read", topic, epoch, offset });
     await lives.restart();
     for (const content of ["other 1", "other 2"]) await lives.say(content);
     await lives.clock.advance(600_000);
@@ -205,7 +205,7 @@ test("with a dismissed notification all that a merged push stood for is dismisse
   const phone = await lives.sara("phone", { visible: false, habit: "sees" });
   await lives.clock.settle();
   const { topic, epoch, offset } = phone.of("message")[0]!;
-  await phone.request({ type: "mark", ref: 0, kind: "dismissed", topic, id: "1", epoch, offset });
+  await phone.request({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset });
   phone.leave();
   lives.provider.verdict = () => ({ verdict: "sent" });
   await lives.clock.advance(600_000);

@@ -40,7 +40,7 @@ describe.each(PLACES)("on %s", (place) => {
     const laptop = await lives.sara("laptop", { attended: true, habit: "sees" });
     await lives.clock.advance(2_000);
     for (const [kind, { topic, epoch, offset }] of [["dismissed", dismissed!], ["read", read!]] as const) {
-      expect(await laptop.request({ type: "mark", ref: 0, kind, topic, id: kind, epoch, offset })).toMatchObject({ type: "ok" });
+      expect(await laptop.request({ type: "mark", ref: 0, kind, topic, epoch, offset })).toMatchObject({ type: "ok" });
     }
     await lives.clock.advance(60_000);
     expect(lives.pushed()).toEqual(["phone neither"]);
@@ -84,10 +84,10 @@ test("after a restart the laptop's marks hold back what they mean, though it ack
   const laptop = await back(lives, {});
   await lives.clock.settle();
   const [, , third, , fifth] = laptop.of("message");
-  const mark = async (kind: "read" | "dismissed", id: string, { topic, epoch, offset }: typeof third & object) =>
-    await laptop.request({ type: "mark", ref: 0, kind, topic, id, epoch, offset });
-  await mark("read", "3", third!);
-  await mark("dismissed", "5", fifth!);
+  const mark = async (kind: "read" | "dismissed", { topic, epoch, offset }: typeof third & object) =>
+    await laptop.request({ type: "mark", ref: 0, kind, topic, epoch, offset });
+  await mark("read", third!);
+  await mark("dismissed", fifth!);
   await lives.clock.advance(60_000);
   expect(lives.pushed()).toEqual(["phone 4"]);
 });
@@ -114,7 +114,7 @@ test("a merged push that waits over a restart stands only for what was not marke
   await lives.clock.advance(30_000);
   await lives.restart();
   const laptop = await lives.sara("laptop", { habit: "sees" });
-  await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, id: "b", epoch, offset });
+  await laptop.request({ type: "mark", ref: 0, kind: "dismissed", topic, epoch, offset });
   await lives.clock.advance(120_000);
   expect(lives.pushed()).toEqual(["phone a"]);
   expect(lives.provider.sent[0]?.notification.waiting).toBe(2);

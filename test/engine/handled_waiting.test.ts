@@ -35,7 +35,7 @@ describe("a phone that lost its line is not pushed when the grace ends", () => {
     await lives.say("hi");
     await lives.clock.advance(1_000);
     const { topic, epoch, offset } = laptop.of("message")[0]!;
-    await laptop.request({ type: "mark", ref: 0, kind, topic, id: "hi", epoch, offset });
+    await laptop.request({ type: "mark", ref: 0, kind, topic, epoch, offset });
     await lives.clock.advance(60_000);
     expect(lives.pushed()).toEqual([]);
   });

@@ -60,7 +60,7 @@ describe.each(PLACES)("on %s: after five pushes to a target within a minute", (p
     await lives.clock.advance(10_000);
     const laptop = await lives.sara("laptop", { visible: false });
     const { position } = (await lives.engine.explain("m6"))!;
-    await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", id: "m6", ...position });
+    await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", ...position });
     await lives.clock.advance(2 * MINUTE);
     await lives.say("m7");
     expect(sent(lives).at(-1)).toBe("m7");

@@ -61,7 +61,7 @@ test.each(PLACES)("each push that was queued is counted once more, when and as i
   (await device("reader", { deviceId: "phone", token: "reader" })).leave();
   const laptop = await device("reader", { deviceId: "laptop", attended: true, habit: "sees" });
   const position = await publish("reader", { id: "read" });
-  await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "reader/default", id: "read", ...position });
+  await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "reader/default", ...position });
   for (const ms of [1_000, 60_000, 60_000, 600_000]) {
     await clock.advance(ms);
     expect(engine.counters().pushesQueued).toBe(ended(lives) + await lives.waiting());

@@ -207,7 +207,7 @@ describe.each(topics)("a mark of a message of %s", (_, to) => {
         puts();
         const { topic, epoch, offset } = laptop.of("message")[0]!;
         for (const expected of [1, 0]) {
-          await laptop.request({ type: "mark", ref: 0, kind, topic, id: "hi", epoch, offset });
+          await laptop.request({ type: "mark", ref: 0, kind, topic, epoch, offset });
           await lives.clock.advance(2_000);
           expect(puts()).toBe(expected);
         }

@@ -11,7 +11,7 @@ test("a private message's receipts go to the server as events and to the publish
   await reza.publish("sara/default", "hi", "m1");
   await clock.settle();
   const { epoch, offset } = sara.of("message")[0]!;
-  await sara.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", id: "m1", epoch, offset });
+  await sara.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", epoch, offset });
   expect(events.map(({ kind }) => kind)).toEqual(["accepted", "delivered", "read"]);
   expect(events[1]).toMatchObject({ id: "m1", topic: "sara/default", from: "reza", userId: "sara", count: 1 });
   expect(reza.of("receipt").map(({ kind, id }) => `${kind} ${id}`)).toEqual(["delivered m1", "read m1"]);
@@ -82,6 +82,7 @@ test("a handler that gives up is reported as failed, the cursor passes the entry
     seen: 1,
     cursors: [{ topic, epoch, offset }],
     idleMs: null,
+    waiting: 0,
   });
   await clock.advance(600_000);
   expect(events.map(({ kind }) => kind)).toEqual(["accepted", "failed"]);
@@ -97,7 +98,7 @@ test("a read on one device drops the pushes that wait for the others", async () 
   const { id } = await engine.publish({ to: "sara", content: "hi" });
   await clock.settle();
   const { topic, epoch, offset } = laptop.of("message")[0]!;
-  await laptop.request({ type: "mark", ref: 0, kind: "read", topic, id, epoch, offset });
+  await laptop.request({ type: "mark", ref: 0, kind: "read", topic, epoch, offset });
   await clock.advance(600_000);
   expect(provider.sent).toEqual([]);
   expect((await engine.explain(id))?.devices.flatMap(({ events }) => events.map(({ kind }) => kind))).toContain("push-dropped");

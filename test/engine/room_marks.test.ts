@@ -49,7 +49,7 @@ async function room(): Promise<
     (await stage.device(`${index}`, { token: `${index}` })).leave();
   }
   await clock.settle();
-  const { id, topic, position } = await engine.publish({ to: "*", channel: "room", content: "hi" });
+  const { topic, position } = await engine.publish({ to: "*", channel: "room", content: "hi" });
   await clock.advance(1_000);
   expect(provider.sent).toHaveLength(MEMBERS);
   const devices: Device[] = [];
@@ -60,7 +60,7 @@ async function room(): Promise<
     devices,
     async mark(kind) {
       for (const device of devices) {
-        expect(await device.request({ type: "mark", ref: 0, kind, topic, id, ...position! })).toMatchObject({ type: "ok" });
+        expect(await device.request({ type: "mark", ref: 0, kind, topic, ...position! })).toMatchObject({ type: "ok" });
       }
     },
   };

@@ -153,7 +153,7 @@ export class Device {
 
   /** Confirms everything that came so far as seen, and these cursors as handled. */
   ack(cursors: Cursor[] = [], seen: number = this.#seen): void {
-    this.send({ type: "ack", seen, cursors, idleMs: this.idleMs });
+    this.send({ type: "ack", seen, cursors, idleMs: this.idleMs, waiting: 0 });
   }
 
   of<Type extends ServerFrame["type"]>(type: Type): Extract<ServerFrame, { type: Type }>[] {

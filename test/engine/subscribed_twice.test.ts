@@ -96,7 +96,7 @@ describe("a subscribe anew", () => {
 
   test("forgets what was read: what comes again counts as new for marks, and what comes next is pushed", async () => {
     const { lives, laptop, start } = await reading();
-    await laptop.request({ type: "mark", ref: 0, kind: "read", id: "3", ...laptop.cursors[0]! });
+    await laptop.request({ type: "mark", ref: 0, kind: "read", ...laptop.cursors[0]! });
     await subscribe(laptop, start, true);
     await lives.say("4", NEWS);
     await lives.clock.advance(120_000);

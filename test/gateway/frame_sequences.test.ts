@@ -55,7 +55,7 @@ function frame(wire: Wire): ClientFrame {
       return { type: "cursors", cursors: cursors(wire), more: chance(0.5) };
     case 2:
     case 3:
-      return { type: "ack", seen: number(wire.contents.length), cursors: cursors(wire), idleMs: null };
+      return { type: "ack", seen: number(wire.contents.length), cursors: cursors(wire), idleMs: null, waiting: 0 };
     case 4:
     case 5:
       return {
@@ -81,13 +81,15 @@ function frame(wire: Wire): ClientFrame {
     case 9:
       return { type: "token", ref, token: pick(USERS) };
     case 10:
-      return { type: "mark", ref, kind: pick(["read", "dismissed"]), ...cursor, id: pick(["a", "hi"]) };
+      return { type: "mark", ref, kind: pick(["read", "dismissed"]), ...cursor };
     case 11:
       return { type: "target", ref, provider: pick(["fake", "none"]), token: pick([null, "t", "", "u"]), details: null };
     case 12:
       return { type: "failed", ...cursor, reason: pick(["threw", "timeout", "x".repeat(40)]) };
     default:
-      return chance(0.2) ? { type: "logout", ref } : { type: "ack", seen: wire.contents.length, cursors: [], idleMs: null };
+      return chance(0.2)
+        ? { type: "logout", ref }
+        : { type: "ack", seen: wire.contents.length, cursors: [], idleMs: null, waiting: 0 };
   }
 }
 

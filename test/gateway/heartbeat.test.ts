@@ -20,7 +20,7 @@ test("a silent connection is asked every heartbeat, and given up as lost after t
 test("whoever comes in the middle of a heartbeat is asked within one, and given up after two to three", async () => {
   const { clock, open } = await createBench({ heartbeatMs: 10_000 });
   const first = await open("first");
-  const alive = (): void => first.send({ type: "ack", seen: 0, cursors: [], idleMs: null });
+  const alive = (): void => first.send({ type: "ack", seen: 0, cursors: [], idleMs: null, waiting: 0 });
   for (let i = 0; i < 30; i++) {
     await clock.advance(330);
     const sara = await open(`user${i}`);
@@ -44,7 +44,7 @@ test("an answer keeps a connection for ever", async () => {
   for (let i = 1; i <= 30; i++) {
     await clock.advance(10_000);
     expect(sara.of("ping")).toHaveLength(i);
-    if (i % 2 === 0) sara.send({ type: "ack", seen: 0, cursors: [], idleMs: null });
+    if (i % 2 === 0) sara.send({ type: "ack", seen: 0, cursors: [], idleMs: null, waiting: 0 });
   }
   expect(sara.closedWith).toBeUndefined();
   expect(await state("sara")).toBe("connected.live");

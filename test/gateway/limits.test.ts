@@ -3,7 +3,7 @@ import { createEngine } from "../../mod.ts";
 import { encodeClientFrame, encodePayload } from "../../src/protocol/codec.ts";
 import { createBench } from "./wire.ts";
 
-const nothing = encodeClientFrame({ type: "ack", seen: 0, cursors: [], idleMs: null });
+const nothing = encodeClientFrame({ type: "ack", seen: 0, cursors: [], idleMs: null, waiting: 0 });
 
 test("publishes of one user are limited over all devices; the answer says when to come again", async () => {
   const { clock, engine, open } = await createBench({ limits: { publishesPerSecond: 5 } });

@@ -340,7 +340,7 @@ test("what waits for the user's turn in the store changes nothing once the user 
     { type: "subscribe", ref: 1, topic: "*/news", since: null, anew: false },
     { type: "unsubscribe", ref: 2, topic: "*/left" },
     { type: "target", ref: 3, provider: "fake", token: "t", details: null },
-    { type: "mark", ref: 4, kind: "read", topic, id: "hi", epoch, offset },
+    { type: "mark", ref: 4, kind: "read", topic, epoch, offset },
   );
   await clock.advance(5_000);
   expect(await revoked).toBe(1);

@@ -66,8 +66,8 @@ test("a minute without progress closes with 4002; who makes some stays, and whoe
   let seen = 0;
   for (let second = 0; second < 59; second++) {
     await clock.advance(1_000);
-    stuck.send({ type: "ack", seen: 0, cursors: [], idleMs: null });
-    if (second % 10 === 9) slow.send({ type: "ack", seen: ++seen, cursors: [], idleMs: null });
+    stuck.send({ type: "ack", seen: 0, cursors: [], idleMs: null, waiting: 0 });
+    if (second % 10 === 9) slow.send({ type: "ack", seen: ++seen, cursors: [], idleMs: null, waiting: 0 });
   }
   expect([stuck.closedWith, slow.closedWith]).toEqual([undefined, undefined]);
   await clock.advance(1_000);

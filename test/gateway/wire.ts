@@ -82,7 +82,7 @@ export class Wire {
   /** Confirms everything that came as seen, and the last message of each topic as handled. */
   ack(): void {
     const cursors = new Map(this.of("message").map(({ topic, epoch, offset }) => [topic, { topic, epoch, offset }]));
-    this.send({ type: "ack", seen: this.contents.length, cursors: [...cursors.values()], idleMs: null });
+    this.send({ type: "ack", seen: this.contents.length, cursors: [...cursors.values()], idleMs: null, waiting: 0 });
   }
 
   /** The socket is gone: with a goodbye, or without. */

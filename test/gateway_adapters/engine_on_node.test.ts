@@ -66,7 +66,7 @@ test.each<[string, Uint8Array[], number]>([
   ["a second hello", [hello, hello], 4102],
   [
     "an ack of what was never sent",
-    [hello, frameOf(encodeClientFrame({ type: "ack", seen: 5, cursors: [], idleMs: null }))],
+    [hello, frameOf(encodeClientFrame({ type: "ack", seen: 5, cursors: [], idleMs: null, waiting: 0 }))],
     4102,
   ],
   ["a protocol of the future", [frameOf(encodeClientFrame(helloFrame("raw", { version: 9 })))], 4105],

@@ -144,7 +144,7 @@ export class Connection {
     this.#moved = new Map();
     for (const cursor of this.#failed.splice(0)) this.#send({ type: "failed", ...cursor, reason: "threw" });
     this.#toldInput = this.#device.lastInput;
-    this.#send({ type: "ack", seen: this.#seen, cursors, idleMs: presence.idleMs });
+    this.#send({ type: "ack", seen: this.#seen, cursors, idleMs: presence.idleMs, waiting: 0 });
   }
 
   #told(): void {

@@ -131,9 +131,9 @@ export class Device {
   /** @param moment the message is marked; by default the last one that was shown */
   mark(
     kind: "read" | "dismissed",
-    { topic, epoch, offset, id }: { topic: Topic; epoch: number; offset: number; id: string },
+    { topic, epoch, offset }: { topic: Topic; epoch: number; offset: number },
   ): void {
-    this.request({ type: "mark", ref: 0, kind, topic, id, epoch, offset });
+    this.request({ type: "mark", ref: 0, kind, topic, epoch, offset });
   }
 
   register(token: string | null): void {

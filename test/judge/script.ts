@@ -116,7 +116,7 @@ export class Script {
     const open = this.#open.get(device)!;
     if (idleMs !== undefined) open.idleAt = this.#now - idleMs;
     const cursors: Cursor[] = offset === undefined ? [] : [{ topic, epoch: EPOCH, offset }];
-    return this.#says(device, { type: "ack", seen, cursors, idleMs: idleMs ?? null });
+    return this.#says(device, { type: "ack", seen, cursors, idleMs: idleMs ?? null, waiting: 0 });
   }
 
   fails(device: string, offset: number): this {
@@ -136,7 +136,7 @@ export class Script {
     offset: number,
     { epoch = EPOCH, error }: { epoch?: number; error?: boolean } = {},
   ): this {
-    return this.asks(device, { type: "mark", ref: 0, kind, topic: "sara/default", id: "x", epoch, offset }, error);
+    return this.asks(device, { type: "mark", ref: 0, kind, topic: "sara/default", epoch, offset }, error);
   }
 
   closes(device: string, ending: Ending = "clean"): this {

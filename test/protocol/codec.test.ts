@@ -100,6 +100,8 @@ function frame<Type extends string, Fields extends object>(
   return record(fields).map((values) => ({ type, ...values }));
 }
 
+const line = fc.option(record({ id: text, number: uint, ageMs: uint }), { nil: undefined });
+
 const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
   frame("hello", {
     version: uint,
@@ -112,23 +114,24 @@ const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     more: flag,
   }),
   frame("cursors", { cursors, more: flag }),
-  frame("ack", { seen: uint, cursors, idleMs }),
-  frame("publish", { ref, topic, id: text, options: fc.option(options), payload }),
-  frame("subscribe", { ref, topic, since: fc.option(position), anew: flag }),
-  frame("unsubscribe", { ref, topic }),
+  frame("ack", { seen: uint, cursors, idleMs, waiting: uint }),
+  frame("publish", { ref, line, topic, id: text, options: fc.option(options), payload }),
+  frame("subscribe", { ref, line, topic, since: fc.option(position), anew: flag }),
+  frame("unsubscribe", { ref, line, topic }),
   frame("state", { visible: flag, idleMs }),
   frame("token", { ref, token: text }),
   frame("mark", {
     ref,
+    line,
     kind: fc.constantFrom("read" as const, "dismissed" as const),
     topic,
-    id: text,
     epoch: uint,
     offset: uint,
   }),
-  frame("target", { ref, provider: text, token: fc.option(text), details: data.map((value) => value ?? null) }),
+  frame("target", { ref, line, provider: text, token: fc.option(text), details: data.map((value) => value ?? null) }),
   frame("failed", { topic, epoch: uint, offset: uint, reason: text }),
   frame("logout", { ref }),
+  fc.constant({ type: "probe" as const }),
 );
 
 const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
@@ -174,6 +177,7 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
   frame("unsubscribed", { topic }),
   frame("drain", { windowMs: uint }),
   frame("expiring", { inMs: uint }),
+  fc.constant({ type: "alive" as const }),
 );
 
 function joined(parts: Uint8Array[]): Uint8Array {
@@ -472,7 +476,7 @@ describe("limits of a frame", () => {
   test("1,000 cursors pass, one more does not", () => {
     const fits = { type: "cursors", cursors: some(1_000), more: false } as const;
     expect(decodeClientFrames(encodeClientFrame(fits))).toStrictEqual([fits]);
-    const over = encodeClientFrame({ type: "ack", seen: 1, cursors: some(1_001), idleMs: null });
+    const over = encodeClientFrame({ type: "ack", seen: 1, cursors: some(1_001), idleMs: null, waiting: 0 });
     expect(() => decodeClientFrames(over)).toThrow(badFrame);
     expect(() => decodeClientFrames(encodeClientFrame({ ...hello, cursors: some(1_001), idleMs: null }))).toThrow(badFrame);
   });
@@ -517,7 +521,7 @@ test("an error says what was wrong and nothing of what was sent", () => {
       cursors: [],
       more: false,
     }),
-    encodeClientFrame({ type: "mark", ref: 1, kind: secret as "read", topic: secret, id: secret, epoch: 1, offset: 1 }),
+    encodeClientFrame({ type: "mark", ref: 1, kind: secret as "read", topic: secret, epoch: 1, offset: 1 }),
   ];
   for (const bytes of frames) {
     const damaged = [bytes.subarray(0, -1), joined([bytes, Uint8Array.of(0xc1)])];

@@ -64,6 +64,8 @@ describe("PROTOCOL.md", () => {
       "no-recipient": true,
       "no-provider": true,
       "no-app": true,
+      "signed-out": true,
+      "outcome-unknown": true,
       "replaced": true,
       "closed": true,
       "draining": true,

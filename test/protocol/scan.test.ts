@@ -15,7 +15,7 @@ import { fromHex, toHex, vectors } from "./vectors.ts";
 const badFrame = expect.objectContaining({ code: "bad-frame", hint: expect.stringMatching(/./) });
 
 /** A publish frame up to its payload, with two elements of it to come. */
-const publishHead = fromHex("96 04 01 a3752f63 a16d c0");
+const publishHead = fromHex("97 04 01 c0 a3752f63 a16d c0");
 
 function bytesOf(...parts: (number[] | Uint8Array)[]): Uint8Array {
   return Uint8Array.from(parts.flatMap((part) => [...part]));
@@ -189,7 +189,7 @@ describe("a count beyond the bytes that are left is refused before anything behi
 
   test("in a frame's own header, its lists and its maps", () => {
     const wanted = expect.objectContaining({ hint: expect.stringMatching("more elements than bytes") });
-    for (const hex of ["dd ffffffff c1", "93 03 01 dd ffffffff c1", "96 04 01 a161 a161 df ffffffff c1"]) {
+    for (const hex of ["dd ffffffff c1", "93 03 01 dd ffffffff c1", "97 04 01 c0 a161 a161 df ffffffff c1"]) {
       expect(() => decodeClientFrames(fromHex(hex)), hex).toThrow(wanted);
     }
   });

@@ -50,5 +50,7 @@ export function frameOf(json: unknown): ClientFrame | ServerFrame {
   for (const key of ["payload", "envelope"]) {
     if (typeof frame[key] === "string") frame[key] = fromHex(frame[key]);
   }
+  // Outside of all lines.
+  if (frame["line"] === null) frame["line"] = undefined;
   return frame as unknown as ClientFrame | ServerFrame;
 }

@@ -53,7 +53,7 @@ export abstract class PeykClient extends Subscriber {
   }
 
   #ack(at: number): void {
-    this.send("binary", encode([FrameType.ack, this.#seen, this.#pending > 0 ? this.cursors() : [], 0]));
+    this.send("binary", encode([FrameType.ack, this.#seen, this.#pending > 0 ? this.cursors() : [], 0, 0]));
     this.#pending = 0;
     this.#ackedAt = at;
   }
