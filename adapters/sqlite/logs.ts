@@ -22,11 +22,7 @@ interface Subscriber {
   readonly since: number;
 }
 
-interface EntryRow {
-  readonly position: number;
-  readonly expires: number;
-  readonly bytes: Uint8Array;
-}
+type EntryRow = readonly [position: number, expires: number, bytes: Uint8Array];
 
 /** Topic logs in the file. */
 export class SqliteLogs implements Transport, History {
@@ -50,6 +46,8 @@ export class SqliteLogs implements Transport, History {
     this.#entries = reader.prepare(
       "SELECT position, expires, bytes FROM entry WHERE topic = ? AND position > ? AND expires > ? ORDER BY position LIMIT ?",
     );
+    // An object with names for each row costs a third of the read. Node before 22.16 has only these.
+    this.#entries.setReturnArrays?.(true);
   }
 
   publish(topic: Topic, bytes: Uint8Array, { key, expiresAt }: AppendOptions): Promise<Appended> {
@@ -98,7 +96,7 @@ export class SqliteLogs implements Transport, History {
       let more = false;
       // One more than fits tells whether there is more.
       for (const found of this.#entries.iterate(row.id, after, this.#context.clock.now(), limit + 1)) {
-        const entry = this.#entry(topic, found as unknown as EntryRow);
+        const entry = this.#entry(topic, rowOf(found));
         bytes += entry.bytes.length;
         more = entries.length === limit || (entries.length > 0 && bytes > maxBytes);
         if (more) break;
@@ -111,7 +109,7 @@ export class SqliteLogs implements Transport, History {
     });
   }
 
-  #entry(topic: Topic, { bytes, expires, position: offset }: EntryRow): Entry {
+  #entry(topic: Topic, [offset, expires, bytes]: EntryRow): Entry {
     return { topic, epoch: this.#epoch, offset, previous: offset - 1, bytes, expiresAt: expires };
   }
 
@@ -128,6 +126,11 @@ export class SqliteLogs implements Transport, History {
       this.#context.logger.error("a topic's listener threw", { error });
     }
   }
+}
+
+/** A row in the order in which its columns were asked for. */
+function rowOf(found: unknown): EntryRow {
+  return (Array.isArray(found) ? found : Object.values(found as object)) as unknown as EntryRow;
 }
 
 /** Bytes that are a part of a larger buffer would take all of that to the other thread. */
