@@ -13,9 +13,10 @@ import type { PushRequests } from "./push_requests.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
+import type { OpenedPage } from "./opened_page.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Reader, Session } from "./session.ts";
-import { type OpenedPage, SharedPages } from "./shared_pages.ts";
+import { SharedPages } from "./shared_pages.ts";
 import { Turns } from "./turns.ts";
 import { MAX_UNSEEN, type Sending } from "./unseen.ts";
 
@@ -179,12 +180,15 @@ export class CatchUp {
       expired = 0;
       reader.sent = offset;
     };
-    for (const entry of page.entries) {
-      // Others began to read the page further in front.
-      if (entry.position.offset <= reader.sent) continue;
+    const { entries } = page;
+    // Others began to read the page further in front.
+    let begin = entries.findIndex(({ position }) => position.offset > reader.sent);
+    while (begin >= 0 && begin < entries.length) {
       if (!reader.session.takes(1)) return;
-      advance(entry.previous);
-      this.#send(reader, outlet, entry);
+      advance(entries[begin]!.previous);
+      const end = Math.min(endOfRun(reader, entries, begin), begin + reader.session.unseen.room);
+      this.#send(reader, outlet, page, begin, end);
+      begin = end;
     }
     advance(page.through);
   }
@@ -194,24 +198,46 @@ export class CatchUp {
     session.outlet?.write(encodeServerFrame({ type: "gap", topic: feed.topic, epoch, offset }));
   }
 
-  #send(reader: Reader, outlet: Outlet, entry: OpenedEntry): void {
+  /** Sends the entries of a page from place `begin` to before `end`, which the machine takes for the same. */
+  #send(reader: Reader, outlet: Outlet, page: OpenedPage, begin: number, end: number): void {
     const { actor, clock, counters, journal, pushes } = this.#parts;
-    const { session, feed } = reader;
-    const { offset } = entry.position;
-    entry.account = journal.accepted(entry);
-    const sending: Sending = { entry, at: clock.elapsed() };
-    // Of what the engine made up its mind about before this connection came nothing is open.
-    if (offset > reader.decided && offset <= reader.attachedAt) {
-      const { route } = actor.stepper.step(session.state, entry.event);
-      if (isPublic(feed.topic)) journal.counted(entry, route!, 1);
-      else journal.routed(entry, session, actor.stepper.describe(session.state).state, route!);
-      if (route!.push === "now" || route!.push === "coalesced") pushes.pushNow([session], sending);
+    const { feed, session } = reader;
+    const entries = page.entries.slice(begin, end);
+    const at = clock.elapsed();
+    const run = entries.map((entry): Sending => ({ entry, at }));
+    for (const entry of entries) entry.account = journal.accepted(entry);
+    if (isOpen(reader, entries[0]!)) {
+      const route = actor.stepper.step(session.state, entries[0]!.event).route!;
+      const { state } = actor.stepper.describe(session.state);
+      for (const entry of entries) {
+        if (isPublic(feed.topic)) journal.counted(entry, route, 1);
+        else journal.routed(entry, session, state, route);
+      }
+      if (route.push === "now" || route.push === "coalesced") { for (const sending of run) pushes.pushNow([session], sending); }
     }
-    outlet.write(entry.frame);
-    counters.delivered++;
-    session.unseen.push([sending]);
-    reader.sent = offset;
-    feed.remember(entry);
-    actor.watch(session, sending.at);
+    // A write may find the connection so far behind that it ends: by then these are known as sent and unseen.
+    session.unseen.push(run);
+    reader.sent = entries.at(-1)!.position.offset;
+    counters.delivered += entries.length;
+    for (const entry of entries) feed.remember(entry);
+    outlet.write(page.frames(begin, end));
+    if (session.outlet === outlet) actor.watch(session, at);
   }
+}
+
+/** Of what the engine made up its mind about before this connection came nothing is open. */
+function isOpen({ attachedAt, decided }: Reader, { position: { offset } }: OpenedEntry): boolean {
+  return offset > decided && offset <= attachedAt;
+}
+
+/** The place behind the entries that follow `begin` without a hole and are the same to the session's machine. */
+function endOfRun(reader: Reader, entries: readonly OpenedEntry[], begin: number): number {
+  const first = entries[begin]!;
+  let end = begin + 1;
+  for (; end < entries.length; end++) {
+    const { event, previous } = entries[end]!;
+    if (event !== first.event || previous !== entries[end - 1]!.position.offset) break;
+    if (isOpen(reader, entries[end]!) !== isOpen(reader, first)) break;
+  }
+  return end;
 }

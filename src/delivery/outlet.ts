@@ -7,8 +7,8 @@ export interface Outlet {
   readonly isOpen: boolean;
   /** For whoever sends the same to many and knows that it is open and that nothing waits to be written. */
   readonly connection: Connection;
-  /** Sends a frame, together with whatever else this tick brings. The same array for every receiver of a message. */
-  write(frame: Uint8Array): void;
+  /** Sends a frame, or several back to back, with whatever else this tick brings. The same array for every receiver of the same. */
+  write(frames: Uint8Array): void;
   /** Sends whole frames now, behind what `write` gathered. The same array for every receiver. */
   send(frames: Uint8Array): void;
   /** Hands over what `write` gathered, now. */

@@ -1,14 +1,8 @@
 import type { Clock, Timer } from "../ports/clock.ts";
-import type { History, HistoryPage } from "../ports/transport.ts";
+import type { History } from "../ports/transport.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { CacheBytes } from "./cache_bytes.ts";
-import { type OpenedEntry, openEntry } from "./opened_entry.ts";
-
-/** A part of a log, with its entries opened. The same for everybody who reads it: so are the frames that are made of it. */
-export interface OpenedPage extends Omit<HistoryPage, "entries"> {
-  readonly after: number;
-  readonly entries: readonly OpenedEntry[];
-}
+import { OpenedPage } from "./opened_page.ts";
 
 /** The most that is read at a time: entries, and the bytes of all of them. */
 const PAGE = 100;
@@ -85,8 +79,7 @@ export class SharedPages {
   }
 
   async #read(topic: Topic, after: number): Promise<OpenedPage> {
-    const page = await this.#history.read(topic, after, PAGE, PAGE_BYTES);
-    return { ...page, after, entries: page.entries.map(openEntry) };
+    return new OpenedPage(await this.#history.read(topic, after, PAGE, PAGE_BYTES), after);
   }
 
   async #readAndKeep(topic: Topic, after: number): Promise<OpenedPage> {

@@ -5,7 +5,7 @@ import type { ClientFrame, Cursor, IdleMs, InLine, Recovery, ServerFrame, Welcom
 import type { Position } from "./message.ts";
 import type { Topic } from "./names.ts";
 import { checkOptions, readOptions } from "./options.ts";
-import { pack, packAround } from "./pack.ts";
+import { pack, packAround, uintSize, writeUint } from "./pack.ts";
 import { Reader } from "./reader.ts";
 import { badFrame, MAX_DEPTH } from "./scan.ts";
 
@@ -135,6 +135,40 @@ export function encodeMessageFrame(
   envelope: Uint8Array,
 ): Uint8Array {
   return packAround([T.message, topic, epoch, offset, previous], envelope);
+}
+
+/** What a message frame is made of, beside the topic and its log's epoch. */
+export interface FramedEntry {
+  readonly position: Pick<Position, "offset">;
+  readonly previous: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The message frames of entries of one log, back to back.
+ * @returns them, and where each ends
+ */
+export function encodeMessageFrames(
+  topic: Topic,
+  epoch: number,
+  entries: readonly FramedEntry[],
+): { bytes: Uint8Array; ends: readonly number[] } {
+  const begin = pack([T.message, topic, epoch]);
+  // Three elements follow in each frame.
+  begin[0]! += 3;
+  let size = 0;
+  const ends = entries.map(({ bytes: { length }, position: { offset }, previous }) =>
+    size += begin.length + uintSize(offset) + uintSize(previous) + length
+  );
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const { bytes: envelope, position: { offset }, previous } of entries) {
+    bytes.set(begin, at);
+    at = writeUint(bytes, writeUint(bytes, at + begin.length, offset), previous);
+    bytes.set(envelope, at);
+    at += envelope.length;
+  }
+  return { bytes, ends };
 }
 
 /** A live frame, made once for all its receivers. */

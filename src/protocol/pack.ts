@@ -58,6 +58,31 @@ export function packAround(head: unknown[], raw: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** How many bytes an integer from 0 to 2^53 - 1 takes. */
+export function uintSize(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x100) return 2;
+  if (value < 0x1_0000) return 3;
+  return value < 0x1_0000_0000 ? 5 : 9;
+}
+
+/**
+ * Writes an integer from 0 to 2^53 - 1 as `pack` does.
+ * @returns the place behind it
+ */
+export function writeUint(bytes: Uint8Array, at: number, value: number): number {
+  const size = uintSize(value);
+  bytes[at] = size === 1 ? value : HEAD_OF_UINT[size]!;
+  for (let i = at + size - 1; i > at; i--) {
+    bytes[i] = value % 256;
+    value = Math.floor(value / 256);
+  }
+  return at + size;
+}
+
+/** By the bytes that it takes with what follows. */
+const HEAD_OF_UINT: Readonly<Record<number, number>> = { 2: 0xcc, 3: 0xcd, 5: 0xce, 9: 0xcf };
+
 /** Bytes in the encoder's own buffer: copy them before anything else happens. */
 function packShared(value: unknown): Uint8Array {
   try {

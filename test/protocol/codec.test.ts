@@ -10,6 +10,7 @@ import {
   encodeEnvelope,
   encodeEphemeralFrame,
   encodeMessageFrame,
+  encodeMessageFrames,
   encodePayload,
   encodeServerFrame,
   envelopeDevice,
@@ -266,6 +267,21 @@ describe("encoded bytes", () => {
     expect(toHex(encodeEphemeralFrame("u/c", envelope))).toBe("9323a3752f63" + toHex(envelope));
     const [frame] = decodeServerFrames(encodeMessageFrame("u/c", 1, 2, 1, envelope));
     expect(toHex(decodeEnvelope((frame as { envelope: Uint8Array }).envelope).payload)).toBe(toHex(raw));
+  });
+
+  test("of many message frames at once are those of each, back to back", () => {
+    const offsets = [1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER];
+    const entries = offsets.map((offset, index) => ({
+      position: { offset },
+      previous: offsets[index - 1] ?? 0,
+      bytes: encodePayload("x".repeat(index), undefined),
+    }));
+    const { bytes, ends } = encodeMessageFrames("u/c", 70_000, entries);
+    const each = entries.map(({ bytes, position: { offset }, previous }) => {
+      return toHex(encodeMessageFrame("u/c", 70_000, offset, previous, bytes));
+    });
+    expect(entries.map((_, index) => toHex(bytes.subarray(ends[index - 1] ?? 0, ends[index])))).toEqual(each);
+    expect(toHex(bytes)).toBe(each.join(""));
   });
 
   test("come out right when a getter in the data encodes something itself", () => {
