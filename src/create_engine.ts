@@ -32,7 +32,8 @@ import {
   checkWhole,
   type EngineOptions,
 } from "./engine_options.ts";
-import { type Explanation, ExplanationBook, withOwner } from "./explain.ts";
+import { type Explanation, withOwner } from "./explain.ts";
+import { ExplanationBook } from "./explanation_book.ts";
 import { choose, explainEach, type ExplainedMessage } from "./explained_message.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";

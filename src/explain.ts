@@ -1,22 +1,10 @@
-import type {
-  AcceptedEntry,
-  Account,
-  DeviceName,
-  EntryName,
-  Journal,
-  NotedEntry,
-  NoteKind,
-  PushFacts,
-} from "./delivery/journal.ts";
-import type { CacheBytes } from "./delivery/cache_bytes.ts";
-import type { Emitter } from "./delivery/events.ts";
+import type { DeviceName, NoteKind } from "./delivery/journal.ts";
 import { deviceName } from "./delivery/session.ts";
-import { addEvent, eventOf, type ExplainedEvent } from "./explained_event.ts";
+import { eventOf, type ExplainedEvent } from "./explained_event.ts";
 import type { OutboxRow } from "./ports/outbox.ts";
 import type { UserRecord } from "./ports/users.ts";
 import type { Position } from "./protocol/message.ts";
-import { isPublic, type Topic } from "./protocol/names.ts";
-import type { Clock } from "./ports/clock.ts";
+import type { Topic } from "./protocol/names.ts";
 import type { Route } from "./session/step.ts";
 
 /** Why one device got a message the way it did. */
@@ -54,220 +42,8 @@ export interface Explanation {
   readonly delivered: number;
 }
 
-const MESSAGES_KEPT = 10_000;
-const DEVICES_KEPT = 100;
-/** What a message, a device and an event take beside the text that is their own, bytes, about. */
-const MESSAGE_BYTES = 600;
-const DEVICE_BYTES = 350;
-const EVENT_BYTES = 100;
-
-interface DevicePage {
-  readonly who: DeviceName;
-  state: string | undefined;
-  route: Route | undefined;
-  readonly events: ExplainedEvent[];
-}
-
-/** Few rules decide about one message, and every public one has some: a list takes less than a Map. */
-interface RouteCount {
-  readonly route: Route;
-  devices: number;
-}
-
-/** What is known of one message. Its entry carries it as its account, so that a delivery finds it without a look-up. */
-class MessagePage implements Account {
-  readonly key: string;
-  readonly entry: Omit<AcceptedEntry, "account">;
-  /** These two are made for the first device that stands in them: a message to a user who never signed in has neither. Devices are few: a list takes less than a Map. */
-  devices: DevicePage[] | undefined = undefined;
-  counts: RouteCount[] | undefined = undefined;
-  delivered = 0;
-  /** What it takes in memory, about. */
-  bytes = 0;
-  /** It is not in the book any more. */
-  isTorn = false;
-
-  constructor(key: string, { id, topic, position, from, urgency, sentAt }: AcceptedEntry) {
-    this.key = key;
-    // A copy: the entry may hold the bytes of the whole message.
-    this.entry = { id, topic, position, from, urgency, sentAt };
-  }
-}
-
-/** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
-export class ExplanationBook implements Journal {
-  readonly #clock: Clock;
-  readonly #emitter: Emitter;
-  readonly #settle: (topic: Topic) => void;
-  readonly #held: Pick<CacheBytes, "explain">;
-  readonly #mostBytes: number;
-  /** By topic and position. */
-  readonly #pages = new Map<string, MessagePage>();
-  /** The same in the order of acceptance, as a ring: once there are too many or they take too much, the oldest is torn out. */
-  readonly #order: (MessagePage | undefined)[] = [];
-  #oldest = 0;
-  /** By message id; few ids stand for several messages. */
-  readonly #byId = new Map<string, MessagePage | Set<MessagePage>>();
-
-  /**
-   * @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read
-   * @param held where its bytes are counted
-   */
-  constructor(
-    clock: Clock,
-    emitter: Emitter,
-    settle: (topic: Topic) => void,
-    held: Pick<CacheBytes, "explain">,
-    mostBytes: number,
-  ) {
-    this.#held = held;
-    this.#mostBytes = mostBytes;
-    this.#clock = clock;
-    this.#emitter = emitter;
-    this.#settle = settle;
-  }
-
-  accepted(entry: AcceptedEntry): Account {
-    const { account, from, id } = entry;
-    if (account instanceof MessagePage && !account.isTorn) return account;
-    const key = keyOf(entry);
-    const known = this.#pages.get(key);
-    if (known !== undefined) return known;
-    const page = new MessagePage(key, entry);
-    if (this.#pages.size === MESSAGES_KEPT) this.#tearOldest();
-    this.#order[(this.#oldest + this.#pages.size) % MESSAGES_KEPT] = page;
-    this.#pages.set(key, page);
-    this.#nameById(page);
-    this.#weigh(page, MESSAGE_BYTES + key.length + id.length + (from?.length ?? 0));
-    this.#trim();
-    return page;
-  }
-
-  routed(entry: NotedEntry, who: DeviceName, state: string, route: Route): void {
-    const page = this.#pageOf(entry);
-    if (page !== undefined && isPublic(entry.topic)) this.#count(page, route, 1);
-    else if (page !== undefined) {
-      const device = this.#device(page, who);
-      if (device === undefined) return;
-      device.state = state;
-      device.route = route;
-    }
-    if (!isPublic(entry.topic)) this.note(entry, who, "routed", route.rule);
-  }
-
-  counted(entry: NotedEntry, route: Route, devices: number): void {
-    const page = this.#pageOf(entry);
-    if (page !== undefined) this.#count(page, route, devices);
-  }
-
-  note(entry: NotedEntry, who: DeviceName, kind: NoteKind, detail?: string, push?: PushFacts): void {
-    const at = this.#clock.now();
-    const page = this.#pageOf(entry);
-    if (page !== undefined) {
-      if (kind === "acked") page.delivered++;
-      const events = this.#device(page, who)?.events ?? [];
-      // A device that was told to have missed it may come back later and miss it again.
-      if (kind === "expired" && push === undefined && events.some(isMissed)) return;
-      const told = events.length;
-      addEvent(events, { at, kind, detail, ...push });
-      if (events.length > told) this.#weigh(page, EVENT_BYTES + (detail?.length ?? 0));
-      this.#trim();
-    }
-    if (!this.#emitter.wants("note")) return;
-    this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail, ...push });
-  }
-
-  /** All messages with this id that are still remembered. */
-  find(id: string): Explanation[] {
-    const pages = this.#byId.get(id);
-    if (pages === undefined) return [];
-    return [...pages instanceof Set ? pages : [pages]].map((page) => this.#explain(page));
-  }
-
-  #explain(page: MessagePage): Explanation {
-    this.#settle(page.entry.topic);
-    const { entry } = page;
-    const devices = page.devices ?? [];
-    const counts: Record<string, number> = {};
-    for (const count of page.counts ?? []) counts[count.route.rule] = count.devices;
-    return {
-      ...name(entry),
-      from: entry.from,
-      sentAt: entry.sentAt,
-      verdict: devices.length === 0 && page.counts === undefined && !isPublic(entry.topic) ? "no-device" : "routed",
-      devices: devices.map((device) => ({
-        ...device.who,
-        state: device.state,
-        rule: device.route?.rule,
-        route: device.route && { socket: device.route.socket, push: device.route.push },
-        events: [...device.events],
-      })),
-      counts,
-      delivered: page.delivered,
-    };
-  }
-
-  #count(page: MessagePage, route: Route, devices: number): void {
-    const known = page.counts?.find((count) => count.route === route);
-    if (known !== undefined) known.devices += devices;
-    // Nearly always it stays the only one: a list that was empty first would have room for more.
-    else if (page.counts === undefined) page.counts = [{ route, devices }];
-    else page.counts.push({ route, devices });
-  }
-
-  /** The page of a message, while it is in the book. */
-  #pageOf(entry: NotedEntry): MessagePage | undefined {
-    const { account } = entry;
-    return account instanceof MessagePage && !account.isTorn ? account : this.#pages.get(keyOf(entry));
-  }
-
-  #device(page: MessagePage, { device: name, userId }: DeviceName): DevicePage | undefined {
-    const devices = page.devices ??= [];
-    let device = devices.find(({ who }) => who.device === name && who.userId === userId);
-    if (device === undefined && devices.length < DEVICES_KEPT) {
-      device = { who: { userId, device: name }, state: undefined, route: undefined, events: [] };
-      devices.push(device);
-      this.#weigh(page, DEVICE_BYTES + 2 * (userId.length + name.length));
-    }
-    return device;
-  }
-
-  /** A page of the book takes so much more. */
-  #weigh(page: MessagePage, bytes: number): void {
-    page.bytes += bytes;
-    this.#held.explain += bytes;
-  }
-
-  #trim(): void {
-    while (this.#held.explain > this.#mostBytes) this.#tearOldest();
-  }
-
-  /** A Map knows its oldest key too, but looks for it through all that were deleted before. */
-  #tearOldest(): void {
-    const torn = this.#order[this.#oldest]!;
-    torn.isTorn = true;
-    this.#order[this.#oldest] = undefined;
-    this.#oldest = (this.#oldest + 1) % MESSAGES_KEPT;
-    this.#held.explain -= torn.bytes;
-    this.#pages.delete(torn.key);
-    this.#forgetId(torn);
-  }
-
-  #nameById(page: MessagePage): void {
-    const { id } = page.entry;
-    const known = this.#byId.get(id);
-    if (known === undefined) this.#byId.set(id, page);
-    else if (known instanceof Set) known.add(page);
-    else this.#byId.set(id, new Set([known, page]));
-  }
-
-  #forgetId(page: MessagePage): void {
-    const { id } = page.entry;
-    const known = this.#byId.get(id);
-    if (known === page) this.#byId.delete(id);
-    else if (known instanceof Set && known.delete(page) && known.size === 0) this.#byId.delete(id);
-  }
-}
+/** Devices of one message that are remembered. */
+export const DEVICES_KEPT = 100;
 
 /**
  * An explanation with what the outbox knows besides: pushes may have been made by another node, or before a restart.
@@ -331,7 +107,7 @@ function merge(a: Explanation, b: Explanation): Explanation {
     ...a,
     verdict: a.verdict === "routed" ? a.verdict : b.verdict,
     devices: [...devices.values()].map((pages) => ({
-      ...(pages.find(({ rule }) => rule !== undefined) ?? pages[0]!),
+      ...lastDecided(pages),
       events: pages.flatMap(({ events }) => events).sort((one, other) => one.at - other.at),
     })),
     counts,
@@ -339,21 +115,15 @@ function merge(a: Explanation, b: Explanation): Explanation {
   };
 }
 
-function isMissed({ kind, provider }: ExplainedEvent): boolean {
-  return kind === "expired" && provider === undefined;
+/** The one in which the machine decided last. */
+function lastDecided(pages: readonly DeviceExplanation[]): DeviceExplanation {
+  const decidedAt = ({ events }: DeviceExplanation): number => events.findLast(({ kind }) => kind === "routed")?.at ?? 0;
+  return pages.filter(({ rule }) => rule !== undefined).toSorted((a, b) => decidedAt(a) - decidedAt(b)).at(-1) ?? pages[0]!;
 }
 
 /** What a push is told with when it is made. */
 const QUEUED: ReadonlySet<NoteKind> = new Set(["push-queued", "push-held"]);
 
-function keyOf({ topic, position }: Pick<EntryName, "topic" | "position">): string {
-  return `${topic}\n${position.epoch}.${position.offset}`;
-}
-
 function deviceKey({ userId, device }: DeviceName): string {
   return `${userId}\n${device}`;
-}
-
-function name({ id, topic, position }: EntryName): EntryName {
-  return { id, topic, position };
 }

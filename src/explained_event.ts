@@ -15,7 +15,8 @@ export interface ExplainedEvent extends PushFacts {
   readonly lastAt?: number;
 }
 
-const EVENTS_KEPT = 50;
+/** Of one message at one device. */
+export const EVENTS_KEPT = 50;
 
 /** What may happen to a push without end. */
 const REPEATED: ReadonlySet<NoteKind> = new Set(["push-held", "push-retry", "target-rested"]);

@@ -2,7 +2,7 @@ import type { Attention } from "../delivery/attention.ts";
 import type { Elsewhere } from "../delivery/elsewhere.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { SignOut } from "../delivery/sign_out.ts";
-import type { ExplanationBook } from "../explain.ts";
+import type { ExplanationBook } from "../explanation_book.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Peers } from "../ports/peers.ts";
 import type { Arbiter } from "../push/arbiter.ts";

@@ -1,7 +1,6 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { encodeServerFrame } from "../protocol/codec.ts";
 import type { Position } from "../protocol/message.ts";
-import { isPublic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { History } from "../ports/transport.ts";
@@ -205,15 +204,15 @@ export class CatchUp {
     const entries = page.entries.slice(begin, end);
     const at = clock.elapsed();
     const run = entries.map((entry): Sending => ({ entry, at }));
-    for (const entry of entries) entry.account = journal.accepted(entry);
-    if (isOpen(reader, entries[0]!)) {
-      const route = actor.stepper.step(session.state, entries[0]!.event).route!;
-      const { state } = actor.stepper.describe(session.state);
-      for (const entry of entries) {
-        if (isPublic(feed.topic)) journal.counted(entry, route, 1);
-        else journal.routed(entry, session, state, route);
+    const decision = isOpen(reader, entries[0]!)
+      ? {
+        state: actor.stepper.describe(session.state).state,
+        route: actor.stepper.step(session.state, entries[0]!.event).route!,
       }
-      if (route.push === "now" || route.push === "coalesced") { for (const sending of run) pushes.pushNow([session], sending); }
+      : undefined;
+    journal.brought(entries, session, decision);
+    if (decision?.route.push === "now" || decision?.route.push === "coalesced") {
+      for (const sending of run) pushes.pushNow([session], sending);
     }
     // A write may find the connection so far behind that it ends: by then these are known as sent and unseen.
     session.unseen.push(run);

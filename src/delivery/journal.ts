@@ -69,6 +69,11 @@ export interface AcceptedEntry extends NotedEntry {
   readonly sentAt: number;
 }
 
+/** An entry of a log that delivery holds. */
+export interface BroughtEntry extends AcceptedEntry {
+  account: Account | undefined;
+}
+
 /** What is counted of a public entry. Shared by everybody who holds it, so that a delivery costs one addition. */
 export interface Account {
   /** Devices whose handler is done. */
@@ -79,6 +84,12 @@ export interface Account {
 export interface Journal {
   /** @returns where its deliveries are counted */
   accepted(entry: AcceptedEntry): Account;
+  /**
+   * Entries of one topic, rising, that a device is brought from the log at once. Says to each where its deliveries are counted.
+   *
+   * @param decision the machine's for all of them; undefined: it was made before
+   */
+  brought(entries: readonly BroughtEntry[], who: DeviceName, decision: { state: string; route: Route } | undefined): void;
   /** The machine's decision for one device. For public topics it is only counted. */
   routed(entry: NotedEntry, who: DeviceName, state: string, route: Route): void;
   /** How many devices of a public topic got this route, when they were decided as a group. */

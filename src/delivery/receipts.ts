@@ -38,7 +38,7 @@ export class Receipts {
 
   /** A log has it. */
   accepted(entry: ReceiptEntry): void {
-    if (this.#parts.emitter.wants("receipt")) this.#emit("accepted", entry, undefined, 1);
+    this.#emit("accepted", entry, undefined, 1);
   }
 
   /** Whether somebody is told about each delivery in this topic. Where nobody is, they are only counted. */
@@ -113,6 +113,7 @@ export class Receipts {
     count: number,
   ): void {
     const { clock, emitter } = this.#parts;
+    if (!emitter.wants("receipt")) return;
     emitter.emit("receipt", {
       kind,
       id,

@@ -180,16 +180,14 @@ function integerAt(bytes: Uint8Array, at: number): number | undefined {
   }
 }
 
-/** A TextDecoder takes longer to start than short plain text takes by hand. */
+/**
+ * A TextDecoder takes longer to start than short plain text takes by hand. All of it in one call: text that is put together letter by
+ * letter stays a tree of its parts in memory, ten times as long.
+ */
 function textOf(bytes: Uint8Array): string {
   if (bytes.length > 24) return utf8.decode(bytes);
-  let text = "";
-  for (let i = 0; i < bytes.length; i++) {
-    const unit = bytes[i]!;
-    if (unit >= 0x80) return utf8.decode(bytes);
-    text += String.fromCharCode(unit);
-  }
-  return text;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! >= 0x80) return utf8.decode(bytes);
+  return String.fromCharCode.apply(undefined, bytes as unknown as number[]);
 }
 
 /**

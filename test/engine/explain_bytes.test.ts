@@ -4,7 +4,7 @@ import { createEngine } from "../../mod.ts";
 import { type CacheBytes, createCacheBytes } from "../../src/delivery/cache_bytes.ts";
 import { Emitter } from "../../src/delivery/events.ts";
 import type { EntryName } from "../../src/delivery/journal.ts";
-import { ExplanationBook } from "../../src/explain.ts";
+import { ExplanationBook } from "../../src/explanation_book.ts";
 
 function createBook(mostBytes: number): { book: ExplanationBook; held: CacheBytes } {
   const held = createCacheBytes();

@@ -13,7 +13,18 @@ interface Layer {
 const below = ["protocol", "ports"];
 const deciding = [...below, "reading", "session"];
 const moving = [...deciding, "delivery", "push"];
-const facing = [...moving, "explained_event", "explain", "explained_message", "cluster", "sessions", "housekeeping", "gateway"];
+const facing = [
+  ...moving,
+  "explained_event",
+  "explain",
+  "explained_stretch",
+  "explanation_book",
+  "explained_message",
+  "cluster",
+  "sessions",
+  "housekeeping",
+  "gateway",
+];
 
 /** DESIGN's table of layers: what is not named here may not be imported, and a file without a layer may not be. */
 const layers: Layer[] = [
@@ -26,6 +37,8 @@ const layers: Layer[] = [
   { name: "push", path: "src/push/", on: moving, packages: [] },
   { name: "explained_event", path: "src/explained_event.ts", on: moving, packages: [] },
   { name: "explain", path: "src/explain.ts", on: facing, packages: [] },
+  { name: "explained_stretch", path: "src/explained_stretch.ts", on: facing, packages: [] },
+  { name: "explanation_book", path: "src/explanation_book.ts", on: facing, packages: [] },
   { name: "explained_message", path: "src/explained_message.ts", on: facing, packages: [] },
   { name: "cluster", path: "src/cluster/", on: facing, packages: [] },
   { name: "sessions", path: "src/sessions.ts", on: facing, packages: [] },
