@@ -206,10 +206,9 @@ export class ExplanationBook implements Journal {
     return this.#stretches.get(topic)?.findLast((stretch) => stretch.has(entry));
   }
 
-  /** Something happened to one of many: it gets a page of its own for that, unless not even that has room. */
+  /** Something happened to one of many: it gets a page of its own for that, which takes less than these do. */
   #pageFrom(stretch: Stretch | undefined, entry: NotedEntry): MessagePage | undefined {
-    const page = stretch && this.#begin(stretch.known(entry));
-    return page?.isTorn ? undefined : page;
+    return stretch && this.#begin(stretch.known(entry));
   }
 
   #begin(entry: Known): MessagePage {

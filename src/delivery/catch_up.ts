@@ -219,8 +219,8 @@ export class CatchUp {
     reader.sent = entries.at(-1)!.position.offset;
     counters.delivered += entries.length;
     for (const entry of entries) feed.remember(entry);
+    actor.watch(session, at);
     outlet.write(page.frames(begin, end));
-    if (session.outlet === outlet) actor.watch(session, at);
   }
 }
 

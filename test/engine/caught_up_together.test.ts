@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
-import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
 import type { OutgoingMessage } from "../../mod.ts";
-import { createStage, type Device, type Stage } from "./stage.ts";
+import { createStage, type Stage } from "./stage.ts";
 
 /** Publishes m1, m2 and so on to sara, each with what is said of it. */
 async function publishAll({ engine }: Stage, messages: readonly Partial<OutgoingMessage>[], from = 1): Promise<void> {
@@ -83,22 +82,6 @@ test("what came from the log and is not seen in time makes a connection suspect"
   await stage.clock.advance(3_000);
   expect((await stage.engine.sessions("sara"))[0]?.state).toBe("connected.suspect");
   await stage.engine.close();
-});
-
-test("a connection that ends while it is written to leaves no timer, and what it was sent comes again", async () => {
-  const clock = createManualClock();
-  const stage = await createStage({ clock });
-  (await stage.device("sara")).leave();
-  await stage.clock.settle();
-  for (let index = 0; index < 40; index++) await stage.engine.publish({ to: "sara", content: "x".repeat(60_000) });
-  const device: Device = await stage.device("sara", { habit: "mute" });
-  device.bufferedAmount = 3 * 1024 * 1024;
-  await stage.engine.publish({ to: "sara", content: "hi" });
-  await stage.clock.settle();
-  device.drop();
-  expect((await stage.device("sara")).offsets).toEqual(Array.from({ length: 41 }, (_, index) => index + 1));
-  await stage.engine.close();
-  expect(clock.timers).toBe(0);
 });
 
 test("explain() knows of each message what became of it, though many are written down together", async () => {

@@ -66,17 +66,31 @@ describe("messages that a device catches up on together", () => {
 
   test("have what happens to one of them in its own story only, also where it comes by its name alone", () => {
     const { book, explain, kindsOf } = createBook();
-    const entries = entriesOf(1, 10);
+    const entries = entriesOf(1, 12, "sara/default", [2, 3]);
     book.brought(entries, PHONE, DECISION);
-    book.note(nameOf(entries[3]!), PHONE, "push-queued", "now", { provider: "fcm" });
-    book.note(nameOf(entries[3]!), PHONE, "acked");
-    book.note(entries[4]!, PHONE, "failed", "no");
+    const [fourth, fifth] = entries.slice(1);
+    book.note(nameOf(fourth!), PHONE, "push-queued", "now", { provider: "fcm" });
+    book.note(nameOf(fourth!), PHONE, "acked");
+    book.note(fifth!, PHONE, "failed", "no");
+    book.note({ ...nameOf(entries[3]!), position: { epoch: 2, offset: 6 } }, PHONE, "seen");
     expect([4, 5, 6].map((offset) => kindsOf(`m${offset}`).toSorted())).toEqual([
       ["acked", "push-queued", "routed"],
       ["failed", "routed"],
       ["routed"],
     ]);
     expect(explain("m4")).toMatchObject({ from: "omid", sentAt: 1_004, delivered: 1, devices: [{ state: "connected.live" }] });
+    expect(explain("m4")?.devices[0]?.events).toContainEqual(
+      expect.objectContaining({ kind: "push-queued", detail: "now", provider: "fcm" }),
+    );
+  });
+
+  test("are not taken for each other where different things happen to them in the same moment", () => {
+    const { book, kindsOf } = createBook();
+    const entries = entriesOf(1, 6);
+    book.brought(entries, PHONE, DECISION);
+    for (const offset of [1, 3]) book.note(entries[offset - 1]!, PHONE, "seen");
+    book.note(entries[3]!, PHONE, "acked");
+    expect([1, 2, 3, 4, 5].map((offset) => kindsOf(`m${offset}`).slice(1))).toEqual([["seen"], [], ["seen"], ["acked"], []]);
   });
 
   test("tell each device's story, and what was decided last", async () => {
@@ -90,6 +104,8 @@ describe("messages that a device catches up on together", () => {
     const { route } = stepper.step(stepper.start, SessionEvent["message.quiet"]);
     book.routed(nameOf(entries[4]!), PHONE, "disconnected.away", route!);
     expect(explain("m5")?.devices[0]).toMatchObject({ state: "disconnected.away", rule: route!.rule });
+    const decisions = explain("m5")!.devices[0]!.events.filter(({ kind }) => kind === "routed");
+    expect(decisions.map(({ detail }) => detail)).toEqual([DECISION.route.rule, route!.rule]);
     expect(explain("m6")?.devices[0]).toMatchObject({ state: "connected.live", rule: DECISION.route.rule });
   });
 
