@@ -49,6 +49,10 @@ class MessagePage implements Account {
     // A copy: the entry may hold the bytes of the whole message.
     this.entry = { id, topic, position, from, sentAt };
   }
+
+  find(id: string): Known | undefined {
+    return this.entry.id === id ? this.entry : undefined;
+  }
 }
 
 /** A bounded book of recent messages: written by delivery and push, read by `explain()`. */
@@ -163,25 +167,26 @@ export class ExplanationBook implements Journal {
     this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail, ...push });
   }
 
-  /** What is still remembered of all messages with this id. Of one message there may be several: each says a part. */
+  /**
+   * What is still remembered of all messages with this id. Of one message there may be several: each says a part. Looks through
+   * all there are: asking is rare, and ids need not be sorted for it while messages come.
+   */
   find(id: string): Explanation[] {
-    return this.#inOrder().flatMap((known) => {
-      if (known instanceof MessagePage) return known.entry.id === id ? [this.#explain(known)] : [];
+    const found: Explanation[] = [];
+    for (let index = 0; index < this.#records; index++) {
+      const known = this.#order[(this.#oldest + index) % MESSAGES_KEPT]!;
       const entry = known.find(id);
-      if (entry === undefined) return [];
-      const devices = known.devicesOf(entry);
-      const delivered = devices.flatMap(({ events }) => events).filter(({ kind }) => kind === "acked").length;
-      return [explanationOf({ entry, devices, counts: undefined, delivered })];
-    });
+      if (entry !== undefined) found.push(this.#explain(known, entry));
+    }
+    return found;
   }
 
-  #explain(page: MessagePage): Explanation {
-    this.#settle(page.entry.topic);
-    return explanationOf(page);
-  }
-
-  #inOrder(): (MessagePage | Stretch)[] {
-    return Array.from({ length: this.#records }, (_, index) => this.#order[(this.#oldest + index) % MESSAGES_KEPT]!);
+  #explain(known: MessagePage | Stretch, entry: Known): Explanation {
+    this.#settle(entry.topic);
+    if (known instanceof MessagePage) return explanationOf(known);
+    const devices = known.devicesOf(entry);
+    const delivered = devices.flatMap(({ events }) => events).filter(({ kind }) => kind === "acked").length;
+    return explanationOf({ entry, devices, counts: undefined, delivered });
   }
 
   #count(page: MessagePage, route: Route, devices: number): void {
