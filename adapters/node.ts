@@ -65,7 +65,7 @@ export function serveNode(acceptor: Acceptor, server: Server | HttpsServer, opti
     if (refusal !== undefined) return refuse(socket, refusal);
     upgrader.handleUpgrade(request, socket, head, (ws) => {
       ws.connection = new NodeConnection(ws, socket, framer);
-      ws.connection.events = acceptor.accept(ws.connection, connectionRequest(request));
+      ws.connection.events = acceptor.accept(ws.connection, new NodeRequest(request));
     });
   };
 
@@ -103,6 +103,8 @@ class NodeConnection implements Connection {
   events!: ConnectionEvents;
   readonly #ws: GatewaySocket;
   #leaving = false;
+  /** The socket took what it was given with a warning: it is to say when it has room again. */
+  #backlogged = false;
 
   constructor(ws: GatewaySocket, socket: Duplex, framer: Framer) {
     this.#ws = ws;
@@ -111,13 +113,23 @@ class NodeConnection implements Connection {
     ws.on("message", onMessage);
     ws.on("close", onClose);
     ws.on("error", onError);
-    socket.on("drain", () => this.events.drained());
   }
 
   send(bytes: Uint8Array): boolean {
     if (!this.open || !this.#socket.writable) return true;
     // One write for the whole frame: the pongs and close frames that ws writes fall between frames, never into one.
-    return this.#socket.write(this.#framer.frame(bytes));
+    const flows = this.#socket.write(this.#framer.frame(bytes));
+    if (!flows && !this.#backlogged) this.#awaitDrain();
+    return flows;
+  }
+
+  /** Few connections ever have a backlog: only these listen for its end. */
+  #awaitDrain(): void {
+    this.#backlogged = true;
+    this.#socket.once("drain", () => {
+      this.#backlogged = false;
+      this.events.drained();
+    });
   }
 
   get bufferedAmount(): number {
@@ -160,13 +172,34 @@ function pathOf(request: IncomingMessage): string {
   return query < 0 ? target : target.slice(0, query);
 }
 
-function connectionRequest(request: IncomingMessage): ConnectionRequest {
+/** The request as applications see it. Few look at more than the address: the rest is made when it is asked for. */
+class NodeRequest implements ConnectionRequest {
+  /** As it was at first: a socket that is gone has none. */
+  readonly remoteAddress: string | undefined;
+  readonly #request: IncomingMessage;
+  #headers: Headers | undefined;
+
+  constructor(request: IncomingMessage) {
+    this.remoteAddress = request.socket.remoteAddress;
+    this.#request = request;
+  }
+
+  get url(): string {
+    const { headers, socket, url } = this.#request;
+    return `${"encrypted" in socket ? "https" : "http"}://${headers.host}${url}`;
+  }
+
+  get headers(): Headers {
+    return this.#headers ??= headersOf(this.#request);
+  }
+}
+
+function headersOf(request: IncomingMessage): Headers {
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
     if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(", ") : value);
   }
-  const scheme = "encrypted" in request.socket ? "https" : "http";
-  return { url: `${scheme}://${request.headers.host}${request.url}`, headers, remoteAddress: request.socket.remoteAddress };
+  return headers;
 }
 
 function refuse(socket: Duplex, { status, body }: Refusal): void {

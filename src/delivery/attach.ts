@@ -1,11 +1,10 @@
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Cursor, IdleMs, Recovery } from "../protocol/frames.ts";
-import type { Topic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Outbox } from "../ports/outbox.ts";
 import type { History } from "../ports/transport.ts";
-import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
+import type { SessionRecord, UserRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
@@ -17,6 +16,7 @@ import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
 import type { Outlet } from "./outlet.ts";
+import { PassingMap } from "./passing_map.ts";
 import { type Place, Places } from "./places.ts";
 import { isSame, withProgressOf } from "./progress.ts";
 import type { PushCancellation, PushRequests } from "./push_requests.ts";
@@ -86,7 +86,7 @@ export class Attachments {
   readonly #looks: Turns;
   readonly #devices = new Exclusive();
   /** Of each session the newest connection that wants it. */
-  readonly #newest = new Map<string, Outlet>();
+  readonly #newest = new PassingMap<string, Outlet>();
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
@@ -274,7 +274,7 @@ export class Attachments {
     const session = sessionOf(record, deviceId);
     const generation = (session?.generation ?? 0) + 1;
     const before = progressIn(record, deviceId);
-    const moved: Record<Topic, Progress> = {};
+    let after = before;
     // Where it begins, and what it says it has, is settled from here on, should this node die before it writes more.
     for (const { feed: { topic }, progress: begun } of places) {
       const stored = before[topic];
@@ -283,11 +283,10 @@ export class Attachments {
       const now = isDecided ? { ...known, decided: begun.decided } : known;
       // What it acked in the background is in front now.
       const settled = visible ? { ...now, shown: now.acked } : now;
-      if (!isSame(stored, settled)) moved[topic] = settled;
+      if (!isSame(stored, settled)) after = { ...after, [topic]: settled };
     }
-    const isSettled = Object.keys(moved).length === 0;
-    const placed = isSettled ? record : withProgress(record, deviceId, { ...before, ...moved });
-    const attached = { deviceId, targets: session?.targets ?? [], generation, node, changedAt: clock.now() };
+    const placed = after === before ? record : withProgress(record, deviceId, after);
+    const attached = { deviceId, targets: session?.targets ?? NO_TARGETS, generation, node, changedAt: clock.now() };
     return { ...withSession(placed, attached), seenAt: clock.now() };
   }
 
@@ -311,3 +310,6 @@ export class Attachments {
     await elsewhere.follow(nodes, former);
   }
 }
+
+/** Most devices of a server without push have none. */
+const NO_TARGETS: SessionRecord["targets"] = Object.freeze([]);

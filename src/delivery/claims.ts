@@ -1,4 +1,5 @@
 import type { Cursor } from "../protocol/frames.ts";
+import type { Position } from "../protocol/message.ts";
 import { PeykError } from "../protocol/errors.ts";
 import { DEFAULT_CHANNEL, topicOf } from "../protocol/names.ts";
 import type { UserRecord } from "../ports/users.ts";
@@ -39,16 +40,18 @@ export class Claims {
     cursors: readonly Cursor[],
     change: (current: UserRecord, places: readonly Place[]) => UserRecord | undefined,
   ): Promise<{ record: UserRecord; places: Place[] }> {
-    const { places: all, records } = this.#parts;
+    const { places: all, records, roster } = this.#parts;
     for (let race = 0; race < MAX_RACES; race++) {
       const read = await records.store.get(userId) ?? records.newUser(userId);
-      const known = this.#current(read);
+      const begun = withOwnDefault(read);
+      const known = withProgressHere(begun, roster);
       const places = await all.open(known, deviceId, cursors);
       let moved = false;
       let written = false;
       try {
         const record = await records.updateHeld(userId, (stored) => {
-          const current = this.#current(stored);
+          // With what the devices that are here have acked since the store was last told.
+          const current = withProgressHere(stored === read ? begun : withOwnDefault(stored), roster);
           moved = !sameSubscriptions(current, known);
           const next = moved ? undefined : change(current, places);
           written ||= next !== undefined;
@@ -69,14 +72,10 @@ export class Claims {
   release(places: readonly Place[]): void {
     this.#parts.places.release(places);
   }
-
-  /** The record with what the devices that are here have acked since the store was last told. */
-  #current(stored: UserRecord): UserRecord {
-    return withOwnDefault(withProgressHere(stored, this.#parts.roster));
-  }
 }
 
 function sameSubscriptions({ subscriptions: a }: UserRecord, { subscriptions: b }: UserRecord): boolean {
+  if (a === b) return true;
   const topics = Object.keys(a);
   return topics.length === Object.keys(b).length &&
     topics.every((topic) => a[topic]!.epoch === b[topic]?.epoch && a[topic]!.offset === b[topic].offset);
@@ -86,5 +85,8 @@ function sameSubscriptions({ subscriptions: a }: UserRecord, { subscriptions: b 
 function withOwnDefault(record: UserRecord): UserRecord {
   const topic = topicOf(record.userId, DEFAULT_CHANNEL);
   if (record.subscriptions[topic] !== undefined) return record;
-  return { ...record, subscriptions: { ...record.subscriptions, [topic]: { epoch: 0, offset: 0 } } };
+  return { ...record, subscriptions: { ...record.subscriptions, [topic]: BEGINNING } };
 }
+
+/** The same place for everybody. */
+const BEGINNING: Position = Object.freeze({ epoch: 0, offset: 0 });

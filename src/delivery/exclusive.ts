@@ -1,6 +1,8 @@
+import { PassingMap } from "./passing_map.ts";
+
 /** Runs tasks of one key one after the other; tasks of different keys know nothing of each other. */
 export class Exclusive {
-  readonly #tails = new Map<string, Promise<unknown>>();
+  readonly #tails = new PassingMap<string, Promise<unknown>>();
 
   run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);

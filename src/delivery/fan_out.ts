@@ -37,13 +37,16 @@ export function createFanOut(
   let order = 0;
 
   function arrive(feed: Feed<Reader>, entry: OpenedEntry): void {
-    if (feed.arrived.push(entry) === 1) tick.spread((alone) => spread(feed, alone));
+    if (feed.arrived !== undefined) return void feed.arrived.push(entry);
+    feed.arrived = [entry];
+    tick.spread((alone) => spread(feed, alone));
   }
 
   function spread(feed: Feed<Reader>, alone: boolean): void {
     const entries = feed.arrived;
-    feed.arrived = [];
-    if (!feed.isRead) return;
+    feed.arrived = undefined;
+    // Nothing: it was handed out before the end of the tick.
+    if (entries === undefined || !feed.isRead) return;
     for (const entry of entries) {
       if (entry.position.offset === 0) continue;
       entry.account = journal.accepted(entry);
@@ -61,7 +64,7 @@ export function createFanOut(
     const tally: number[] = [];
     let toPush: Session[] | undefined;
     let alike: Reader[] | undefined;
-    for (const group of feed.groups.slice()) {
+    for (const group of feed.groups) {
       // Some were told of something that others were not.
       const strays = group.sent === previous || last === 0 ? group.crowded(length) : group.readers.slice();
       for (const { session } of strays) actor.separate(session);

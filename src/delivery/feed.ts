@@ -26,9 +26,9 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
   /** Who is passed alone. Dense, in no order that means anything: leaving swaps the last one in. */
   readers: Reader[] = [];
   /** Who is passed together. Everybody is either here or there. */
-  groups: Group<Reader>[] = [];
-  /** What came in this tick and was not handed out yet. */
-  arrived: OpenedEntry[] = [];
+  groups: readonly Group<Reader>[] = NONE;
+  /** What came in this tick and was not handed out yet. Undefined: nothing. */
+  arrived: OpenedEntry[] | undefined = undefined;
   /** How many have opened it and not released it yet. */
   users = 0;
   /** While the transport has not answered yet. */
@@ -83,7 +83,7 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
 
   /** Somebody is about to leave: what came before that is still theirs. */
   handOut(): void {
-    if (this.arrived.length > 0) this.#sink.handOut(this);
+    if (this.arrived !== undefined) this.#sink.handOut(this);
   }
 
   // Who reads it.
@@ -117,13 +117,16 @@ export class Feed<Reader extends Member<Reader>> implements TopicListener {
 
   #leaveGroup(reader: Reader, group: Group<Reader>): void {
     group.remove(reader);
-    if (group.readers.length === 0) this.groups.splice(this.groups.indexOf(group), 1);
+    if (group.readers.length === 0) this.groups = this.groups.filter((other) => other !== group);
   }
 
   /** Puts somebody who was passed alone among those who are like them. */
   unite(reader: Reader): void {
     let group = this.groups.find((group) => group.takes(reader));
-    if (group === undefined) this.groups.push(group = new Group<Reader>(reader.session.state, reader.sent));
+    if (group === undefined) {
+      group = new Group<Reader>(reader.session.state, reader.sent);
+      this.groups = [...this.groups, group];
+    }
     this.leave(reader);
     group.add(reader);
   }
@@ -200,3 +203,6 @@ function itemOf<Item>(lists: readonly (readonly Item[])[], number: number): Item
   while (number >= lists[list]!.length) number -= lists[list++]!.length;
   return lists[list]![number]!;
 }
+
+/** Most feeds are somebody's own and are rarely written to: they share it. */
+const NONE: readonly never[] = Object.freeze([]);

@@ -79,22 +79,26 @@ export class Places {
     fresh: boolean,
   ): Place | Promise<Place> {
     const history = this.#history;
-    const { passedOver, ...own } = known;
+    const { failed, passedOver } = known;
     const same = known.epoch === epoch;
     let acked = same ? known.acked : 0;
     const related = (same || known.acked === 0) && (cursor === undefined || cursor.offset === 0 || cursor.epoch === epoch);
     if (cursor !== undefined && cursor.epoch === epoch) acked = Math.max(acked, Math.min(cursor.offset, head));
     const at = (floor: number): Place => {
       const start = Math.max(acked, floor);
+      // Of what was before a hole, or in another life of the log, nothing is known.
+      const goesOn = start === acked && same;
+      const progress: Progress = {
+        epoch,
+        from: goesOn ? known.from : start,
+        acked: start,
+        shown: goesOn ? known.shown : start,
+        // What was acked beyond may have been in the background, and its push not written down when the node died.
+        decided: goesOn ? known.decided : Math.max(start, same ? known.decided : 0),
+      };
       return {
         feed,
-        progress: {
-          // Of what was before a hole, or in another life of the log, nothing is known.
-          ...(start === acked && same ? own : { epoch, from: start, shown: start }),
-          acked: start,
-          // What was acked beyond may have been in the background, and its push not written down when the node died.
-          decided: start === acked && same ? known.decided : Math.max(start, same ? known.decided : 0),
-        },
+        progress: goesOn && failed !== undefined ? { ...progress, failed } : progress,
         // A new device begins with what is there; an old one has missed something.
         recovered: (related && history !== undefined && start === acked && !passedOver) || (fresh && cursor === undefined),
       };

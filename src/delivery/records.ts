@@ -31,10 +31,8 @@ export class UserRecords {
 
   /** A user nobody has signed in as yet. */
   newUser(userId: string): UserRecord {
-    return {
-      ...{ userId, version: 0, seenAt: this.#clock.now(), subscriptions: {}, sessions: [] },
-      positions: { version: 0, progress: {}, handled: {} },
-    };
+    const positions: Positions = { version: 0, progress: NO_PROGRESS, handled: NOTHING_HANDLED };
+    return { userId, version: 0, seenAt: this.#clock.now(), subscriptions: {}, sessions: [], positions };
   }
 
   /** One section per user: for those who take turns by user. */
@@ -114,7 +112,7 @@ export function sessionOf(record: UserRecord, deviceId: string): SessionRecord |
 export function withSession(record: UserRecord, session: SessionRecord): UserRecord {
   const { deviceId } = session;
   const index = record.sessions.findIndex((other) => other.deviceId === deviceId);
-  return { ...record, sessions: index < 0 ? [...record.sessions, session] : record.sessions.with(index, session) };
+  return { ...record, sessions: index < 0 ? record.sessions.concat(session) : record.sessions.with(index, session) };
 }
 
 /** The record without these devices, and without what is known of how far they are. */
@@ -150,4 +148,5 @@ export function withPositionsMoved(record: UserRecord): UserRecord {
   return { ...record, positions: { ...record.positions } };
 }
 
-const NO_PROGRESS: Readonly<Record<Topic, Progress>> = Object.freeze({});
+const NO_PROGRESS: Readonly<Record<never, never>> = Object.freeze({});
+const NOTHING_HANDLED: Positions["handled"] = Object.freeze({});

@@ -54,6 +54,8 @@ export interface Beginning {
 /** Subscriptions belong to the user: all devices, present and future. */
 export class Subscriptions {
   readonly #parts: SubscriptionParts;
+  /** The last one that was told: a server that lets many into a room tells all of them the same. */
+  #told: { readonly topic: Topic; readonly start: Start; readonly frame: Uint8Array } | undefined;
 
   constructor(parts: SubscriptionParts) {
     this.#parts = parts;
@@ -127,9 +129,12 @@ export class Subscriptions {
     // What is in the log already is there to be read, not to be pushed.
     const progress: Progress = { epoch: start.epoch, from: offset, acked: offset, shown: offset, decided: head.offset };
     const begun: Progress = record.subscriptions[topic] === undefined ? progress : { ...progress, passedOver: true };
-    const { [topic]: _, ...handled } = record.positions.handled;
     const each = record.sessions.map(({ deviceId }) => [deviceId, { ...progressIn(record, deviceId), [topic]: begun }] as const);
-    const positions = { ...record.positions, progress: Object.fromEntries(each), handled };
+    const positions = {
+      ...record.positions,
+      progress: Object.fromEntries(each),
+      handled: without(record.positions.handled, topic),
+    };
     return { ...record, subscriptions: { ...record.subscriptions, [topic]: start }, positions };
   }
 
@@ -147,11 +152,10 @@ export class Subscriptions {
       const record = await records.updateHeld(userId, (record) => {
         by?.checkSignedIn();
         if (record.subscriptions[topic] === undefined) return undefined;
-        const { [topic]: _, ...subscriptions } = record.subscriptions;
-        const { [topic]: __, ...handled } = record.positions.handled;
+        const subscriptions = without(record.subscriptions, topic);
+        const handled = without(record.positions.handled, topic);
         const each = record.sessions.map(({ deviceId }) => {
-          const { [topic]: _, ...progress } = progressIn(record, deviceId);
-          return [deviceId, progress] as const;
+          return [deviceId, without(progressIn(record, deviceId), topic)] as const;
         });
         const positions = { ...record.positions, progress: Object.fromEntries(each), handled };
         return { record: { ...record, subscriptions, positions } };
@@ -179,11 +183,23 @@ export class Subscriptions {
     const reader = new Reader(session, feed, progress);
     // What the device confirms of its former subscription may still be on its way.
     reader.sentBefore = former?.epoch === reader.epoch ? Math.max(former.sent, former.sentBefore) : 0;
-    session.readers.push(reader);
+    // What is pushed to grows by room for 17.
+    session.readers = session.readers.concat(reader);
     reader.attachedAt = reader.feed.head.offset;
     reader.feed.join(reader);
-    if (!asked) session.outlet?.write(encodeServerFrame({ type: "subscribed", topic, ...start }));
+    if (!asked) session.outlet?.write(this.#subscribed(topic, start));
     catchUp.resume(session);
+  }
+
+  #subscribed(topic: Topic, start: Start): Uint8Array {
+    const { epoch, offset, recovered } = start;
+    const told = this.#told;
+    const isSame = told?.topic === topic && told.start.epoch === epoch && told.start.offset === offset &&
+      told.start.recovered === recovered;
+    if (isSame) return told.frame;
+    const frame = encodeServerFrame({ type: "subscribed", topic, ...start });
+    this.#told = { topic, start, frame };
+    return frame;
   }
 
   /** When it returns, nothing of the topic is written to this session any more. */
@@ -204,4 +220,11 @@ export class Subscriptions {
     this.#parts.hub.release(reader.feed);
     return reader;
   }
+}
+
+/** The same object where the topic is not in it: mostly nothing was handled. */
+function without<Value>(byTopic: Readonly<Record<Topic, Value>>, topic: Topic): Readonly<Record<Topic, Value>> {
+  if (!Object.hasOwn(byTopic, topic)) return byTopic;
+  const { [topic]: _, ...others } = byTopic;
+  return others;
 }

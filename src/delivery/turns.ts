@@ -72,9 +72,13 @@ export class Turns {
   }
 
   #goOn(): void {
-    for (; this.#first !== undefined && this.#hasRoom; this.#first = this.#first.next) {
+    while (this.#first !== undefined && this.#hasRoom) {
+      const { go, next } = this.#first;
+      // One that has grown old would keep all who came after it until the next collection of the whole heap.
+      this.#first.next = undefined;
+      this.#first = next;
       this.#begin();
-      this.#first.go();
+      go();
     }
   }
 

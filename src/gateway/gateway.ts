@@ -10,6 +10,7 @@ import type { CatchUp } from "../delivery/catch_up.ts";
 import type { Counters } from "../delivery/counters.ts";
 import type { Lease } from "../delivery/lease.ts";
 import type { Departures } from "../delivery/leave.ts";
+import { PassingMap } from "../delivery/passing_map.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Tick } from "../delivery/tick.ts";
 import type { Authenticate, Identity } from "./authorization.ts";
@@ -62,7 +63,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   readonly logger: Logger;
   readonly #parts: GatewayParts;
   readonly #links = new Set<Link>();
-  readonly #handshakes = new Map<Link, Handshake>();
+  readonly #handshakes = new PassingMap<Link, Handshake>();
   readonly #expiries: Expiries;
   #accepted = 0;
   #draining = false;
@@ -131,13 +132,13 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
 
   /** A user, or one device of theirs by its short name, was signed out: nothing of theirs that waits has an effect any more. */
   signedOut(userId: string, device: string | undefined): void {
-    for (const handshake of [...this.#handshakes.values()]) handshake.signedOut(userId, device);
+    for (const handshake of this.#handshakes.values()) handshake.signedOut(userId, device);
     this.#parts.requests.signedOut(userId, device);
   }
 
   /** What other nodes did meanwhile is not known here: who waits to be let in is to come again. */
   lapsed(): void {
-    for (const link of [...this.#handshakes.keys()]) link.close(CloseCode.drain, "the node was not heard of for a while");
+    for (const link of this.#handshakes.keys()) link.close(CloseCode.drain, "the node was not heard of for a while");
   }
 
   filled(session: Session): void {

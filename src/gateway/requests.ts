@@ -8,6 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
 import type { Lease } from "../delivery/lease.ts";
+import { PassingMap } from "../delivery/passing_map.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
 import type { Publisher, PublishResult, SealedMessage } from "../delivery/publish.ts";
 import type { UserRecords } from "../delivery/records.ts";
@@ -55,7 +56,7 @@ export class Requests {
   /** The same for its push targets: the last one wins. */
   readonly #targets = new Exclusive();
   /** The sessions that asked for something that is not answered yet, each as often as it did. A connection that is lost leaves them here. */
-  readonly #asking = new Map<Session, number>();
+  readonly #asking = new PassingMap<Session, number>();
 
   constructor(parts: RequestParts) {
     this.#parts = parts;

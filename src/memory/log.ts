@@ -1,4 +1,4 @@
-import type { Entry, HistoryPage, TopicListener } from "../ports/transport.ts";
+import type { Entry, HistoryPage, TopicListener, TopicSubscription } from "../ports/transport.ts";
 import type { Position } from "../protocol/message.ts";
 import type { Topic } from "../protocol/names.ts";
 
@@ -11,10 +11,24 @@ export interface LogLimits {
   readonly idempotencyMs: number;
 }
 
-interface Subscriber {
+/**
+ * Somebody who listens to one topic. There is one for each topic that is read, and most topics are one person's own: so this is
+ * what whoever subscribes holds, too.
+ */
+class Subscriber implements TopicSubscription {
   readonly listener: TopicListener;
-  /** Entries up to here were there before it came. */
-  readonly since: number;
+  readonly head: Position;
+  readonly #log: TopicLog;
+
+  constructor(listener: TopicListener, log: TopicLog) {
+    this.listener = listener;
+    this.head = log.head;
+    this.#log = log;
+  }
+
+  close(): void {
+    this.#log.leave(this);
+  }
 }
 
 interface Remembered {
@@ -35,6 +49,7 @@ export class TopicLog {
   /** Before its first entry. */
   readonly #beginning: number;
   #head: number;
+  readonly #left: (log: TopicLog) => void;
   /** Entries with consecutive offsets up to the head; those before `#start` are gone. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
@@ -47,10 +62,14 @@ export class TopicLog {
   /** Entries waiting to be reported while a listener runs: one that publishes must not let others hear of it first. */
   #unreported: Entry[] | undefined;
 
-  /** @param beginning its offsets are above that one */
-  constructor(topic: Topic, epoch: number, beginning: number) {
+  /**
+   * @param beginning its offsets are above that one
+   * @param left told when a listener has left
+   */
+  constructor(topic: Topic, epoch: number, beginning: number, left: (log: TopicLog) => void) {
     this.topic = topic;
     this.epoch = epoch;
+    this.#left = left;
     this.swept = this.#beginning = this.#head = beginning;
   }
 
@@ -119,13 +138,15 @@ export class TopicLog {
     return { entries, through, expired, head: this.head, floor: this.floor };
   }
 
-  subscribe(listener: TopicListener): { head: Position; close(): void } {
-    const subscriber: Subscriber = { listener, since: this.#head };
-    this.#subscribers = this.#subscribers.length === 0 ? [subscriber] : [...this.#subscribers, subscriber];
-    const close = (): void => {
-      this.#subscribers = this.#subscribers.filter((other) => other !== subscriber);
-    };
-    return { head: this.head, close };
+  subscribe(listener: TopicListener): TopicSubscription {
+    const subscriber = new Subscriber(listener, this);
+    this.#subscribers = this.#subscribers.concat(subscriber);
+    return subscriber;
+  }
+
+  leave(subscriber: Subscriber): void {
+    this.#subscribers = this.#subscribers.filter((other) => other !== subscriber);
+    this.#left(this);
   }
 
   /** Tells every listener, in the order of offsets. */
@@ -137,8 +158,8 @@ export class TopicLog {
     if (this.#subscribers.length === 0) return;
     const queue = this.#unreported = [entry];
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      for (const { listener, since } of this.#subscribers) {
-        if (next.offset <= since) continue;
+      for (const { listener, head } of this.#subscribers) {
+        if (next.offset <= head.offset) continue;
         try {
           listener.entry(next);
         } catch (error) {

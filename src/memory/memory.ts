@@ -107,15 +107,7 @@ export class MemoryTransport implements Transport, History {
 
   subscribe(topic: Topic, listener: TopicListener): Promise<TopicSubscription> {
     if (this.#closed) return Promise.reject(closed());
-    const log = this.#log(topic);
-    const { close, head } = log.subscribe(listener);
-    return Promise.resolve({
-      head,
-      close: () => {
-        close();
-        this.#letGo(log);
-      },
-    });
+    return Promise.resolve(this.#log(topic).subscribe(listener));
   }
 
   signal(topic: Topic, bytes: Uint8Array): void {
@@ -136,7 +128,7 @@ export class MemoryTransport implements Transport, History {
 
   #log(topic: Topic): TopicLog {
     let log = this.#logs.get(topic);
-    if (log === undefined) this.#logs.set(topic, log = new TopicLog(topic, this.#epoch, this.#beginning));
+    if (log === undefined) this.#logs.set(topic, log = new TopicLog(topic, this.#epoch, this.#beginning, this.#letGo));
     return log;
   }
 
@@ -146,12 +138,12 @@ export class MemoryTransport implements Transport, History {
   }
 
   /** No log is kept of a topic without listeners, entries and work. */
-  #letGo(log: TopicLog): void {
+  readonly #letGo = (log: TopicLog): void => {
     if (!log.isIdle || this.#logs.get(log.topic) !== log) return;
     this.#logs.delete(log.topic);
     this.#beginning = Math.max(this.#beginning, log.headOffset);
     this.#ended(log.topic);
-  }
+  };
 
   #purgeNext(now: number): void {
     const next = this.#round.next();

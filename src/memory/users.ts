@@ -43,7 +43,8 @@ export class MemoryUsers implements Users {
     }
     if (before === undefined && parts !== "both") return Promise.resolve(undefined);
     const after: UserRecord = {
-      ...devices ? { ...record, version: this.#next(before?.version) } : before!,
+      ...devices ? record : before!,
+      version: devices ? this.#next(before?.version) : before!.version,
       positions: positions ? { ...record.positions, version: this.#next(before?.positions.version) } : before!.positions,
     };
     if (devices) this.#reindex(userId, before, after);
@@ -55,9 +56,12 @@ export class MemoryUsers implements Users {
     });
   }
 
-  /** A user who was removed and comes back must not pass for the former one, so versions don't begin at 1. */
+  /**
+   * A user who was removed and comes back must not pass for the former one, so versions don't begin at 1. Well within 31 bits:
+   * engines keep such numbers unboxed.
+   */
   #next(version: number | undefined): number {
-    return version === undefined ? 1 + Math.floor(this.#random.fraction() * 0xffff_ffff) : version + 1;
+    return version === undefined ? 1 + Math.floor(this.#random.fraction() * 0x3fff_ffff) : version + 1;
   }
 
   remove(userId: string, version: number): Promise<boolean> {

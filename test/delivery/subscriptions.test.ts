@@ -1,10 +1,13 @@
 import { expect, test } from "vitest";
 import { createCacheBytes } from "../../src/delivery/cache_bytes.ts";
 import { Hub } from "../../src/delivery/hub.ts";
+import type { Outlet } from "../../src/delivery/outlet.ts";
 import { Roster } from "../../src/delivery/roster.ts";
 import { Session } from "../../src/delivery/session.ts";
-import { type SubscriptionParts, Subscriptions } from "../../src/delivery/subscriptions.ts";
+import { type Start, type SubscriptionParts, Subscriptions } from "../../src/delivery/subscriptions.ts";
 import type { Transport } from "../../src/ports/transport.ts";
+import { encodeServerFrame } from "../../src/protocol/codec.ts";
+import type { Topic } from "../../src/protocol/names.ts";
 
 const TOPIC = "*/room";
 const START = { epoch: 1, offset: 0, recovered: true };
@@ -59,4 +62,26 @@ test("nor does one that came again meanwhile: its newer attachment reads the top
   answer();
   await begun;
   expect([hub.find(TOPIC), session.readers, open.size]).toEqual([undefined, [], 0]);
+});
+
+test("of several who are told of the same beginning each gets the same frame, and of another one another", async () => {
+  const { answer, session, subscriptions } = createSubscriptions();
+  const told: Uint8Array[] = [];
+  session.outlet = { write: (frame: Uint8Array) => void told.push(frame) } as unknown as Outlet;
+  const starts: [Topic, Start][] = [
+    [TOPIC, START],
+    [TOPIC, START],
+    ["*/other", START],
+    ["*/other", { ...START, epoch: 2 }],
+    ["*/other", { ...START, epoch: 2, offset: 1 }],
+    ["*/other", { epoch: 2, offset: 1, recovered: false }],
+    [TOPIC, START],
+  ];
+  for (const [topic, start] of starts) {
+    const begun = subscriptions.begin(session, topic, start, PROGRESS, false);
+    answer();
+    await begun;
+  }
+  expect(told).toEqual(starts.map(([topic, start]) => encodeServerFrame({ type: "subscribed", topic, ...start })));
+  expect(told[1]).toBe(told[0]);
 });

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
 import { Server as SocketIoServer } from "socket.io";
 import { io } from "socket.io-client";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -98,6 +99,20 @@ describe("the request", () => {
     expect(request.headers.get("cookie")).toBe("a=1; b=2");
     expect(request.headers.get("x-test")).toBe("yes");
     expect(request.remoteAddress).toBe("127.0.0.1");
+  });
+
+  test("still says where it came from when the other side is gone before anybody asks", async () => {
+    const { port, acceptor } = await gateway();
+    const raw = await RawClient.open(port, handshake({ "X-Test": "yes" }));
+    await until(() => acceptor.all.length === 1);
+    raw.socket.destroy();
+    await until(() => acceptor.open === 0);
+    const { request } = acceptor.last;
+    expect([request.remoteAddress, request.url, request.headers.get("x-test")]).toEqual([
+      "127.0.0.1",
+      "http://127.0.0.1/peyk",
+      "yes",
+    ]);
   });
 
   test("of a page of the same host is taken, of another is answered 403", async () => {
@@ -342,6 +357,25 @@ describe("limits", () => {
     await until(() => record.drained > 0);
     expect(record.connection.bufferedAmount).toBe(0);
     await until(() => raw.frames.length === sent);
+    raw.socket.destroy();
+  });
+
+  test("each backlog is followed by one report that it is over, and whoever had none is not listened to for one", async () => {
+    const { port, acceptor, server } = await gateway();
+    const sockets: Socket[] = [];
+    server.on("connection", (socket: Socket) => void sockets.push(socket));
+    const raw = await RawClient.open(port);
+    await until(() => raw.status === 101);
+    const record = acceptor.last;
+    record.connection.send(new Uint8Array(10));
+    expect(sockets[0]!.listenerCount("drain")).toBe(0);
+    for (const backlogs of [1, 2]) {
+      raw.socket.pause();
+      while (record.connection.bufferedAmount < 500_000) record.connection.send(new Uint8Array(65_536));
+      raw.socket.resume();
+      await until(() => record.drained === backlogs);
+      expect([record.connection.bufferedAmount, sockets[0]!.listenerCount("drain")]).toEqual([0, 0]);
+    }
     raw.socket.destroy();
   });
 });
