@@ -7,14 +7,15 @@
 export { createEngine, type Engine, type SubscribeOptions } from "./src/create_engine.ts";
 export type { EngineOptions, Limits } from "./src/engine_options.ts";
 export type { PublishResult } from "./src/delivery/publish.ts";
-export type { Counters } from "./src/delivery/counters.ts";
-export type { EngineEvents, PushServiceEvent, ReceiptEvent, SessionChange } from "./src/delivery/events.ts";
+export type { Counters, Refused } from "./src/delivery/counters.ts";
+export type { EngineEvents, PushServiceEvent, ReceiptEvent, SessionChange, SubscriptionChange } from "./src/delivery/events.ts";
 export type { DeviceName, EntryName, Note, NoteKind, PushFacts } from "./src/delivery/journal.ts";
 export { deviceName } from "./src/delivery/session.ts";
 export type { DeviceExplanation, Explanation } from "./src/explain.ts";
 export type { ExplainedEvent } from "./src/explained_event.ts";
 export type { ExplainedMessage } from "./src/explained_message.ts";
 export type { SessionInfo, TargetInfo } from "./src/sessions.ts";
+export type { SubscriptionInfo } from "./src/subscription_info.ts";
 export type { Action, Authenticate, Authorize, Credentials, Identity } from "./src/gateway/authorization.ts";
 export { memory } from "./src/memory/memory.ts";
 export type { Policy } from "./src/session/policy.ts";
@@ -34,7 +35,7 @@ export type {
 } from "./src/protocol/message.ts";
 export type { Topic } from "./src/protocol/names.ts";
 export type { Clock, Timer } from "./src/ports/clock.ts";
-export type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "./src/ports/connection.ts";
+export type { Acceptor, Connection, ConnectionEvents, ConnectionRequest, UpgradeRefusal } from "./src/ports/connection.ts";
 export type { Logger } from "./src/ports/logger.ts";
 export {
   type AddedRow,

@@ -49,12 +49,16 @@ export function serveDeno(acceptor: Acceptor, options: GatewayOptions = {}): Den
 
     const origin = headers.get("origin");
     const refusal = refusalOf({ origin, host: headers.get("host"), protocols: headers.get("sec-websocket-protocol") }, rules);
-    if (refusal !== undefined) return new Response(refusal.body, { status: refusal.status });
+    if (refusal !== undefined) {
+      acceptor.refused(refusal.reason, refusal.what);
+      return new Response(refusal.body, { status: refusal.status });
+    }
 
     let upgraded;
     try {
       upgraded = Deno.upgradeWebSocket(request, { protocol: SUBPROTOCOL, idleTimeout: 0 });
     } catch {
+      acceptor.refused("handshake", `${request.method} with version ${headers.get("sec-websocket-version") ?? "none"}`);
       return new Response("This is no WebSocket handshake (RFC 6455 section 4.2.1).\n", { status: 400 });
     }
     const { socket, response } = upgraded;

@@ -55,18 +55,29 @@ export function serveNode(acceptor: Acceptor, server: Server | HttpsServer, opti
   };
   const upgrader = new WebSocketServer(limits);
 
+  const refuse = (socket: Duplex, refusal: Refusal): void => {
+    acceptor.refused(refusal.reason, refusal.what);
+    answer(socket, refusal);
+  };
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    if (pathOf(request) !== rules.path) {
-      if (server.listenerCount("upgrade") === 1) refuse(socket, unknownPath);
+    const path = pathOf(request);
+    if (path !== rules.path) {
+      if (server.listenerCount("upgrade") === 1) refuse(socket, unknownPath(path));
       return;
     }
     const { origin, host, "sec-websocket-protocol": protocols } = request.headers;
     const refusal = refusalOf({ origin: origin ?? null, host: host ?? null, protocols: protocols ?? null }, rules);
     if (refusal !== undefined) return refuse(socket, refusal);
+    let isTaken = false;
     upgrader.handleUpgrade(request, socket, head, (ws) => {
+      isTaken = true;
       ws.connection = new NodeConnection(ws, socket, framer);
       ws.connection.events = acceptor.accept(ws.connection, new NodeRequest(request));
     });
+    // ws has answered it by then.
+    if (!isTaken) {
+      acceptor.refused("handshake", `${request.method} with version ${request.headers["sec-websocket-version"] ?? "none"}`);
+    }
   };
 
   server.on("upgrade", upgrade);
@@ -202,7 +213,7 @@ function headersOf(request: IncomingMessage): Headers {
   return headers;
 }
 
-function refuse(socket: Duplex, { status, body }: Refusal): void {
+function answer(socket: Duplex, { status, body }: Refusal): void {
   // The server's own listener left with the upgrade; a reset must not become an uncaught error.
   socket.on("error", () => socket.destroy());
   socket.once("finish", () => socket.destroy());

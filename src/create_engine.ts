@@ -69,6 +69,7 @@ import { TopicDecider } from "./push/topic_decider.ts";
 import { checkPolicy } from "./session/policy.ts";
 import { createStepper } from "./session/step.ts";
 import { describeSessions, type SessionInfo } from "./sessions.ts";
+import { describeSubscriptions, type SubscriptionInfo } from "./subscription_info.ts";
 import { systemClock, systemLogger, systemRandom } from "./system.ts";
 
 /** Where a subscription leads, and from when. */
@@ -115,6 +116,12 @@ export interface Engine extends Acceptor, AsyncDisposable {
   subscribe(userId: string, options: SubscribeOptions): Promise<Position>;
   /** Ends a subscription. When it resolves, nothing of it is written or pushed any more. */
   unsubscribe(userId: string, options: Omit<SubscribeOptions, "since" | "anew">): Promise<void>;
+  /**
+   * What a user is subscribed to, by topic: the own `default` too, from the first sign-in on. Changes are told by the event
+   * `subscription`.
+   * @throws {PeykError} `bad-name`, and what the storage says
+   */
+  subscriptions(userId: string): Promise<SubscriptionInfo[]>;
   /**
    * Signs a user's devices out: connections are closed, push targets released, pending pushes dropped. When it resolves, on all nodes,
    * nobody is let in who said hello before that, and nothing is published or subscribed to that a device asked for before it.
@@ -259,6 +266,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const subscriptions = new Subscriptions({
     ...{ node, records, pushes: pending, away, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),
+    changed: (change) => emitter.emit("subscription", { ...change, at: clock.now() }),
   });
   const registered: Registered = (target, isAnother) => {
     if (!resting.registered(target.targetId, isAnother)) return;
@@ -388,6 +396,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const engine: Engine = {
     maxFrameBytes: gateway.maxFrameBytes,
     accept: (connection, request) => gateway.accept(connection, request),
+    refused: (reason, what) => gateway.refused(reason, what),
     async publish({ from, ...message }) {
       checkOpen();
       return await publisher.publish(message, from);
@@ -413,6 +422,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       checkOpen();
       await subscriptions.unsubscribe(checkName(userId, "userId"), topicOf(to, channel));
     },
+    async subscriptions(userId) {
+      return describeSubscriptions(await users.get(checkName(userId, "userId")));
+    },
     async revoke(userId) {
       checkOpen();
       return await signOut.end(checkName(userId, "userId"), undefined);
@@ -424,7 +436,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return stop;
     },
     counters: () => ({
-      ...{ ...counters, connections: gateway.connections, sessions: roster.count },
+      ...{ ...counters, refused: { ...counters.refused }, connections: gateway.connections, sessions: roster.count },
       bytes: { ...held, storage: storage.heldBytes?.() ?? 0 },
     }),
     drain: () => gateway.drain(),

@@ -1,5 +1,5 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import type { Acceptor, Connection, ConnectionRequest } from "../../src/ports/connection.ts";
+import type { Acceptor, Connection, ConnectionRequest, UpgradeRefusal } from "../../src/ports/connection.ts";
 import { SUBPROTOCOL } from "../../src/protocol/frames.ts";
 
 /** How long a case waits for a socket, real milliseconds. */
@@ -16,7 +16,15 @@ export interface ServedGateway {
 /** One thing that a gateway and its connections must do. */
 export interface GatewayCase {
   readonly name: string;
-  run(connect: () => Promise<Pair>): Promise<void>;
+  run(connect: () => Promise<Pair>, refusals: Refusals): Promise<void>;
+}
+
+/** What the gateway does not take. */
+export interface Refusals {
+  /** Offers this subprotocol, and resolves when the gateway has said no. */
+  offer(subprotocol: string): Promise<void>;
+  /** The reasons that were reported. */
+  readonly told: readonly UpgradeRefusal[];
 }
 
 /** Both ends of one open connection, and what was told about it. */
@@ -39,6 +47,7 @@ export interface Pair {
 export async function runGatewayCase({ run }: GatewayCase, serve: (acceptor: Acceptor) => Promise<ServedGateway>): Promise<void> {
   type Served = Omit<Pair, "socket" | "received">;
   const waiting: ((served: Served) => void)[] = [];
+  const told: UpgradeRefusal[] = [];
   const gateway = await serve({
     maxFrameBytes: MAX_FRAME_BYTES,
     accept(connection, request) {
@@ -51,6 +60,7 @@ export async function runGatewayCase({ run }: GatewayCase, serve: (acceptor: Acc
         closed: (clean) => void served.closed.push(clean),
       };
     },
+    refused: (reason) => void told.push(reason),
   });
   const sockets: WebSocket[] = [];
   try {
@@ -66,6 +76,15 @@ export async function runGatewayCase({ run }: GatewayCase, serve: (acceptor: Acc
         socket.onerror = () => reject(new Error("the gateway did not take the connection"));
       });
       return { socket, received, ...await accepted };
+    }, {
+      told,
+      offer: (subprotocol) =>
+        new Promise((resolve, reject) => {
+          const socket = new WebSocket(gateway.url, subprotocol);
+          sockets.push(socket);
+          socket.onopen = () => reject(new Error("the gateway took a connection of another protocol"));
+          socket.onerror = () => resolve();
+        }),
     });
   } finally {
     for (const socket of sockets) socket.close();
@@ -106,6 +125,14 @@ export function gatewayCases(): GatewayCase[] {
         strictEqual(socket.protocol, SUBPROTOCOL);
         strictEqual(request.headers.get("upgrade")?.toLowerCase(), "websocket");
         strictEqual(new URL(request.url, "http://localhost").pathname, new URL(socket.url).pathname);
+      },
+    },
+    {
+      name: "refuses another subprotocol and reports why, once, and nothing of what it takes",
+      async run(connect, { offer, told }) {
+        await offer("another.v1");
+        await connect();
+        deepStrictEqual(told, ["subprotocol"]);
       },
     },
     {

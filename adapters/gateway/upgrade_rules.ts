@@ -1,3 +1,4 @@
+import type { UpgradeRefusal } from "../../src/ports/connection.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { SUBPROTOCOL } from "../../src/protocol/frames.ts";
 import { originAllowed, originFault } from "../../src/protocol/origin.ts";
@@ -31,10 +32,16 @@ export interface Refusal {
   readonly status: number;
   /** Plain text for whoever debugs a client. */
   readonly body: string;
+  /** The same for the engine's log and counters. */
+  readonly reason: UpgradeRefusal;
+  /** What the request said. */
+  readonly what: string;
 }
 
 /** The answer to a path that nobody serves. */
-export const unknownPath: Refusal = { status: 404, body: "Nothing takes WebSocket connections here.\n" };
+export function unknownPath(path: string): Refusal {
+  return { status: 404, body: "Nothing takes WebSocket connections here.\n", reason: "path", what: path };
+}
 
 /**
  * Checks a gateway's options.
@@ -57,17 +64,19 @@ export function upgradeRules(options: GatewayOptions): UpgradeRules {
 }
 
 /** Why this upgrade, on the gateway's own path, is not taken; undefined when it is. */
-export function refusalOf(headers: UpgradeHeaders, rules: UpgradeRules): Refusal | undefined {
-  if (!originAllowed(headers.origin, headers.host, rules.origins)) {
-    return { status: 403, body: "Pages of this origin may not connect. The gateway's option `origins` lists those that may.\n" };
+export function refusalOf({ origin, host, protocols }: UpgradeHeaders, rules: UpgradeRules): Refusal | undefined {
+  if (!originAllowed(origin, host, rules.origins)) {
+    const body = "Pages of this origin may not connect. The gateway's option `origins` lists those that may.\n";
+    return { status: 403, body, reason: "origin", what: `${origin} at ${host ?? "no host"}` };
   }
-  if (headers.host === null || !URL.canParse(`http://${headers.host}`)) {
-    return { status: 400, body: "The Host header is missing or no host.\n" };
+  if (host === null || !URL.canParse(`http://${host}`)) {
+    return { status: 400, body: "The Host header is missing or no host.\n", reason: "host", what: host ?? "none" };
   }
-  const offered = headers.protocols?.split(",").map((name) => name.trim()) ?? [];
+  const offered = protocols?.split(",").map((name) => name.trim()) ?? [];
   if (!offered.includes(SUBPROTOCOL)) {
     // A browser drops a connection whose subprotocol the server does not echo, so there is no use in answering 101.
-    return { status: 400, body: `Name the WebSocket subprotocol "${SUBPROTOCOL}": new WebSocket(url, "${SUBPROTOCOL}").\n` };
+    const body = `Name the WebSocket subprotocol "${SUBPROTOCOL}": new WebSocket(url, "${SUBPROTOCOL}").\n`;
+    return { status: 400, body, reason: "subprotocol", what: protocols ?? "none" };
   }
   return undefined;
 }

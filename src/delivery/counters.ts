@@ -1,3 +1,12 @@
+import type { CloseCode } from "../protocol/codes.ts";
+import type { UpgradeRefusal } from "../ports/connection.ts";
+
+/**
+ * Why somebody was not let in: the upgrade was refused, or the connection ended before its welcome. That is named by its close code;
+ * "left": the other side ended it.
+ */
+export type Refused = UpgradeRefusal | keyof typeof CloseCode | "left";
+
 /** What an engine has done since it was created. Plain numbers, read at any time. */
 export interface Counters {
   /** Messages taken in, without the duplicates. */
@@ -18,8 +27,8 @@ export interface Counters {
   gaps: number;
   /** Connections that reached a session. */
   attached: number;
-  /** Connections refused: no valid token, no hello, bad frames. */
-  refused: number;
+  /** Upgrades and connections that were refused, or left before they had a session, by reason. */
+  refused: Record<Refused, number>;
   /**
    * Pushes put into the outbox: one per message and target. Each ends as one of the following, and is counted then: sent, merged,
    * rejected, gone, dropped or expired. So what is left of `pushesQueued` waits, or is under way. With several nodes on one storage
@@ -63,7 +72,11 @@ export function createCounters(): Counters {
     expired: 0,
     gaps: 0,
     attached: 0,
-    refused: 0,
+    refused: {
+      ...{ path: 0, origin: 0, host: 0, subprotocol: 0, handshake: 0, left: 0 },
+      ...{ normal: 0, drain: 0, expired: 0, slow: 0, helloTimeout: 0, heartbeat: 0, internal: 0, overloaded: 0 },
+      ...{ unauthorized: 0, replaced: 0, protocol: 0, signedOut: 0, tooLarge: 0, version: 0 },
+    },
     pushesQueued: 0,
     pushesSent: 0,
     pushesMerged: 0,

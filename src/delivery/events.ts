@@ -31,6 +31,22 @@ export interface SessionChange {
   readonly at: number;
 }
 
+/**
+ * A user was subscribed to a topic, or is not any more. Told on the node where that was asked for, once it is stored; of a write that
+ * had no answer nobody knows. The own `default`, which comes with the first sign-in, and users who are forgotten are not told of.
+ */
+export interface SubscriptionChange {
+  readonly kind: "subscribed" | "unsubscribed";
+  readonly userId: string;
+  readonly topic: Topic;
+  /** Where it begins; undefined for "unsubscribed". One that begins anew is told of again. */
+  readonly begins: Position | undefined;
+  /** The device that asked for it; undefined: the server. */
+  readonly device: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
 /** Something is wrong with a push service, or well again: for the operator of the server. Each is told once, also to the logger. */
 export interface PushServiceEvent {
   readonly provider: string;
@@ -60,6 +76,7 @@ export interface PushServiceEvent {
 export interface EngineEvents {
   receipt: ReceiptEvent;
   session: SessionChange;
+  subscription: SubscriptionChange;
   /** Each line that `explain()` would show for private messages, and the exceptions of public ones, as they happen. */
   note: Note;
   "push-service": PushServiceEvent;

@@ -6,6 +6,7 @@ import type { Progress, UserRecord } from "../ports/users.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import { type Anew, type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
+import type { SubscriptionChange } from "./events.ts";
 import type { Hub } from "./hub.ts";
 import type { AwayDecisions } from "./leave.ts";
 import type { PushCancellation } from "./push_requests.ts";
@@ -27,6 +28,8 @@ export interface SubscriptionParts {
   catchUp: CatchUp;
   /** A write had no answer: what the sessions here read may not be what the store says. */
   strayed(userId: string): void;
+  /** What is stored now. */
+  changed(change: Omit<SubscriptionChange, "at">): void;
   /** Topics that one user may be subscribed to. */
   maxTopics: number;
 }
@@ -89,6 +92,8 @@ export class Subscriptions {
         });
         const passes = isKnown && anew;
         if (!isKnown || anew) {
+          const { epoch, offset } = record.subscriptions[topic]!;
+          this.#parts.changed({ kind: "subscribed", userId, topic, begins: { epoch, offset }, device: asked?.session.device });
           nodes = otherNodes(record, node);
           begun = { topic, version: record.version, passes };
           if (passes && await pushes.dropNow({ userId, topic }, "subscribed anew")) nodes = "all";
@@ -143,15 +148,17 @@ export class Subscriptions {
    * @throws {PeykError} `forbidden` for the user's own `default` channel
    */
   async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
-    const { elsewhere, node, pushes, records, roster, strayed } = this.#parts;
+    const { changed, elsewhere, node, pushes, records, roster, strayed } = this.#parts;
     let nodes: Nodes = [];
+    let wasKnown = false;
     if (topic === topicOf(userId, DEFAULT_CHANNEL)) {
       throw new PeykError("forbidden", "a user's own default channel can't be left");
     }
     await records.exclusively(userId, async () => {
       const record = await records.updateHeld(userId, (record) => {
         by?.checkSignedIn();
-        if (record.subscriptions[topic] === undefined) return undefined;
+        wasKnown = record.subscriptions[topic] !== undefined;
+        if (!wasKnown) return undefined;
         const subscriptions = without(record.subscriptions, topic);
         const handled = without(record.positions.handled, topic);
         const each = record.sessions.map(({ deviceId }) => {
@@ -160,6 +167,7 @@ export class Subscriptions {
         const positions = { ...record.positions, progress: Object.fromEntries(each), handled };
         return { record: { ...record, subscriptions, positions } };
       });
+      if (wasKnown) changed({ kind: "unsubscribed", userId, topic, begins: undefined, device: by?.device });
       nodes = otherNodes(record, node);
       for (const session of roster.of(userId)) this.end(session, topic, session === by);
       if (await pushes.dropNow({ userId, topic }, "unsubscribed")) nodes = "all";

@@ -1,9 +1,9 @@
-import { CloseCode } from "../protocol/codes.ts";
+import { CloseCode, closeName } from "../protocol/codes.ts";
 import { encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import { type ClientFrame, type Recovery, VERSION } from "../protocol/frames.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Acceptor, Connection, ConnectionEvents, ConnectionRequest } from "../ports/connection.ts";
+import type { Acceptor, Connection, ConnectionEvents, ConnectionRequest, UpgradeRefusal } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Attachments, AttachRequest } from "../delivery/attach.ts";
 import type { CatchUp } from "../delivery/catch_up.ts";
@@ -19,6 +19,7 @@ import { Flusher } from "./flusher.ts";
 import { checkedIdentity, Handshake, type HandshakeHost } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Link, type LinkHost } from "./link.ts";
+import { Refusals } from "./refusals.ts";
 import type { Requests } from "./requests.ts";
 
 /** What the gateway works with. */
@@ -65,6 +66,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   readonly #links = new Set<Link>();
   readonly #handshakes = new PassingMap<Link, Handshake>();
   readonly #expiries: Expiries;
+  readonly #refusals: Refusals;
   #accepted = 0;
   #draining = false;
   #drained: Promise<void> | undefined;
@@ -80,6 +82,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.flusher = new Flusher(parts.tick, parts.lease);
     this.heartbeat = new Heartbeat(parts.clock, parts.heartbeatMs);
     this.#expiries = new Expiries(parts.clock);
+    this.#refusals = new Refusals(parts.counters, parts.clock, parts.logger);
   }
 
   accept(connection: Connection, request: ConnectionRequest): ConnectionEvents {
@@ -88,6 +91,10 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     if (this.#draining) link.close(CloseCode.drain, "the node drains");
     else this.#handshakes.set(link, new Handshake(link, request, this));
     return link;
+  }
+
+  refused(reason: UpgradeRefusal, what: string): void {
+    this.#refusals.add(reason, what);
   }
 
   frame(link: Link, frame: ClientFrame): void {
@@ -149,9 +156,9 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.#parts.catchUp.resume(session);
   }
 
-  closed(link: Link): void {
+  closed(link: Link, code: number | undefined): void {
     const { session } = link;
-    if (session === undefined) this.#parts.counters.refused++;
+    if (session === undefined) this.#parts.counters.refused[closeName(code) ?? "left"]++;
     else this.#leave(link, session);
     link.session = undefined;
     this.#endHandshake(link);
@@ -193,6 +200,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   close(): void {
     this.#draining = true;
     for (const link of [...this.#links]) link.close(CloseCode.drain, "the node closes");
+    this.#refusals.close();
   }
 
   /** The session loses its connection, if that is still this one. */

@@ -24,8 +24,11 @@ export interface LinkHost {
   filled(session: Session): void;
   /** The connection has room again. */
   drained(session: Session): void;
-  /** The connection is over: `link.ended` says how. */
-  closed(link: Link): void;
+  /**
+   * The connection is over: `link.ended` says how.
+   * @param code what it was closed with; undefined: the other side ended it
+   */
+  closed(link: Link, code: number | undefined): void;
 }
 
 /** The most that may wait for the kernel before entries stay in the log, bytes. */
@@ -91,7 +94,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   }
 
   closed(clean: boolean): void {
-    this.#end(clean ? "clean" : "lost");
+    this.#end(clean ? "clean" : "lost", undefined);
   }
 
   // What we send.
@@ -148,7 +151,7 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     // Flushing may have found that nobody reads.
     if (!this.isOpen) return;
     this.connection.close(code, reason);
-    this.#end("lost");
+    this.#end("lost", code);
   }
 
   /** Once per heartbeat: asks for a sign of life, gives up without one. */
@@ -158,12 +161,12 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     else this.write(this.#host.heartbeat.ping);
   }
 
-  #end(how: "clean" | "lost"): void {
+  #end(how: "clean" | "lost", code: number | undefined): void {
     if (!this.isOpen) return;
     this.ended = how;
     this.#batch = this.#host.flusher.empty;
     this.#host.heartbeat.remove(this);
-    this.#host.closed(this);
+    this.#host.closed(this, code);
   }
 }
 

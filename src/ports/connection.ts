@@ -36,11 +36,28 @@ export interface ConnectionRequest {
 }
 
 /**
+ * Why a gateway refused an upgrade.
+ *
+ * - "path": nothing is served there, and nobody else answers.
+ * - "origin": pages of that origin may not connect.
+ * - "host": the Host header is missing or no host.
+ * - "subprotocol": this protocol is not among those that were offered.
+ * - "handshake": what else makes a WebSocket handshake is missing (RFC 6455 section 4.2.1).
+ */
+export type UpgradeRefusal = "path" | "origin" | "host" | "subprotocol" | "handshake";
+
+/**
  * The engine's face to gateways. A gateway answers the upgrade (path, Origin and subprotocol are its business), then hands
- * the open connection over and reports what happens to it.
+ * the open connection over and reports what happens to it. An upgrade that it refuses it MUST report too: a browser's client can't
+ * tell such an answer from a server that is not there, so that only the server's log and counters can say why.
  */
 export interface Acceptor {
   accept(connection: Connection, request: ConnectionRequest): ConnectionEvents;
+  /**
+   * An upgrade was answered with an HTTP status.
+   * @param what what it was refused for, such as the origin: goes into the log, so it MUST NOT hold a query, a cookie or another secret
+   */
+  refused(reason: UpgradeRefusal, what: string): void;
   /** The largest message a gateway needs to take in, bytes. */
   readonly maxFrameBytes: number;
 }

@@ -36,6 +36,14 @@ export const CloseCode = {
 /** One of the values of {@link CloseCode}. */
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
+/** A code's name; undefined for one that is not of this protocol. */
+export function closeName(code: number | undefined): keyof typeof CloseCode | undefined {
+  for (const name in CloseCode) {
+    if (CloseCode[name as keyof typeof CloseCode] === code) return name as keyof typeof CloseCode;
+  }
+  return undefined;
+}
+
 /** Whether a client should connect again after this close code. */
 export function mayReconnect(code: number): boolean {
   return !(code >= 4100 && code < 4200);

@@ -32,6 +32,21 @@ describe("subscriptions are the user's, on whichever node a device is", () => {
     expect(there.contents.length).toBe(3);
   });
 
+  test("the node that was asked tells of a change, the others do not", async () => {
+    const told: string[] = [];
+    const ends = [a, b, c].map(({ engine }, i) =>
+      engine.on("subscription", ({ kind, begins }) => told.push(`${"abc"[i]} ${kind} ${begins?.offset}`))
+    );
+    await b.device("sara", { deviceId: "laptop" });
+    const here = await a.device("sara", { deviceId: "phone" });
+    await here.request({ type: "subscribe", ref: 0, topic: "*/news", since: null, anew: false });
+    await cluster.finish(c.engine.unsubscribe("sara", { to: "*", channel: "news" }));
+    await cluster.clock.settle();
+    expect(told).toEqual(["a subscribed 0", "c unsubscribed undefined"]);
+    expect((await cluster.finish(b.engine.subscriptions("sara"))).map(({ topic }) => topic)).toEqual(["sara/default"]);
+    ends.forEach((end) => end());
+  });
+
   test("after unsubscribe returned, the other node writes nothing of it", async () => {
     const there = await b.device("sara", { deviceId: "laptop" });
     await cluster.finish(a.engine.subscribe("sara", { to: "*", channel: "news" }));

@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
@@ -11,14 +11,29 @@ type Spoil = (
   events: ConnectionEvents,
 ) => { connection?: Connection; events?: ConnectionEvents };
 
+interface SpoiledServer {
+  maxPayload?: number;
+  handleProtocols?: () => false;
+  verifyClient?: (info: { req: IncomingMessage }, answer: (isTaken: boolean, status: number) => void) => void;
+}
+
 /** A gateway as small as can be, on ws. */
 async function serve(
   acceptor: Acceptor,
   spoil: Spoil = () => ({}),
-  spoilServer: { maxPayload?: number; handleProtocols?: () => false } = {},
+  spoilServer: SpoiledServer = {},
 ): Promise<ServedGateway> {
   const server = createServer();
-  const sockets = new WebSocketServer({ server, maxPayload: acceptor.maxFrameBytes, ...spoilServer });
+  const sockets = new WebSocketServer({
+    server,
+    maxPayload: acceptor.maxFrameBytes,
+    verifyClient({ req }, answer) {
+      const isOurs = req.headers["sec-websocket-protocol"] === "peyk.v1";
+      if (!isOurs) acceptor.refused("subprotocol", "");
+      answer(isOurs, 400);
+    },
+    ...spoilServer,
+  });
   sockets.on("connection", (socket, request) => {
     let waits = false;
     const real: Connection = {
@@ -85,70 +100,79 @@ function changed(
   };
 }
 
-const defects: Record<string, [caughtBy: string, spoil: Spoil, server?: { maxPayload?: number; handleProtocols?: () => false }]> =
-  {
-    "speaks no subprotocol": ["speaks the subprotocol and hands over the request", () => ({}), { handleProtocols: () => false }],
-    "brings half of a large message": [
-      "brings every binary message, whole and in order, to the engine",
-      (_, __, events) => ({ events: { ...events, message: (bytes) => events.message(bytes.subarray(0, 32_768)) } }),
-    ],
-    "sends text": [
-      "brings every send, whole and in order, to the client as a binary message",
-      (connection, socket) => ({
-        connection: changed(connection, () => {
-          socket.send("text");
-          return true;
-        }),
+const defects: Record<string, [caughtBy: string, spoil: Spoil, server?: SpoiledServer]> = {
+  "speaks no subprotocol": ["speaks the subprotocol and hands over the request", () => ({}), { handleProtocols: () => false }],
+  "keeps its refusals to itself": [
+    "refuses another subprotocol and reports why, once, and nothing of what it takes",
+    () => ({}),
+    { verifyClient: ({ req }, answer) => answer(req.headers["sec-websocket-protocol"] === "peyk.v1", 400) },
+  ],
+  "takes every subprotocol": [
+    "refuses another subprotocol and reports why, once, and nothing of what it takes",
+    () => ({}),
+    { verifyClient: (_, answer) => answer(true, 101) },
+  ],
+  "brings half of a large message": [
+    "brings every binary message, whole and in order, to the engine",
+    (_, __, events) => ({ events: { ...events, message: (bytes) => events.message(bytes.subarray(0, 32_768)) } }),
+  ],
+  "sends text": [
+    "brings every send, whole and in order, to the client as a binary message",
+    (connection, socket) => ({
+      connection: changed(connection, () => {
+        socket.send("text");
+        return true;
       }),
-    ],
-    "changes the bytes it was lent": [
-      "sends the same bytes to many connections",
-      (connection) => ({
-        connection: changed(connection, (bytes) => {
-          bytes[0]! ^= 255;
-          return connection.send(bytes);
-        }),
+    }),
+  ],
+  "changes the bytes it was lent": [
+    "sends the same bytes to many connections",
+    (connection) => ({
+      connection: changed(connection, (bytes) => {
+        bytes[0]! ^= 255;
+        return connection.send(bytes);
       }),
-    ],
-    "closes with a code of its own": [
-      "says goodbye with the engine's code and reason, and reports the end once",
-      (connection) => ({ connection: changed(connection, (bytes) => connection.send(bytes), () => connection.close(1000, "")) }),
-    ],
-    "reports the end twice": [
-      "reports a client's goodbye as clean, once",
-      (_, __, events) => ({
-        events: {
-          ...events,
-          closed(clean) {
-            events.closed(clean);
-            events.closed(clean);
-          },
+    }),
+  ],
+  "closes with a code of its own": [
+    "says goodbye with the engine's code and reason, and reports the end once",
+    (connection) => ({ connection: changed(connection, (bytes) => connection.send(bytes), () => connection.close(1000, "")) }),
+  ],
+  "reports the end twice": [
+    "reports a client's goodbye as clean, once",
+    (_, __, events) => ({
+      events: {
+        ...events,
+        closed(clean) {
+          events.closed(clean);
+          events.closed(clean);
         },
+      },
+    }),
+  ],
+  "throws when the socket is gone": [
+    "reports a client's goodbye as clean, once",
+    (connection, socket) => ({
+      connection: changed(connection, (bytes) => {
+        if (socket.readyState !== socket.OPEN) throw new Error("gone");
+        return connection.send(bytes);
       }),
-    ],
-    "throws when the socket is gone": [
-      "reports a client's goodbye as clean, once",
-      (connection, socket) => ({
-        connection: changed(connection, (bytes) => {
-          if (socket.readyState !== socket.OPEN) throw new Error("gone");
-          return connection.send(bytes);
-        }),
-      }),
-    ],
-    "takes messages of any size": [
-      "closes on a message larger than the engine takes, and does not bring it",
-      () => ({}),
-      { maxPayload: 100_000_000 },
-    ],
-    "never says that it is slow": [
-      "counts what waits and reports when it is gone",
-      (connection) => ({ connection: changed(connection, (bytes) => [connection.send(bytes)].length === 1) }),
-    ],
-    "counts for ever": [
-      "counts what waits and reports when it is gone",
-      (connection) => ({ connection: { ...changed(connection, (bytes) => connection.send(bytes)), bufferedAmount: 1 } }),
-    ],
-  };
+    }),
+  ],
+  "takes messages of any size": [
+    "closes on a message larger than the engine takes, and does not bring it",
+    () => ({}),
+    { maxPayload: 100_000_000 },
+  ],
+  "never says that it is slow": [
+    "counts what waits and reports when it is gone",
+    (connection) => ({ connection: changed(connection, (bytes) => [connection.send(bytes)].length === 1) }),
+  ],
+  "counts for ever": [
+    "counts what waits and reports when it is gone",
+    (connection) => ({ connection: { ...changed(connection, (bytes) => connection.send(bytes)), bufferedAmount: 1 } }),
+  ],
+};
 
 describe("a gateway is caught that", () => {
   for (const [defect, [caughtBy, spoil, server]] of Object.entries(defects)) {

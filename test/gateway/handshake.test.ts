@@ -49,7 +49,7 @@ test.each([null, undefined, false])(
     expect(refused.of("error")).toMatchObject([{ ref: null, code: "unauthorized", retryable: false }]);
     expect(refused.closedWith).toBe(4100);
     expect(await engine.sessions("sara")).toEqual([]);
-    expect(engine.counters()).toMatchObject({ refused: 1, attached: 0, connections: 0, sessions: 0 });
+    expect(engine.counters()).toMatchObject({ refused: { unauthorized: 1 }, attached: 0, connections: 0, sessions: 0 });
     expect(clock.timers).toBe(timers);
   },
 );

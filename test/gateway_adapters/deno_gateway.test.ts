@@ -42,6 +42,21 @@ describe("before Deno upgrades anything", () => {
     expect(gateway(request())?.status).toBe(400); // no key, no version
   });
 
+  test("what is refused is reported with the reason, what is the app's is not", () => {
+    const acceptor = new RecordingAcceptor();
+    const gateway = serveDeno(acceptor);
+    gateway(request({ origin: "https://evil.test" }));
+    gateway(request({ "sec-websocket-protocol": "chat" }));
+    gateway(request({ "sec-websocket-version": "7" }));
+    gateway(request({}, "http://here.test/other?token=secret"));
+    gateway(request({ upgrade: undefined }));
+    expect(acceptor.refusals).toEqual([
+      { reason: "origin", what: "https://evil.test at here.test" },
+      { reason: "subprotocol", what: "chat" },
+      { reason: "handshake", what: "GET with version 7" },
+    ]);
+  });
+
   test("bad options are told when the gateway is made", () => {
     expect(() => serveDeno(new RecordingAcceptor(), { path: "peyk" })).toThrow(expect.objectContaining({ code: "bad-config" }));
   });

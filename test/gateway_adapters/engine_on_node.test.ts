@@ -113,7 +113,7 @@ test("Peyk and Socket.IO on one http server both deliver to their own", async ()
     expect(await Promise.all(others.map((socket) => socket.emitWithAck("echo", round)))).toEqual([round, round]);
     await undisturbed();
   }
-  expect(engine.counters()).toMatchObject({ connections: 1, refused: 0 });
+  expect(engine.counters()).toMatchObject({ connections: 1, refused: { subprotocol: 0, left: 0 } });
 });
 
 test("a burst to a public channel reaches all real clients, each once and in order", async () => {

@@ -159,6 +159,43 @@ describe("the request", () => {
   });
 });
 
+test("what is refused is reported with the reason and without a query", async () => {
+  const { port, acceptor } = await gateway();
+  const asked = [
+    handshake({ Host: "here.test", Origin: "https://evil.test" }),
+    handshake({ Host: "a:b:c" }),
+    handshake({ "Sec-WebSocket-Protocol": "chat" }),
+    handshake({ "Sec-WebSocket-Version": "7" }),
+    handshake({ "Sec-WebSocket-Key": undefined }),
+    handshake({}, { method: "POST" }),
+    handshake({}, { path: "/other?token=secret" }),
+  ];
+  for (const request of asked) {
+    const raw = await RawClient.open(port, request);
+    await until(() => raw.ended);
+    expect(raw.status).toBeGreaterThanOrEqual(400);
+  }
+  const taken = await RawClient.open(port, handshake());
+  await until(() => taken.status === 101);
+  expect(acceptor.refusals).toEqual([
+    { reason: "origin", what: "https://evil.test at here.test" },
+    { reason: "host", what: "a:b:c" },
+    { reason: "subprotocol", what: "chat" },
+    { reason: "handshake", what: "GET with version 7" },
+    { reason: "handshake", what: "GET with version 13" },
+    { reason: "handshake", what: "POST with version 13" },
+    { reason: "path", what: "/other" },
+  ]);
+});
+
+test("a path that others may answer is none that was refused", async () => {
+  const { server, port, acceptor } = await gateway();
+  server.on("upgrade", (request, socket) => request.url === "/other" && socket.end("HTTP/1.1 101 Mine\r\n\r\n"));
+  const raw = await RawClient.open(port, handshake({}, { path: "/other" }));
+  await until(() => raw.ended);
+  expect(acceptor.refusals).toEqual([]);
+});
+
 describe("other paths", () => {
   test.each(["/", "/other", "/peyk/", "/peykx", "/PEYK", "/peyk/sub"])(
     "%s is answered 404 while nobody else listens",

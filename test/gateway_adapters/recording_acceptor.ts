@@ -1,4 +1,4 @@
-import type { Acceptor, Connection, ConnectionRequest } from "../../src/ports/connection.ts";
+import type { Acceptor, Connection, ConnectionRequest, UpgradeRefusal } from "../../src/ports/connection.ts";
 
 /** What one connection lived through. */
 export interface Recorded {
@@ -14,6 +14,7 @@ export interface Recorded {
 export class RecordingAcceptor implements Acceptor {
   readonly maxFrameBytes = 65_536;
   readonly all: Recorded[] = [];
+  readonly refusals: { reason: UpgradeRefusal; what: string }[] = [];
   /** Called for each message. Default: echo. */
   onMessage: (record: Recorded, bytes: Uint8Array) => void = ({ connection }, bytes) => connection.send(bytes);
 
@@ -28,6 +29,10 @@ export class RecordingAcceptor implements Acceptor {
       drained: () => void record.drained++,
       closed: (clean: boolean) => void record.closed.push(clean),
     };
+  }
+
+  refused(reason: UpgradeRefusal, what: string): void {
+    this.refusals.push({ reason, what });
   }
 
   get last(): Recorded {

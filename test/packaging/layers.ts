@@ -22,6 +22,7 @@ const facing = [
   "explained_message",
   "cluster",
   "sessions",
+  "subscription_info",
   "housekeeping",
   "gateway",
 ];
@@ -42,6 +43,7 @@ const layers: Layer[] = [
   { name: "explained_message", path: "src/explained_message.ts", on: facing, packages: [] },
   { name: "cluster", path: "src/cluster/", on: facing, packages: [] },
   { name: "sessions", path: "src/sessions.ts", on: facing, packages: [] },
+  { name: "subscription_info", path: "src/subscription_info.ts", on: facing, packages: [] },
   { name: "housekeeping", path: "src/housekeeping.ts", on: facing, packages: [] },
   { name: "gateway", path: "src/gateway/", on: facing, packages: [] },
   { name: "system", path: "src/system.ts", on: below, packages: [] },

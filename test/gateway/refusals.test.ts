@@ -1,0 +1,77 @@
+import { expect, test } from "vitest";
+import type { EngineOptions, Logger } from "../../mod.ts";
+import { createBench, helloFrame } from "./wire.ts";
+
+/** An engine, and the warnings it logs with their fields. */
+async function logging(options: EngineOptions = {}) {
+  const logged: unknown[] = [];
+  const warn: Logger["warn"] = (message, fields) => void logged.push({ message, ...fields });
+  const bench = await createBench({ ...options, logger: { info() {}, warn, error: warn } });
+  return { ...bench, logged };
+}
+
+test("the first refused upgrade of each reason is logged at once, those after it once a minute with their number", async () => {
+  const { engine, clock, logged } = await logging();
+  const timers = clock.timers;
+  const message = "an upgrade was refused";
+  engine.refused("origin", "https://a.test at here.test");
+  engine.refused("path", "/wrong");
+  expect(logged).toEqual([
+    { message, reason: "origin", what: "https://a.test at here.test" },
+    { message, reason: "path", what: "/wrong" },
+  ]);
+  logged.length = 0;
+  for (let i = 0; i < 1_000; i++) engine.refused("origin", `https://${i}.test at here.test`);
+  await clock.advance(59_999);
+  expect(logged).toEqual([]);
+  await clock.advance(1);
+  expect(logged).toEqual([{ message, reason: "origin", what: "https://999.test at here.test", repeated: 1_000 }]);
+  engine.refused("origin", "https://b.test at here.test");
+  await clock.advance(60_000);
+  expect(logged.slice(1)).toEqual([{ message, reason: "origin", what: "https://b.test at here.test", repeated: 1 }]);
+  // A quiet minute, and the next one is news again. Nothing waits until then.
+  await clock.advance(60_000);
+  expect(clock.timers).toBe(timers);
+  engine.refused("origin", "https://c.test at here.test");
+  expect(logged.slice(2)).toEqual([{ message, reason: "origin", what: "https://c.test at here.test" }]);
+  expect(engine.counters().refused).toMatchObject({ origin: 1_003, path: 1, host: 0, subprotocol: 0, handshake: 0 });
+  await engine.close();
+});
+
+test("what strangers send is cut, and closing tells what was counted", async () => {
+  const { engine, clock, logged } = await logging();
+  engine.refused("path", `/${"x".repeat(300)}`);
+  engine.refused("path", "/\ud800");
+  await engine.close();
+  expect(clock.timers).toBe(0);
+  expect(logged).toEqual([
+    { message: "an upgrade was refused", reason: "path", what: `/${"x".repeat(199)}` },
+    { message: "an upgrade was refused", reason: "path", what: "/\ufffd", repeated: 1 },
+  ]);
+});
+
+test("connections that never had a session are counted by what ended them", async () => {
+  const { clock, engine, wire, open } = await logging({
+    authenticate: ({ token }) => token === "sara" ? { userId: "sara" } : token === "old" ? { userId: "old", expiresAt: 1 } : null,
+  });
+  const refused = () =>
+    Object.entries(engine.counters().refused).filter(([, count]) => count > 0).map(([name, n]) => `${name} ${n}`);
+  await open("sara");
+  expect(refused()).toEqual([]);
+  await open("nobody");
+  await open("old");
+  wire().raw(new Uint8Array([0xc1]));
+  wire().send({ ...helloFrame("sara"), version: 9 });
+  wire().leave();
+  wire().drop();
+  wire().raw(new Uint8Array(100_000));
+  wire();
+  await clock.advance(10_000);
+  expect(refused().toSorted()).toEqual([
+    ...["expired 1", "helloTimeout 1", "left 2", "protocol 1", "tooLarge 1", "unauthorized 1", "version 1"],
+  ]);
+  const before = engine.counters();
+  wire().leave();
+  expect(before.refused.left).toBe(2); // A copy.
+  await engine.close();
+});
