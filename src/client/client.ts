@@ -90,6 +90,14 @@ export interface TopicName {
   channel?: string;
 }
 
+/** A topic that the user is subscribed to. */
+export interface Subscription {
+  readonly topic: Topic;
+  /** The user, or `*` for a public channel. */
+  readonly to: string;
+  readonly channel: string;
+}
+
 /** A handler of messages. What it returns is waited for; then the message is acked. */
 export type MessageHandler<Data = unknown> = (message: Message<Data>) => void | PromiseLike<void>;
 
@@ -103,8 +111,8 @@ export interface PeykClient extends AsyncDisposable {
   /**
    * Runs `handler` for each message, of all channels or of one: in the order of its topic and one at a time, topics
    * independently. A message is acked when its handlers have returned or resolved. One that throws, or takes longer than 30 s,
-   * is tried 3 times; then the message is passed and reported as failed, here to `onError`. Messages wait for the first
-   * handler. `ephemeral` messages do not wait, for a handler or for each other, and are not tried again.
+   * is tried 3 times; then the message is passed and reported as failed, here to `onError`; where nobody listens to that, as an
+   * unhandled error is. Messages wait for the first handler. `ephemeral` messages do not wait, for a handler or for each other, and are not tried again.
    */
   onMessage<Data = unknown>(handler: MessageHandler<Data>, options?: ListenOptions): () => void;
   onMessage<Data = unknown>(channel: string, handler: MessageHandler<Data>, options?: ListenOptions): () => void;
@@ -113,16 +121,20 @@ export interface PeykClient extends AsyncDisposable {
    * the last one unacked, and it comes again for the next handler. Ends when the signal aborts or the client is closed.
    */
   messages<Data = unknown>(options?: ListenOptions): AsyncIterableIterator<Message<Data>>;
-  /** Tells the status now, and whenever it changes. */
+  /** Tells the status now, and whenever it changes. "connected" is told while there is a connection, in every tab. */
   onStatus(listener: (status: Status) => void, options?: ListenOptions): () => void;
   onReceipt(listener: (receipt: DeliveryReceipt) => void, options?: ListenOptions): () => void;
   onGap(listener: (gap: Gap) => void, options?: ListenOptions): () => void;
-  /** A message was given up: its handler threw (`internal`, with the cause) or hung (`timeout`), or it can't be read (`bad-message`). */
+  /**
+   * A message was given up: its handler threw (`internal`, with the cause) or hung (`timeout`), or it can't be read (`bad-message`).
+   * While nobody listens, the first two are reported as an unhandled error is: to `onerror` of the page, by the end of the process.
+   */
   onError(listener: (error: PeykError, message: Message | undefined) => void, options?: ListenOptions): () => void;
   /**
    * Resolves when the engine has accepted the message. Kept and said again under the same id until then, also while offline,
    * up to 1,000 requests. An `ephemeral` message is for now: it is not kept.
-   * @throws {PeykError} as a rejection: what the engine refused, `too-many`, `closed`, and `unavailable` for an ephemeral message
+   * @throws {PeykError} as a rejection: what the engine refused, `too-many`, `closed`, `unavailable` for an ephemeral message, and
+   * `outcome-unknown` where nobody knows any more whether it was accepted: published again under its id it is there once
    */
   publish(message: OutgoingMessage): Promise<PublishResult>;
   /**
@@ -133,6 +145,16 @@ export interface PeykClient extends AsyncDisposable {
    */
   subscribe(topic: TopicName & { since?: Position; anew?: boolean }): Promise<Position>;
   unsubscribe(topic: TopicName): Promise<void>;
+  /**
+   * What the user is subscribed to, as the engine said last: by topic, the own `default` included; empty before the first
+   * connection. The same array until that changes.
+   */
+  subscriptions(): readonly Subscription[];
+  /**
+   * Tells what the user is subscribed to, now and whenever it changes: by this device, by another one, by the server, or while
+   * there was no connection.
+   */
+  onSubscriptions(listener: (subscriptions: readonly Subscription[]) => void, options?: ListenOptions): () => void;
   /** @throws {PeykError} as a rejection: `bad-message` when it names no message, `not-subscribed` */
   markRead(message: MessageRef): Promise<void>;
   markDismissed(message: MessageRef): Promise<void>;
@@ -178,7 +200,9 @@ export function connectIn(
   const receiptListeners = new Set<(receipt: DeliveryReceipt) => void>();
   const gapListeners = new Set<(gap: Gap) => void>();
   const errorListeners = new Set<(error: PeykError, message: Message | undefined) => void>();
+  const subscriptionListeners = new Set<(subscriptions: readonly Subscription[]) => void>();
   let status: Status = { state: "connecting" };
+  let subscriptions: readonly Subscription[] = [];
   let life = "";
 
   const ended = new AbortController();
@@ -194,7 +218,11 @@ export function connectIn(
     done: (cursor, failed) => tabs.send({ type: "done", cursor, failed }),
     wanted: () => tabs.send({ type: "pending" }),
     gap: receive,
-    failed: (error, message) => tell(errorListeners, error, message),
+    failed(error, message) {
+      tell(errorListeners, error, message);
+      // What can't be read is its sender's fault: that may not end somebody else's process.
+      if (errorListeners.size === 0 && error.code !== "bad-message") unhandled(error);
+    },
   });
   let tabs = enter();
 
@@ -216,6 +244,7 @@ export function connectIn(
   }
 
   function receive(message: ToTab): void {
+    if (signal.aborted) return;
     switch (message.type) {
       case "message":
         return inbox.message(message);
@@ -238,10 +267,22 @@ export function connectIn(
         else if (message.life !== life) outgoing.connected();
         life = message.life;
         return follow(message.status);
+      case "subscriptions":
+        return subscribed(message.topics);
     }
   }
 
+  function subscribed(topics: readonly Topic[]): void {
+    if (same(topics, subscriptions.map(({ topic }) => topic))) return;
+    subscriptions = topics.map((topic) => {
+      const slash = topic.indexOf("/");
+      return { topic, to: topic.slice(0, slash), channel: topic.slice(slash + 1) };
+    });
+    tell(subscriptionListeners, subscriptions);
+  }
+
   function follow(next: Status): void {
+    if (same(next, status)) return;
     status = next;
     if (next.state === "closed") void end(closedBy(next.reason));
     tell(statusListeners, next);
@@ -267,11 +308,7 @@ export function connectIn(
     },
     messages: <Data>(options: ListenOptions = {}) =>
       readMessages<Data>(inbox, options.signal ? AbortSignal.any([signal, options.signal]) : signal),
-    onStatus(listener, options) {
-      const leave = join(statusListeners, listener, options);
-      if (!options?.signal?.aborted) tell(new Set([listener]), status);
-      return leave;
-    },
+    onStatus: (listener, options) => joinTold(statusListeners, listener, status, options),
     onReceipt: (listener, options) => join(receiptListeners, listener, options),
     onGap: (listener, options) => join(gapListeners, listener, options),
     onError: (listener, options) => join(errorListeners, listener, options),
@@ -306,6 +343,8 @@ export function connectIn(
     async unsubscribe({ to, channel }) {
       await outgoing.ask({ type: "unsubscribe", topic: topicOf(to, channel) });
     },
+    subscriptions: () => subscriptions,
+    onSubscriptions: (listener, options) => joinTold(subscriptionListeners, listener, subscriptions, options),
     markRead: (message) => mark("read", message),
     markDismissed: (message) => mark("dismissed", message),
     async registerPush({ provider, token, ...details }) {
@@ -332,17 +371,38 @@ export function connectIn(
   }
 }
 
+/** Takes a listener that is told how things are, now and whenever it changes. */
+function joinTold<Value>(
+  listeners: Set<(value: Value) => void>,
+  listener: (value: Value) => void,
+  now: Value,
+  options: ListenOptions | undefined,
+): () => void {
+  const leave = join(listeners, listener, options);
+  if (!options?.signal?.aborted) tell(new Set([listener]), now);
+  return leave;
+}
+
 /** A listener that throws is its author's to know of; nobody else's turn is lost for it. */
 function tell<Args extends unknown[]>(listeners: Set<(...args: Args) => void>, ...args: Args): void {
   for (const listener of [...listeners]) {
     try {
       listener(...args);
     } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
+      unhandled(error);
     }
   }
+}
+
+/** Lets the runtime report it as it reports what nobody catches. */
+function unhandled(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 function positionOf({ epoch, offset }: Position): Position {

@@ -1,4 +1,4 @@
-import { CloseCode, mayReconnect } from "../protocol/codes.ts";
+import { CloseCode, closeName, mayReconnect } from "../protocol/codes.ts";
 import { decodeServerFrames, encodeClientFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import {
@@ -13,8 +13,16 @@ import {
 } from "../protocol/frames.ts";
 import type { Environment, WebSocketLike } from "./environment.ts";
 
-/** The name of the close code that ended a connection, "unreachable" when there was none, "token" when `token()` failed. */
-export type CloseReason = keyof typeof CloseCode | "unreachable" | "token";
+/**
+ * Why there is no connection: the name of the close code that ended it, or without one how far it came.
+ *
+ * - "token": the function that gives the token failed, or did not answer within 20 s.
+ * - "refused": the server answered the upgrade with an HTTP status, which the hint names. Deno and the `ws` package tell; browsers and
+ *   Node do not, and say "unreachable".
+ * - "unreachable": it never opened. Nobody is there, or the upgrade was refused.
+ * - "lost": it was open, and ended without a word.
+ */
+export type CloseReason = keyof typeof CloseCode | "token" | "refused" | "unreachable" | "lost";
 
 /** How the client stands. */
 export type Status =
@@ -27,6 +35,8 @@ export type Status =
 
 const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MOST_MS = 30_000;
+/** The same while nothing says that this address and this token can ever do. */
+const UNPROVEN_MOST_MS = 300_000;
 /** A connection that lived this long was a good one: the next backoff begins anew. */
 const STABLE_MS = 5_000;
 /** From the first step of a try to its welcome. */
@@ -34,6 +44,7 @@ const WELCOME_WITHIN_MS = 20_000;
 /** On top of two heartbeats. */
 const SILENCE_MS = 5_000;
 const CLOSE_WITHIN_MS = 1_000;
+const UNREACHABLE = "Nobody is there, or the upgrade was refused: the server's log says if and why.";
 /** Cursors in one frame: it stays far below every limit on frames. */
 const CURSORS_PER_FRAME = 100;
 
@@ -74,6 +85,11 @@ export function createConnection(options: ConnectionOptions): Connection {
   let failures = 0;
   let notBefore = 0;
   let refusal: ErrorFrame | undefined;
+  /** How far this try came: what its end means when no code says more. */
+  let reached: "token" | "refused" | "unreachable" | "lost";
+  let hint: string | undefined;
+  /** There was a welcome, and since then no token that was expired already when it was said. */
+  let proven = false;
   /** One timer at a time: the next try, the wait for a welcome, or the watch for silence. */
   let timer: unknown;
   let state: Status["state"] = "connecting";
@@ -92,27 +108,30 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   async function open(): Promise<void> {
     const mine = ++life;
-    refusal = undefined;
+    refusal = hint = undefined;
+    reached = "token";
     wait(() => leave(CloseCode.helloTimeout), WELCOME_WITHIN_MS);
     report({ state: "connecting" });
     let token: string | null;
     try {
       token = await options.token();
     } catch {
-      if (mine === life) retry("token");
+      if (mine === life) retry(reached);
       return;
     }
     if (mine !== life) return;
+    reached = "unreachable";
     try {
       listen(socket = new WebSocket(options.url, [SUBPROTOCOL]), token);
     } catch {
-      retry("unreachable");
+      retry(reached);
     }
   }
 
   function listen(mine: WebSocketLike, token: string | null): void {
     mine.binaryType = "arraybuffer";
     mine.onopen = () => {
+      reached = "lost";
       const { cursors, ...rest } = options.hello();
       let more = true;
       for (let at = 0; more; at += CURSORS_PER_FRAME) {
@@ -128,12 +147,19 @@ export function createConnection(options: ConnectionOptions): Connection {
       try {
         frames = decodeServerFrames(new Uint8Array(data as ArrayBuffer));
       } catch {
+        hint = "What came are no frames of this protocol.";
         return leave(CloseCode.protocol);
       }
       take(frames);
     };
     mine.onclose = ({ code }: { code: number }) => lost(code);
-    mine.onerror = () => {}; // `close` follows and says more.
+    // `close` follows and has the code. A status is here or nowhere: "... 403" from Deno and ws, an empty message from others.
+    mine.onerror = ({ message }: { message?: unknown }) => {
+      const status = reached === "unreachable" && / (\d{3})$/.exec(String(message))?.[1];
+      if (!status) return;
+      reached = "refused";
+      hint = `The server answered HTTP ${status}. Its log says why.`;
+    };
   }
 
   function take(frames: ServerFrame[]): void {
@@ -141,6 +167,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       if (frame.type === "welcome") {
         welcomed = frame;
         welcomedAt = heardAt;
+        proven = true;
         watch();
         options.welcome(frame);
         if (!welcomed) return; // It was left at once.
@@ -180,23 +207,29 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   function leave(code: CloseCode): void {
     drop(code);
-    retry(reasonOf(code));
+    retry(code === CloseCode.helloTimeout && reached !== "lost" ? reached : closeName(code) ?? reached);
   }
 
   function lost(code: number): void {
+    if (code === CloseCode.expired && !welcomed) proven = false;
     drop(undefined);
-    const reason = reasonOf(code);
+    const reason = closeName(code) ?? reached;
     if (mayReconnect(code)) return retry(reason);
     time.clearTimeout(timer);
-    report({ state: "closed", reason, ...hintOf(refusal) });
+    report({ state: "closed", ...why(reason) });
+  }
+
+  function why(reason: CloseReason): { reason: CloseReason; hint?: string } {
+    const known = refusal?.hint ?? hint ?? (reason === "unreachable" ? UNREACHABLE : undefined);
+    return known ? { reason, hint: known } : { reason };
   }
 
   /** Full jitter: anywhere between now and the end of the backoff, so that many clients come back evenly spread. */
   function retry(reason: CloseReason): void {
-    const backoff = time.random() * Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures++);
+    const backoff = time.random() * Math.min(proven ? BACKOFF_MOST_MS : UNPROVEN_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures++);
     const ms = Math.max(backoff, refusal?.retryAfterMs ?? 0, notBefore - time.elapsed());
     wait(open, ms);
-    report({ state: "waiting", retryAt: time.now() + ms, reason, ...hintOf(refusal) });
+    report({ state: "waiting", retryAt: time.now() + ms, ...why(reason) });
   }
 
   open();
@@ -242,17 +275,6 @@ function closeSocket(socket: WebSocketLike, code: CloseCode): void {
   } catch {
     // It is gone, one way or the other.
   }
-}
-
-function reasonOf(code: number): CloseReason {
-  for (const name in CloseCode) {
-    if (CloseCode[name as keyof typeof CloseCode] === code) return name as CloseReason;
-  }
-  return "unreachable";
-}
-
-function hintOf(refusal: ErrorFrame | undefined): { hint?: string } {
-  return refusal?.hint ? { hint: refusal.hint } : {};
 }
 
 function tooLarge(most: number): PeykError {

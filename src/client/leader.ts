@@ -45,6 +45,8 @@ export type ToLeader =
 export type ToTab =
   /** `life` names the connection, "" while there is none: with a new one, unanswered requests are to be sent again. */
   | { type: "status"; status: Status; life: string }
+  /** All that the user is subscribed to, in order. */
+  | { type: "subscriptions"; topics: readonly Topic[] }
   | MessageFrame
   | EphemeralFrame
   | GapFrame
@@ -84,6 +86,8 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
   const requests = new Map<number, { tab: string; asked: RequestFrame }>();
   let ref = 0;
   let status: Status = { state: "connecting" };
+  /** Undefined: no engine has said so far. */
+  let subscribed: Set<Topic> | undefined;
   let life = "";
   let drainTimer: unknown;
   /** The moment to leave a draining node has come: as soon as nothing is under way. */
@@ -126,6 +130,8 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     if (store.claim(frame.userId)) return connection.reconnect(CloseCode.slow, "at once");
     life = randomId();
     progress.welcome(frame);
+    subscribed = new Set(frame.recovery.map(({ topic }) => topic));
+    list();
     inputMs = frame.inputMs;
     present();
   }
@@ -143,7 +149,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
           place(frame);
           break;
         case "unsubscribed":
-          forget(frame.topic);
+          unsubscribed(frame.topic);
           break;
         case "receipt":
           emit(undefined, frame);
@@ -166,10 +172,22 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     progress.settled();
   }
 
+  /** Says what the user is subscribed to, to one tab or to all. */
+  function list(tab?: string): void {
+    if (subscribed) emit(tab, { type: "subscriptions", topics: [...subscribed].sort() });
+  }
+
   function place(start: Recovery): void {
     progress.place(start);
+    subscribed?.add(start.topic);
+    list();
     emit(undefined, { ...start, type: "subscribed" });
     if (!start.recovered) emit(undefined, { ...start, type: "gap" });
+  }
+
+  function unsubscribed(topic: Topic): void {
+    forget(topic);
+    if (subscribed?.delete(topic)) list();
   }
 
   function forget(topic: Topic): void {
@@ -200,7 +218,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       if (asked.type === "subscribe" && (asked.anew || !progress.reads(asked.topic))) {
         place({ topic: asked.topic, ...(frame.value as Omit<Recovery, "topic">) });
       }
-      if (asked.type === "unsubscribe") forget(asked.topic);
+      if (asked.type === "unsubscribe") unsubscribed(asked.topic);
     }
     emit(tab, { ...frame, ref: asked.ref });
     if (frame.type === "ok" && asked.type === "logout") signOut();
@@ -267,7 +285,10 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       switch (message.type) {
         case "join":
         case "presence": {
-          if (message.type === "join") emit(tab, { type: "status", status, life });
+          if (message.type === "join") {
+            list(tab);
+            emit(tab, { type: "status", status, life });
+          }
           const { visible, idleMs } = message.presence;
           tabs.set(tab, { visible, inputAt: time.elapsed() - (idleMs ?? Infinity) });
           return present();
@@ -290,8 +311,8 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     },
     stop() {
       progress.flush();
-      progress.disconnected();
-      time.clearTimeout(drainTimer);
+      // The connection ends here. Another tab's may follow at once, or, where that one sleeps, much later.
+      report({ state: "connecting" });
       store.flush();
       return connection.stop(tabs.size > 1 ? CloseCode.drain : CloseCode.normal);
     },

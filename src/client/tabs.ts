@@ -23,8 +23,8 @@ export interface TabsOptions {
 /** What goes over the BroadcastChannel. */
 type Note =
   | { up: true; from: string; body: ToLeader }
-  /** To all tabs when `to` is undefined. Without a body: there is a new leader. */
-  | { up: false; to: string | undefined; body: ToTab | undefined };
+  /** From the leader, to all tabs when `to` is undefined. */
+  | { up: false; from: string; to: string | undefined; body: ToTab };
 
 /**
  * One connection for all tabs of an installation. A lock elects the tab that holds it; it is free again when that tab is
@@ -36,6 +36,8 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
   const { locks, BroadcastChannel } = environment;
   const self = randomId();
   let leader: Leader | undefined;
+  /** The leader that was heard last. */
+  let heard: string | undefined;
   if (!locks || !BroadcastChannel) {
     leader = lead((_tab, message) => receive(message));
     leader.receive(self, { type: "join", presence: presence() });
@@ -77,10 +79,13 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
         locks.request(lockOf(from), { signal }, () => leader?.leave(from)).catch(() => {});
       }
       leader.receive(data.from, data.body);
-    } else if (data.to === undefined || data.to === self) {
-      if (!data.body) join();
-      // What the former leader said last can be overtaken by the lock that it left free.
-      else if (!leader || isLastWord(data.body)) receive(data.body);
+    } else {
+      // Another one than before, or a word of the former one that was overtaken: whoever leads now tells how things are.
+      if (data.from !== heard && !leader) join();
+      heard = data.from;
+      if (data.to !== undefined && data.to !== self) return;
+      // What the former leader said last can be overtaken by the lock that it left free, too.
+      if (!leader || isLastWord(data.body)) receive(data.body);
     }
   };
 
@@ -90,10 +95,9 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
     hold(name, () => {
       leader = lead((tab, message) => {
         // The others first: what ends this tab is for them too.
-        if (tab !== self) post({ up: false, to: tab, body: message });
+        if (tab !== self) post({ up: false, from: self, to: tab, body: message });
         if (tab === undefined || tab === self) receive(message);
       });
-      post({ up: false, to: undefined, body: undefined });
       join();
     });
   });

@@ -24,7 +24,7 @@ test("onStatus tells the current status at once, then every change", async () =>
   expect(early).toEqual([
     { state: "connecting" },
     { state: "connected", userId: "sara" },
-    { state: "waiting", retryAt: world.time.now() - 1_000 + 125, reason: "unreachable" },
+    { state: "waiting", retryAt: world.time.now() - 1_000 + 125, reason: "lost" },
     { state: "connecting" },
     { state: "closed" },
   ]);
@@ -40,12 +40,16 @@ test("every onX ends by its function and by its signal", async () => {
     client.onReceipt(() => void told.push("receipt")),
     client.onGap(() => void told.push("gap")),
     client.onError(() => void told.push("error")),
+    client.onSubscriptions(() => void told.push("subscriptions")),
   ];
+  client.onError(() => {}); // What nobody hears of is an unhandled error.
   client.onStatus(() => void told.push("status"), { signal: abort.signal });
   client.onReceipt(() => void told.push("receipt"), { signal: abort.signal });
   client.onGap(() => void told.push("gap"), { signal: abort.signal });
   client.onError(() => void told.push("error"), { signal: abort.signal });
+  client.onSubscriptions(() => void told.push("subscriptions"), { signal: abort.signal });
   client.onStatus(() => void told.push("aborted before"), { signal: AbortSignal.abort() });
+  client.onSubscriptions(() => void told.push("aborted before"), { signal: AbortSignal.abort() });
   client.onMessage(() => Promise.reject(new Error("mine")));
   const everything = async () => {
     const live = entry(1) as { envelope: Uint8Array };
@@ -53,15 +57,18 @@ test("every onX ends by its function and by its signal", async () => {
       { type: "receipt", kind: "read", topic: "omid/default", id: "i", epoch: 1, offset: 2, at: 3 },
       { type: "gap", topic: "sara/default", epoch: 7, offset: 0 },
       { type: "ephemeral", topic: "sara/default", envelope: live.envelope },
+      { type: "subscribed", topic: "*/room", epoch: 7, offset: 0, recovered: true },
+      { type: "unsubscribed", topic: "*/room" },
     );
     await world.again();
   };
-  expect(told).toEqual(["status", "status"]);
+  expect(told).toEqual(["status", "subscriptions", "status", "subscriptions"]);
   told.length = 0;
   await everything();
   expect(told.toSorted()).toEqual([
     ..."error error gap gap receipt receipt".split(" "),
     ...Array(6).fill("status"),
+    ...Array(4).fill("subscriptions"),
   ]);
   leave.forEach((leave) => leave());
   abort.abort();
@@ -71,9 +78,11 @@ test("every onX ends by its function and by its signal", async () => {
   await client.close();
 });
 
-test("reconnects wait a random part of a backoff that doubles from 250 ms to 30 s", async () => {
+test("reconnects wait a random part of a backoff that doubles from 250 ms to 30 s, where the client was welcome before", async () => {
   const world = new World();
   const client = world.connect();
+  await quiet();
+  await world.socket.welcome();
   const waits: number[] = [];
   client.onStatus((status) => {
     if (status.state === "waiting") waits.push(status.retryAt - world.time.now());

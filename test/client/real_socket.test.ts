@@ -1,8 +1,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { type WebSocket, WebSocketServer } from "ws";
-import { connect, type Status } from "../../src/client/client.ts";
+import { type WebSocket, WebSocket as WsClient, WebSocketServer } from "ws";
+import { connect, type Status, type WebSocketConstructor } from "../../src/client/client.ts";
 import { decodeClientFrames, encodeServerFrame } from "../../src/protocol/codec.ts";
 import type { ClientFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import { at, entry } from "./fake_server.ts";
@@ -125,3 +125,28 @@ test("over a real socket: an address where nobody listens is waited for", async 
   expect(waiting).toMatchObject({ reason: "unreachable" });
   await client.close();
 });
+
+const isDeno = "Deno" in globalThis;
+
+test.each([
+  { WebSocket: "the runtime's", from: undefined, reason: isDeno ? "refused" : "unreachable" },
+  { WebSocket: "that of ws", from: WsClient, reason: "refused" },
+])(
+  "over a real socket: an upgrade refused with 403 has $reason as its reason with $WebSocket WebSocket",
+  async ({ from, reason }) => {
+    const http = createServer();
+    http.on("upgrade", (_, socket) => socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
+    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+    open.push(() => http.close());
+    const url = `ws://127.0.0.1:${(http.address() as AddressInfo).port}/peyk`;
+    const client = connect(url, from ? { WebSocket: from as unknown as WebSocketConstructor } : {});
+    const waiting = await new Promise<Status>((resolve) =>
+      client.onStatus((status) => status.state === "waiting" && resolve(status))
+    );
+    expect(waiting).toMatchObject({
+      reason,
+      hint: expect.stringContaining(reason === "refused" ? "HTTP 403" : "the server's log"),
+    });
+    await client.close();
+  },
+);
