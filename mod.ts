@@ -70,7 +70,10 @@ export type {
 } from "./src/ports/transport.ts";
 export type { NamesPage, Page } from "./src/ports/page.ts";
 export type {
+  DeviceLines,
   Handled,
+  LineAnswer,
+  LineRecord,
   Positions,
   Progress,
   PushTarget,

@@ -1,5 +1,5 @@
 import { deepStrictEqual, notStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { Handled, Progress, SessionRecord, UserParts, UserRecord, Users } from "../../src/ports/users.ts";
+import type { DeviceLines, Handled, Progress, SessionRecord, UserParts, UserRecord, Users } from "../../src/ports/users.ts";
 import type { NamesPage, Page } from "../../src/ports/page.ts";
 import { asStored, newRow, positions, session, user } from "./records.ts";
 import type { StorageCase } from "./stage.ts";
@@ -16,6 +16,23 @@ const details = {
   timeZone: "Asia/Tehran",
   reports: ["shown", "opened"],
 } as const;
+/** Requests of a device, as they were answered. */
+const lines: DeviceLines = {
+  lines: [
+    {
+      id: "kJ3v0mQ9sT4xY7bC",
+      last: 2 ** 40,
+      usedAt: 8_640_000_000_000_000,
+      answers: [
+        { number: 2 ** 40 - 2, what: "subscribe */اخبار", value: { epoch: 4_294_967_295, offset: 2 ** 52, recovered: false } },
+        { number: 2 ** 40 - 1, what: "target fcm", value: null },
+        { number: 2 ** 40, what: "m\u00e9", error: { code: "too-many", retryable: true, retryAfterMs: 5, hint: "Later." } },
+      ],
+    },
+    { id: "other", last: 1, usedAt: 1, answers: [{ number: 1, what: "m1", error: { code: "forbidden", retryable: false } }] },
+  ],
+  forgottenUpTo: 7,
+};
 const targets = [{ id: "target", provider: "p", token: "x", registeredAt: 1 }];
 const away: SessionRecord = session("device", { node: null, targets });
 const here: SessionRecord = session("device", { node: "node-1" });
@@ -101,6 +118,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
               { id: "t2", provider: "fcm", token: "x", registeredAt: 4, disabled: { reason: "gone", at: 5 } },
               { id: "t3", provider: "apns", token: "y", registeredAt: 6, ...details },
             ],
+            lines,
           }),
           here,
         ],

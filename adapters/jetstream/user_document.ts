@@ -43,7 +43,9 @@ export function bytesOf({ devices: { devices }, positions: { positions } }: User
   const places = Object.values(positions?.progress ?? {}).reduce((sum, progress) => sum + Object.keys(progress).length, 0);
   const targets = devices?.sessions.flatMap(({ targets }) => targets) ?? [];
   const targetBytes = targets.reduce((sum, { token }) => sum + 600 + token.length, 0);
-  return 1_500 + (devices?.sessions.length ?? 0) * 400 + targetBytes + topics * 200 + places * 200;
+  const answers =
+    devices?.sessions.flatMap(({ lines }) => lines?.lines ?? []).reduce((sum, line) => sum + 1 + line.answers.length, 0) ?? 0;
+  return 1_500 + (devices?.sessions.length ?? 0) * 400 + targetBytes + topics * 200 + places * 200 + answers * 400;
 }
 
 /** Reads both documents at once. What was written together is not read in part. */

@@ -131,9 +131,11 @@ export interface PeykClient extends AsyncDisposable {
    */
   onError(listener: (error: PeykError, message: Message | undefined) => void, options?: ListenOptions): () => void;
   /**
-   * Resolves when the engine has accepted the message. Kept and said again under the same id until then, also while offline,
-   * up to 1,000 requests. An `ephemeral` message is for now: it is not kept.
-   * @throws {PeykError} as a rejection: what the engine refused, `too-many`, `closed`, `unavailable` for an ephemeral message, and
+   * Resolves when the engine has accepted the message. Requests of this client take effect in the order in which they were made, each
+   * once: they are kept and said again until they are answered, also while offline, up to 1,000 of them, 1 MiB and 12 hours. An
+   * `ephemeral` message is for now: it is not kept, and stands in no order.
+   * @throws {PeykError} as a rejection: what the engine refused (with `retryable` true also what could not be done for a minute),
+   * `too-many`, `closed`, `signed-out`, `timeout` when there was no connection for 12 hours, `unavailable` for an ephemeral message, and
    * `outcome-unknown` where nobody knows any more whether it was accepted: published again under its id it is there once
    */
   publish(message: OutgoingMessage): Promise<PublishResult>;
@@ -172,7 +174,10 @@ export interface PeykClient extends AsyncDisposable {
    * left out is observed; undefined: all are.
    */
   setActivity(presence: Partial<Activity> | undefined): void;
-  /** Ends the session: push targets are released, nothing more is delivered to this device. Then the client is closed. */
+  /**
+   * Ends the session: push targets are released, nothing more is delivered to this device, and requests that wait are rejected with
+   * `signed-out`. Then the client is closed.
+   */
   logout(): Promise<void>;
   /** Only leaves: messages go on to be pushed. What is unanswered is rejected with `closed`. */
   close(): Promise<void>;
@@ -414,6 +419,6 @@ function badMessage(hint: string): PeykError {
 }
 
 function closedBy(reason: CloseReason | undefined): PeykError {
-  const code = reason === "unauthorized" || reason === "replaced" ? reason : "closed";
+  const code = reason === "unauthorized" || reason === "replaced" ? reason : reason === "signedOut" ? "signed-out" : "closed";
   return new PeykError(code, reason ? `the connection ended for good: ${reason}` : "the client is closed");
 }

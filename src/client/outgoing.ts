@@ -1,33 +1,41 @@
 import { PeykError } from "../protocol/errors.ts";
-import type { ErrorFrame, OkFrame } from "../protocol/frames.ts";
-import type { Time } from "./environment.ts";
+import type { ErrorFrame, InLine, OkFrame } from "../protocol/frames.ts";
+import { randomId, type Time } from "./environment.ts";
 import type { RequestFrame } from "./leader.ts";
 
-/** Requests that wait for an answer or a connection, at most. */
-const MAX_WAITING = 1000;
-/** Of these, how many are under way at a time. */
+/** What waits for an answer or a connection, at most: requests, bytes, and how long. The engine remembers them for longer. */
+const MOST_WAITING = 1_000;
+const MOST_BYTES = 1024 * 1024;
+const KEEP_MS = 12 * 3600_000;
+/** Of these, how many are under way at a time, and how much. */
 const WINDOW = 32;
-const RETRY_FIRST_MS = 250;
-const RETRY_MOST_MS = 30_000;
+const WINDOW_BYTES = 128 * 1024;
+/** What a request weighs beside its payload, about. */
+const FRAME_BYTES = 200;
+
+type WithoutRef<Frame> = Frame extends unknown ? Omit<Frame, "ref" | "line"> : never;
+/** A request as it is made. */
+export type Ask = WithoutRef<RequestFrame>;
 
 interface Request {
-  readonly frame: RequestFrame;
+  readonly frame: Ask;
+  readonly ref: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: PeykError) => void;
-  readonly ephemeral: boolean;
+  /** It has its place in the line; else it is for now. */
+  readonly isLined: boolean;
+  readonly bytes: number;
+  readonly madeAt: number;
+  /** When it was said first, under which number. */
+  said: { readonly at: number; readonly number: number } | undefined;
+  /** It was said on this connection. */
   underWay: boolean;
-  /** How often the engine put it off. */
-  retries: number;
-  /** Not again before this timer. */
-  timer: unknown;
 }
 
-type WithoutRef<Frame> = Frame extends unknown ? Omit<Frame, "ref"> : never;
-
-/** A tab's requests: in order, kept until they are answered, said again on every new connection. */
+/** A tab's requests. They stand in one line: in order, kept until they are answered, said again on every new connection. */
 export interface Outgoing {
-  /** Resolves with the value of the ok frame. `ephemeral`: now or never. */
-  ask(frame: WithoutRef<RequestFrame>, ephemeral?: boolean): Promise<unknown>;
+  /** Resolves with the value of the ok frame. `ephemeral`: now or never, outside of the line. */
+  ask(frame: Ask, ephemeral?: boolean): Promise<unknown>;
   answer(frame: OkFrame | ErrorFrame): void;
   /** There is a new connection. */
   connected(): void;
@@ -37,74 +45,112 @@ export interface Outgoing {
 }
 
 export function createOutgoing(time: Time, send: (frame: RequestFrame) => void): Outgoing {
+  const line = randomId();
   const requests = new Map<number, Request>();
-  let ref = 0;
+  let refs = 0;
+  let numbers = 0;
+  let bytes = 0;
   let isConnected = false;
   let closed: PeykError | undefined;
+  let expiry: unknown;
 
   function pump(): void {
-    let underWay = 0;
+    let [count, weight] = [0, 0];
     for (const request of requests.values()) {
-      if (!isConnected || underWay === WINDOW) return;
-      if (request.timer !== undefined) continue;
-      underWay++;
-      if (request.underWay) continue;
-      request.underWay = true;
-      send(request.frame);
+      if (!isConnected) return;
+      if (request.isLined) {
+        if (count === WINDOW || (count > 0 && weight + request.bytes > WINDOW_BYTES)) return;
+        count++;
+        weight += request.bytes;
+      }
+      if (!request.underWay) say(request);
     }
   }
 
+  function say(request: Request): void {
+    const { frame, isLined, ref } = request;
+    request.underWay = true;
+    const ageMs = request.said ? Math.max(1, Math.round(time.elapsed() - request.said.at)) : 0;
+    if (isLined) request.said ??= { at: time.elapsed(), number: ++numbers };
+    const place: InLine | undefined = isLined ? { id: line, number: request.said!.number, ageMs } : undefined;
+    send({ ...frame, ref, ...(place && { line: place }) } as RequestFrame);
+  }
+
   function end(request: Request): void {
-    requests.delete(request.frame.ref);
-    time.clearTimeout(request.timer);
+    requests.delete(request.ref);
+    bytes -= request.bytes;
+    if (requests.size > 0) return;
+    time.clearTimeout(expiry);
+    expiry = undefined;
+  }
+
+  function rejectAll(error: PeykError): void {
+    for (const request of requests.values()) {
+      end(request);
+      request.reject(error);
+    }
+  }
+
+  function expire(): void {
+    expiry = undefined;
+    for (const request of requests.values()) {
+      if (time.elapsed() - request.madeAt < KEEP_MS) break;
+      end(request);
+      request.reject(
+        request.said
+          ? new PeykError("outcome-unknown", "no answer for too long", { hint: "It may have taken effect." })
+          : new PeykError("timeout", "no connection for too long", { retryable: true }),
+      );
+    }
+    watch();
+  }
+
+  function watch(): void {
+    const [oldest] = requests.values();
+    if (oldest) expiry ??= time.setTimeout(expire, oldest.madeAt + KEEP_MS - time.elapsed());
   }
 
   function disconnected(): void {
     isConnected = false;
     for (const request of requests.values()) {
       request.underWay = false;
-      if (!request.ephemeral) continue;
+      if (request.isLined || request.frame.type === "logout") continue;
       end(request);
       request.reject(unavailable());
     }
   }
 
-  function unavailable(): PeykError {
-    return new PeykError("unavailable", "not connected", {
-      retryable: true,
-      hint: "An ephemeral message is not kept for later.",
-    });
-  }
-
   return {
     ask(frame, ephemeral = false) {
+      const weight = FRAME_BYTES + ("payload" in frame ? frame.payload.length : 0);
       if (closed) return Promise.reject(closed);
       if (ephemeral && !isConnected) return Promise.reject(unavailable());
-      if (requests.size >= MAX_WAITING) {
-        const hint = `At most ${MAX_WAITING} requests wait for a connection.`;
+      if (requests.size >= MOST_WAITING || (bytes > 0 && bytes + weight > MOST_BYTES)) {
+        const hint = `At most ${MOST_WAITING} requests of ${MOST_BYTES} bytes wait for a connection.`;
         return Promise.reject(new PeykError("too-many", "too many requests wait", { retryable: true, hint }));
       }
       return new Promise((resolve, reject) => {
-        const asked = { ...frame, ref: ++ref };
-        requests.set(ref, { frame: asked, resolve, reject, ephemeral, underWay: false, retries: 0, timer: undefined });
+        const isLogout = frame.type === "logout";
+        // It overtakes: what still waits must not be done as somebody who is gone.
+        if (isLogout) rejectAll(closed = signedOut());
+        const isLined = !ephemeral && !isLogout;
+        const ref = ++refs;
+        requests.set(ref, {
+          ...{ frame, ref, resolve, reject, isLined, bytes: weight, madeAt: time.elapsed(), said: undefined, underWay: false },
+        });
+        bytes += weight;
+        watch();
         pump();
       });
     },
     answer(frame) {
       const request = requests.get(frame.ref!);
       if (!request) return;
-      request.underWay = false;
-      if (frame.type === "ok") {
-        end(request);
-        request.resolve(frame.value);
-      } else if (frame.retryable && !request.ephemeral) {
-        const backoff = time.random() * Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** request.retries++);
-        request.timer = time.setTimeout(() => {
-          request.timer = undefined;
-          pump();
-        }, (frame.retryAfterMs ?? 0) + backoff);
-      } else {
-        end(request);
+      end(request);
+      if (frame.type === "ok") request.resolve(frame.value);
+      else {
+        // Nobody was signed out.
+        if (request.frame.type === "logout") closed = undefined;
         request.reject(refusal(frame));
       }
       pump();
@@ -116,13 +162,17 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
     },
     disconnected,
     close(error) {
-      closed = error;
-      for (const request of requests.values()) {
-        end(request);
-        request.reject(error);
-      }
+      rejectAll(closed = error);
     },
   };
+}
+
+function unavailable(): PeykError {
+  return new PeykError("unavailable", "not connected", { retryable: true, hint: "An ephemeral message is not kept for later." });
+}
+
+function signedOut(): PeykError {
+  return new PeykError("signed-out", "the device was signed out");
 }
 
 function refusal({ code, retryable, retryAfterMs, hint }: ErrorFrame): PeykError {

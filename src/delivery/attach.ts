@@ -15,6 +15,7 @@ import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
+import { freshLines, Lines } from "./lines.ts";
 import type { Outlet } from "./outlet.ts";
 import { PassingMap } from "./passing_map.ts";
 import { type Place, Places } from "./places.ts";
@@ -143,6 +144,9 @@ export class Attachments {
     });
     const stored = sessionOf(record, deviceId)!;
     const session = new Session(userId, stored, before?.state ?? actor.stepper.start);
+    // What this node knows of the last connection's requests goes on; of what was on another node the record tells.
+    const isNext = before?.generation === stored.generation - 1;
+    session.lines = (isNext ? before?.lines : undefined) ?? (stored.lines && new Lines(clock, stored.lines));
     // Not in two places at once: from here on the other node's writes fail, and it need not find out by that.
     if (holder && holder !== node) await elsewhere.takeOver(holder, session);
     if (before !== undefined) this.dismantle(before, CloseCode.replaced, "a newer connection took the session");
@@ -286,8 +290,9 @@ export class Attachments {
       if (!isSame(stored, settled)) after = { ...after, [topic]: settled };
     }
     const placed = after === before ? record : withProgress(record, deviceId, after);
+    const lines = session?.lines && freshLines(session.lines, clock.now());
     const attached = { deviceId, targets: session?.targets ?? NO_TARGETS, generation, node, changedAt: clock.now() };
-    return { ...withSession(placed, attached), seenAt: clock.now() };
+    return { ...withSession(placed, lines === undefined ? attached : { ...attached, lines }), seenAt: clock.now() };
   }
 
   /** Another user signs in on this device: the former one is not to be reached through it any more. */

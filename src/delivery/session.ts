@@ -8,6 +8,7 @@ import type { Outlet } from "./outlet.ts";
 import type { Pushed } from "./pushed.ts";
 import type { Feed } from "./feed.ts";
 import type { Group, Member } from "./group.ts";
+import type { Lines } from "./lines.ts";
 import type { OpenedEntry } from "./opened_entry.ts";
 import { type ChainPlace, Unseen } from "./unseen.ts";
 
@@ -36,6 +37,8 @@ export class Session implements DeviceName {
   /** The device was signed out: what it asked for before, and is still under way, has no effect any more. */
   isSignedOut = false;
   graceTimer: Timer | undefined = undefined;
+  /** The device's lines of requests; absent until there is one. */
+  lines: Lines | undefined = undefined;
 
   constructor(userId: string, { deviceId, node, generation }: SessionRecord, state: StateId) {
     this.userId = userId;
@@ -56,9 +59,18 @@ export class Session implements DeviceName {
     return !this.isSignedOut && stored?.generation === this.generation && stored.node === this.node;
   }
 
-  /** @throws {PeykError} `unauthorized` once the device was signed out */
+  /** @throws {PeykError} `signed-out` once the device was */
   checkSignedIn(): void {
-    if (this.isSignedOut) throw new PeykError("unauthorized", "the device was signed out");
+    if (this.isSignedOut) throw new PeykError("signed-out", "the device was signed out");
+  }
+
+  /**
+   * Before a write that a request of the session asked for.
+   * @throws {PeykError} `signed-out`; `replaced` when another attachment has the session: there the request is said again
+   */
+  checkStill(stored: SessionRecord | undefined): asserts stored is SessionRecord {
+    this.checkSignedIn();
+    if (!this.isStill(stored)) throw new PeykError("replaced", "another connection has the session", { retryable: true });
   }
 
   reader(topic: string): Reader | undefined {

@@ -39,6 +39,17 @@ export interface SignOutParts {
   clock: Clock;
 }
 
+/** A target that a client registers. */
+export interface NewTarget {
+  provider: string;
+  token: string;
+  /** What the client said of it, unchecked. */
+  details: unknown;
+}
+
+/** The session as it is stored with a change of its targets: with the answer to who asked for it. */
+export type Remember = (stored: SessionRecord) => SessionRecord;
+
 /** Which of a user's sessions end, and what goes with them. */
 interface Ending {
   matches(session: { deviceId: string }): boolean;
@@ -60,10 +71,10 @@ export class SignOut {
 
   /**
    * Makes this token the session's target with that provider. It is taken from whoever had it: a token belongs to one session.
-   * @param details what the client said of it, unchecked
+   * @param remember the session as it is stored with it
    * @throws {PeykError} `no-provider`, `no-app`, `bad-message` for what can't be a target of the provider
    */
-  async register(session: Session, provider: string, token: string, details: unknown): Promise<void> {
+  async register(session: Session, { provider, token, details }: NewTarget, remember: Remember): Promise<void> {
     const { clock, providers, records, registered } = this.#parts;
     const found = providers.find(({ name }) => name === provider);
     if (found === undefined) throw new PeykError("no-provider", "no push provider of that name here");
@@ -88,14 +99,14 @@ export class SignOut {
     await this.#changeTargets(session, (targets) => {
       former = targets.find((other) => other.provider === provider);
       return [...targets.filter((other) => other !== former), target];
-    });
+    }, remember);
     const isAnother = former !== undefined && former.id !== target.id;
     registered({ provider, targetId: placeOf(userId, deviceId, provider), userId }, isAnother);
   }
 
   /** Removes the session's target with that provider. */
-  async unregister(session: Session, provider: string): Promise<void> {
-    await this.#changeTargets(session, (targets) => targets.filter((target) => target.provider !== provider));
+  async unregister(session: Session, provider: string, remember: Remember): Promise<void> {
+    await this.#changeTargets(session, (targets) => targets.filter((target) => target.provider !== provider), remember);
   }
 
   /**
@@ -195,7 +206,11 @@ export class SignOut {
     return { ended, nodes };
   }
 
-  async #changeTargets(session: Session, change: (targets: readonly PushTarget[]) => PushTarget[]): Promise<void> {
+  async #changeTargets(
+    session: Session,
+    change: (targets: readonly PushTarget[]) => PushTarget[],
+    remember: Remember,
+  ): Promise<void> {
     const { actor, elsewhere, records, pushes } = this.#parts;
     const { userId, deviceId } = session;
     let nodes: Nodes = [];
@@ -204,10 +219,10 @@ export class SignOut {
       const record = await records.updateHeld(userId, (record) => {
         const stored = sessionOf(record, deviceId);
         // The device may be another attachment's by now, on another node, or another user's.
-        if (!session.isStill(stored)) return undefined;
+        session.checkStill(stored);
         const targets = change(stored.targets);
         lost = stored.targets.filter(({ provider }) => !targets.some((target) => target.provider === provider));
-        const changed = withSession(record, { ...stored, targets });
+        const changed = withSession(record, remember({ ...stored, targets }));
         if (stored.targets.some(isEnabled) || !targets.some(isEnabled)) return { record: changed };
         // A first target gets what is appended from now on: about all before that the mind is made up.
         for (const reader of session.readers) reader.decided = Math.max(reader.decided, reader.feed.head.offset);

@@ -2,16 +2,17 @@ import { encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Position } from "../protocol/message.ts";
 import { DEFAULT_CHANNEL, isPublic, ownerOf, type Topic, topicOf } from "../protocol/names.ts";
-import type { Progress, UserRecord } from "../ports/users.ts";
+import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
 import type { SessionActor } from "./actor.ts";
 import type { CatchUp } from "./catch_up.ts";
 import { type Anew, type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { SubscriptionChange } from "./events.ts";
+import { Exclusive } from "./exclusive.ts";
 import type { Hub } from "./hub.ts";
 import type { AwayDecisions } from "./leave.ts";
 import type { PushCancellation } from "./push_requests.ts";
 import { progressOf } from "./places.ts";
-import { progressIn, sessionOf, type UserRecords } from "./records.ts";
+import { progressIn, sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { Reader, type Session } from "./session.ts";
 
@@ -34,11 +35,20 @@ export interface SubscriptionParts {
   maxTopics: number;
 }
 
-/** The session that asked for a subscription. */
+/** The session whose client asked. */
 export interface Asked {
   session: Session;
   /** Called with where the subscription begins, before anything of it is written. */
-  answer(start: Start): void;
+  answer(value: unknown): void;
+  /** The session as it is stored with what the request changes: with the answer, so that a repeat of it gets it too. */
+  remember(stored: SessionRecord, value: unknown): SessionRecord;
+}
+
+/** The session that asked for the end of a subscription. */
+export interface AskedToEnd {
+  session: Session;
+  /** The session as it is stored with that: with the answer. */
+  remember(stored: SessionRecord): SessionRecord;
 }
 
 /** Where a subscription begins, and whether what was before it is passed over for good. */
@@ -59,6 +69,8 @@ export class Subscriptions {
   readonly #parts: SubscriptionParts;
   /** The last one that was told: a server that lets many into a room tells all of them the same. */
   #told: { readonly topic: Topic; readonly start: Start; readonly frame: Uint8Array } | undefined;
+  /** A user's changes of one topic take effect in the order in which they were asked for. */
+  readonly #turns = new Exclusive();
 
   constructor(parts: SubscriptionParts) {
     this.#parts = parts;
@@ -72,7 +84,11 @@ export class Subscriptions {
    * @returns where it begins
    * @throws {PeykError} `forbidden` for somebody else's private topic, `too-many`
    */
-  async subscribe(userId: string, topic: Topic, { since, anew = false }: Beginning, asked?: Asked): Promise<Position> {
+  subscribe(userId: string, topic: Topic, beginning: Beginning, asked?: Asked): Promise<Position> {
+    return this.#turns.run(`${userId}\n${topic}`, () => this.#subscribe(userId, topic, beginning, asked));
+  }
+
+  async #subscribe(userId: string, topic: Topic, { since, anew = false }: Beginning, asked?: Asked): Promise<Position> {
     const { away, elsewhere, hub, node, pushes, records, roster, strayed } = this.#parts;
     if (!isPublic(topic) && ownerOf(topic) !== userId) {
       throw new PeykError("forbidden", "a private topic of another user", {
@@ -86,9 +102,14 @@ export class Subscriptions {
       const start = await records.exclusively(userId, async () => {
         let isKnown = false;
         const record = await records.updateHeld(userId, (record) => {
-          asked?.session.checkSignedIn();
+          const stored = asked && sessionOf(record, asked.session.deviceId);
+          asked?.session.checkStill(stored);
           isKnown = record.subscriptions[topic] !== undefined;
-          return isKnown && !anew ? undefined : { record: this.#begun(record, topic, since, feed.head) };
+          if (isKnown && !anew) return undefined;
+          const begun = this.#begun(record, topic, since, feed.head);
+          if (asked === undefined) return { record: begun };
+          const start: Start = { ...begun.subscriptions[topic]!, recovered: !isKnown };
+          return { record: withSession(begun, asked.remember(stored!, start)) };
         });
         const passes = isKnown && anew;
         if (!isKnown || anew) {
@@ -145,9 +166,14 @@ export class Subscriptions {
 
   /**
    * Ends a subscription. When it returns, nothing of the topic is written or pushed to this user any more.
+   * @param by whose client asked
    * @throws {PeykError} `forbidden` for the user's own `default` channel
    */
-  async unsubscribe(userId: string, topic: Topic, by?: Session): Promise<void> {
+  unsubscribe(userId: string, topic: Topic, by?: AskedToEnd): Promise<void> {
+    return this.#turns.run(`${userId}\n${topic}`, () => this.#unsubscribe(userId, topic, by));
+  }
+
+  async #unsubscribe(userId: string, topic: Topic, by?: AskedToEnd): Promise<void> {
     const { changed, elsewhere, node, pushes, records, roster, strayed } = this.#parts;
     let nodes: Nodes = [];
     let wasKnown = false;
@@ -156,7 +182,8 @@ export class Subscriptions {
     }
     await records.exclusively(userId, async () => {
       const record = await records.updateHeld(userId, (record) => {
-        by?.checkSignedIn();
+        const stored = by && sessionOf(record, by.session.deviceId);
+        by?.session.checkStill(stored);
         wasKnown = record.subscriptions[topic] !== undefined;
         if (!wasKnown) return undefined;
         const subscriptions = without(record.subscriptions, topic);
@@ -165,11 +192,12 @@ export class Subscriptions {
           return [deviceId, without(progressIn(record, deviceId), topic)] as const;
         });
         const positions = { ...record.positions, progress: Object.fromEntries(each), handled };
-        return { record: { ...record, subscriptions, positions } };
+        const ended = { ...record, subscriptions, positions };
+        return { record: by === undefined ? ended : withSession(ended, by.remember(stored!)) };
       });
-      if (wasKnown) changed({ kind: "unsubscribed", userId, topic, begins: undefined, device: by?.device });
+      if (wasKnown) changed({ kind: "unsubscribed", userId, topic, begins: undefined, device: by?.session.device });
       nodes = otherNodes(record, node);
-      for (const session of roster.of(userId)) this.end(session, topic, session === by);
+      for (const session of roster.of(userId)) this.end(session, topic, session === by?.session);
       if (await pushes.dropNow({ userId, topic }, "unsubscribed")) nodes = "all";
     }).catch((error: unknown) => {
       strayed(userId);

@@ -206,6 +206,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   /** The session loses its connection, if that is still this one. */
   #leave(link: Link, session: Session): void {
     this.#parts.departures.closed(session, link, this.#draining ? "drained" : link.ended!);
+    this.#parts.requests.left(session);
   }
 
   #endHandshake(link: Link): void {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../protocol/errors.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Position } from "../protocol/message.ts";
 import type { PushAddress } from "../protocol/target.ts";
@@ -68,6 +69,42 @@ export interface SessionRecord {
   /** When `node` last changed. Milliseconds since 1970. */
   readonly changedAt: number;
   readonly targets: readonly PushTarget[];
+  /** Requests that this device said, and how they were answered. Absent: none are to be remembered. */
+  readonly lines?: DeviceLines;
+}
+
+/** What is remembered of a device's requests, so that one that is said again gets the first answer. */
+export interface DeviceLines {
+  /** At most 16. */
+  readonly lines: readonly LineRecord[];
+  /** Lines that were used up to here may be forgotten. Milliseconds since 1970. Absent: none. */
+  readonly forgottenUpTo?: number;
+}
+
+/** One line of requests. */
+export interface LineRecord {
+  readonly id: string;
+  /** Requests up to this number were answered. */
+  readonly last: number;
+  /** Milliseconds since 1970. */
+  readonly usedAt: number;
+  /** Rising, of the last 32 numbers. */
+  readonly answers: readonly LineAnswer[];
+}
+
+/** How one request was answered: with a value, or an error. */
+export interface LineAnswer {
+  readonly number: number;
+  /** What it asked for. */
+  readonly what: string;
+  /** Plain data. */
+  readonly value?: unknown;
+  readonly error?: {
+    readonly code: ErrorCode;
+    readonly retryable: boolean;
+    readonly retryAfterMs?: number;
+    readonly hint?: string;
+  };
 }
 
 /** How far a user's devices are, and what was dealt with. It moves with every ack, and its size grows with devices times topics. */

@@ -134,7 +134,7 @@ test.each(["unauthorized", "replaced", "protocol", "signedOut", "tooLarge", "ver
     });
     await world.socket.end(CloseCode[reason]);
     expect(statuses.at(-1)).toEqual({ state: "closed", reason, hint: "The token is too old." });
-    const code = reason === "unauthorized" || reason === "replaced" ? reason : "closed";
+    const code = { unauthorized: "unauthorized", replaced: "replaced", signedOut: "signed-out" }[reason as string] ?? "closed";
     await expect(publish).rejects.toMatchObject({ name: "PeykError", code });
     await expect(client.publish({ to: "omid" })).rejects.toMatchObject({ code });
     await world.time.pass(100_000);

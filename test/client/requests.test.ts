@@ -95,25 +95,7 @@ test("a refusal that can't succeed later rejects with the engine's code and hint
   await client.close();
 });
 
-test("a refusal that may succeed later is tried again after retryAfterMs and a growing backoff", async () => {
-  const world = new World();
-  const client = await world.connected();
-  const publish = client.publish({ to: "omid", id: "one" });
-  await quiet();
-  for (const backoff of [125, 250, 500]) {
-    await world.socket.say(refused(world.socket.one("publish").ref, { code: "too-many", retryable: true, retryAfterMs: 4_000 }));
-    await world.time.pass(4_000 + backoff - 1);
-    expect(world.socket.take("publish")).toEqual([]);
-    await world.time.pass(1);
-  }
-  const frame = world.socket.one("publish");
-  expect(frame.id).toBe("one");
-  await world.socket.say(accepted(frame));
-  await publish;
-  await client.close();
-});
-
-test("a live publish is for now: refused offline, when the connection is lost, and when the engine puts it off", async () => {
+test("an ephemeral publish is for now: refused offline, when the connection is lost, and when the engine puts it off", async () => {
   const world = new World();
   const client = world.connect();
   await expect(client.publish({ to: "omid", ephemeral: true })).rejects.toMatchObject({ code: "unavailable", retryable: true });
@@ -257,16 +239,6 @@ test("a subscription that another device began anew begins there, and tells what
   expect(gaps).toEqual([{ topic: "*/news", position: { epoch: 7, offset: 20 } }]);
   expect(got).toEqual(["10", "11", "21"]);
   await client.close();
-});
-
-test("closing while a refused request waits for its next try leaves no timer behind", async () => {
-  const world = new World();
-  const client = await world.connected();
-  const publish = client.publish({ to: "omid" });
-  await quiet();
-  await world.socket.say(refused(world.socket.one("publish").ref, { code: "unavailable", retryable: true }));
-  await Promise.all([expect(publish).rejects.toMatchObject({ code: "closed" }), client.close()]);
-  expect(world.time.pending).toBe(0);
 });
 
 test("after unsubscribe nothing of the topic is handled any more, and its cursor is forgotten", async () => {

@@ -16,6 +16,8 @@ export interface Access extends Member {
   isAway: boolean;
   /** Entries arrive this much later than they are stored, milliseconds. */
   lagMs: number;
+  /** So long is each question on its way; they stay in order. Absent: no time at all. */
+  slowMs?: number;
 }
 
 /** Work that was handed to somebody who does not finish it goes to somebody else after this long. */
@@ -85,10 +87,17 @@ export class SharedMemory {
     const { users, outbox, transport, history, work } = opened;
     const recent = new Map<string, UserRecord>();
     const isAway = (): boolean => access.isAway || this.#awaySince !== undefined;
+    let arrivesAt = 0;
+    const travel = (resolve: () => void): void => {
+      const { slowMs = 0 } = access;
+      arrivesAt = Math.max(arrivesAt, this.#clock.elapsed() + slowMs);
+      if (arrivesAt > this.#clock.elapsed()) this.#clock.setTimeout(resolve, arrivesAt - this.#clock.elapsed());
+      else this.#clock.defer(resolve);
+    };
     const call = <T>(task: () => Promise<T>): Promise<T> =>
       gate.answer(
         // The question travels, and so does the answer: either may find the way closed.
-        new Promise<void>((resolve) => this.#clock.defer(resolve)).then(async () => {
+        new Promise<void>(travel).then(async () => {
           if (isAway()) throw unavailable();
           return await task();
         }),
