@@ -12,7 +12,7 @@ import type { Policy } from "./session/policy.ts";
 
 /** What bounds a client, and what is remembered. */
 export interface Limits {
-  /** The largest WebSocket message a client may send, bytes. Default 65,536. */
+  /** The largest WebSocket message a client may send, bytes: 1,024 or more. Default 65,536. */
   frameBytes?: number;
   /** Topics a user may be subscribed to. Default 128. */
   topics?: number;
@@ -103,11 +103,19 @@ export function checkHandledBy(handledBy: Readonly<Record<string, unknown>>): Re
   return channels;
 }
 
+/** What a client says before it knows the limit has room in it, with any names. */
+const LEAST_FRAME_BYTES = 1_024;
+
 export function checkLimits(
   { devices = 50, frameBytes = 65_536, topics = 128, publishesPerSecond = 100, explainBytes = 64 * 1024 * 1024 }: Limits,
 ): Required<Limits> {
   return {
-    frameBytes: checkWhole("limits.frameBytes", frameBytes, 1_024),
+    frameBytes: checkWhole(
+      "limits.frameBytes",
+      frameBytes,
+      LEAST_FRAME_BYTES,
+      "Clients say how far they are in frames of that size.",
+    ),
     devices: checkWhole("limits.devices", devices, 1),
     topics: checkWhole("limits.topics", topics, 1),
     publishesPerSecond: checkWhole("limits.publishesPerSecond", publishesPerSecond, 1),
@@ -115,7 +123,11 @@ export function checkLimits(
   };
 }
 
-export function checkWhole(field: string, value: number, least: number): number {
+export function checkWhole(field: string, value: number, least: number, why?: string): number {
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new PeykError("bad-config", `${field} is not a whole number of at least ${least}`);
+  throw new PeykError(
+    "bad-config",
+    `${field} is not a whole number of at least ${least}`,
+    why === undefined ? {} : { hint: why },
+  );
 }

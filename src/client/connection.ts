@@ -5,6 +5,7 @@ import {
   type ClientFrame,
   type Cursor,
   type ErrorFrame,
+  type HelloFrame,
   type IdleMs,
   type ServerFrame,
   SUBPROTOCOL,
@@ -12,6 +13,7 @@ import {
   type WelcomeFrame,
 } from "../protocol/frames.ts";
 import type { Environment, WebSocketLike } from "./environment.ts";
+import { pageOf } from "./pages.ts";
 
 /**
  * Why there is no connection: the name of the close code that ended it, or without one how far it came.
@@ -43,10 +45,20 @@ const STABLE_MS = 5_000;
 const WELCOME_WITHIN_MS = 20_000;
 /** On top of two heartbeats. */
 const SILENCE_MS = 5_000;
+/** Between a probe and the first word after it. */
+const ANSWER_WITHIN_MS = 3_000;
+/** A socket that was heard so lately is not doubted. */
+const FRESH_MS = 1_000;
+/** So often it is looked after a socket: a machine that slept is noticed by that. */
+const LOOK_EVERY_MS = 5_000;
+/** A timer that fires so much too late was not running all the time. */
+const LATE_MS = 1_000;
 const CLOSE_WITHIN_MS = 1_000;
 const UNREACHABLE = "Nobody is there, or the upgrade was refused: the server's log says if and why.";
-/** Cursors in one frame: it stays far below every limit on frames. */
-const CURSORS_PER_FRAME = 100;
+/** Before the welcome tells the limit, a page of cursors has so many bytes at most: every engine takes that. */
+const PAGE_BYTES = 1_024;
+/** The most that a page takes beside its cursors. */
+const PAGE_HEAD_BYTES = 6;
 
 /** What a connection needs, and whom it tells. */
 export interface ConnectionOptions {
@@ -64,12 +76,12 @@ export interface ConnectionOptions {
 
 /** A socket to the engine that comes back until it is told not to. */
 export interface Connection {
-  /** False: not connected, nothing was sent. Throws `bad-message` and `too-large`. */
+  /** False: not connected, nothing was sent. A request throws `bad-message` and `too-large`. */
   send(frame: ClientFrame): boolean;
-  /** Tries now, if it waits. */
+  /** Tries now, if it waits. Else the socket may be dead though it looks open: asks the other side. */
   wake(): void;
-  /** Leaves this socket and comes back: at once, or after a backoff. */
-  reconnect(code: CloseCode, how: "at once" | "after a backoff"): void;
+  /** Leaves this socket and comes back: at once, or after a backoff when it did that a moment ago already. */
+  reconnect(code: CloseCode): void;
   /** The next try is not before that time from now. */
   holdOff(ms: number): void;
   /** For good; `status` is not told. Resolves when the socket is closed. */
@@ -82,7 +94,10 @@ export function createConnection(options: ConnectionOptions): Connection {
   let welcomed: WelcomeFrame | undefined;
   let welcomedAt = 0;
   let heardAt = 0;
+  /** Probes since something was heard. */
+  let asked = 0;
   let failures = 0;
+  let hurriedAt = -Infinity;
   let notBefore = 0;
   let refusal: ErrorFrame | undefined;
   /** How far this try came: what its end means when no code says more. */
@@ -90,8 +105,10 @@ export function createConnection(options: ConnectionOptions): Connection {
   let hint: string | undefined;
   /** There was a welcome, and since then no token that was expired already when it was said. */
   let proven = false;
-  /** One timer at a time: the next try, the wait for a welcome, or the watch for silence. */
+  /** One timer at a time: the next try, the wait for a welcome, or the next look after the socket. */
   let timer: unknown;
+  /** When it fires, by the wall clock: that one does not stand still while the machine sleeps. */
+  let dueAt = 0;
   let state: Status["state"] = "connecting";
   /** Numbers the tries: what belongs to an earlier one comes too late. */
   let life = 0;
@@ -104,6 +121,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   function wait(task: () => void, ms: number): void {
     time.clearTimeout(timer);
     timer = time.setTimeout(task, ms);
+    dueAt = time.now() + ms;
   }
 
   async function open(): Promise<void> {
@@ -132,17 +150,18 @@ export function createConnection(options: ConnectionOptions): Connection {
     mine.binaryType = "arraybuffer";
     mine.onopen = () => {
       reached = "lost";
-      const { cursors, ...rest } = options.hello();
-      let more = true;
-      for (let at = 0; more; at += CURSORS_PER_FRAME) {
-        more = at + CURSORS_PER_FRAME < cursors.length;
-        const page = { cursors: cursors.slice(at, at + CURSORS_PER_FRAME), more };
-        if (at > 0) write({ type: "cursors", ...page });
-        else write({ type: "hello", version: VERSION, capabilities: [], token, ...rest, ...page });
+      try {
+        greet(token);
+      } catch {
+        // All else in hello was checked before.
+        hint = "The token is no text that can be sent.";
+        drop(CloseCode.normal);
+        retry("token");
       }
     };
     mine.onmessage = ({ data }: { data: unknown }) => {
       heardAt = time.elapsed();
+      asked = 0;
       let frames: ServerFrame[];
       try {
         frames = decodeServerFrames(new Uint8Array(data as ArrayBuffer));
@@ -162,13 +181,27 @@ export function createConnection(options: ConnectionOptions): Connection {
     };
   }
 
+  /** hello, with as many cursors as fit beside the token; the others on pages of their own. */
+  function greet(token: string | null): void {
+    const { cursors, ...rest } = options.hello();
+    const hello: HelloFrame = { type: "hello", version: VERSION, capabilities: [], token, ...rest, cursors: [], more: true };
+    let page = pageOf(cursors, PAGE_BYTES - PAGE_HEAD_BYTES - encodeClientFrame(hello).length, 0);
+    let at = page.length;
+    write({ ...hello, cursors: page, more: at < cursors.length });
+    while (at < cursors.length) {
+      page = pageOf(cursors.slice(at), PAGE_BYTES - PAGE_HEAD_BYTES);
+      at += page.length;
+      write({ type: "cursors", cursors: page, more: at < cursors.length });
+    }
+  }
+
   function take(frames: ServerFrame[]): void {
     for (const frame of frames) {
       if (frame.type === "welcome") {
         welcomed = frame;
         welcomedAt = heardAt;
         proven = true;
-        watch();
+        look();
         options.welcome(frame);
         if (!welcomed) return; // It was left at once.
         report({ state: "connected", userId: frame.userId });
@@ -179,16 +212,35 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (welcomed) options.frames(frames);
   }
 
-  /** A socket can be dead and stay open. Looks again when the silence could have lasted too long. */
-  function watch(): void {
+  /** A socket can be dead and stay open: nothing was heard for too long, or not even when it was asked. */
+  function look(isLate = false): void {
+    // What came while nothing ran here is read only now: it is asked once more.
+    if (asked > 1 || (asked > 0 && !isLate)) return reconnect(CloseCode.heartbeat);
+    if (isLate) return ask();
     const left = heardAt + 2 * welcomed!.heartbeatMs + SILENCE_MS - time.elapsed();
-    if (left > 0) wait(watch, left);
-    else leave(CloseCode.heartbeat);
+    if (left <= 0) return leave(CloseCode.heartbeat);
+    wait(lookAgain, Math.min(left, LOOK_EVERY_MS));
+  }
+
+  function lookAgain(): void {
+    look(time.now() - dueAt >= LATE_MS);
+  }
+
+  function ask(): void {
+    asked++;
+    write({ type: "probe" });
+    wait(lookAgain, ANSWER_WITHIN_MS);
+  }
+
+  /** There is a reason to ask, if nothing was heard just now. */
+  function doubt(): void {
+    if (welcomed && asked === 0 && time.elapsed() - heardAt >= FRESH_MS) ask();
   }
 
   function write(frame: ClientFrame): void {
     const bytes = encodeClientFrame(frame);
-    if (welcomed && bytes.length > welcomed.limits.frameBytes) throw tooLarge(welcomed.limits.frameBytes);
+    // All but requests keep to the limit by themselves.
+    if (welcomed && "ref" in frame && bytes.length > welcomed.limits.frameBytes) throw tooLarge(welcomed.limits.frameBytes);
     socket!.send(bytes as Uint8Array<ArrayBuffer>);
   }
 
@@ -212,6 +264,8 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   function lost(code: number): void {
     if (code === CloseCode.expired && !welcomed) proven = false;
+    // Before the welcome only hello can be too large, for its token. The engine can't say so: it never had the frame.
+    if (code === CloseCode.tooLarge && !welcomed) hint = "The token is longer than the engine takes.";
     drop(undefined);
     const reason = closeName(code) ?? reached;
     if (mayReconnect(code)) return retry(reason);
@@ -232,23 +286,28 @@ export function createConnection(options: ConnectionOptions): Connection {
     report({ state: "waiting", retryAt: time.now() + ms, ...why(reason) });
   }
 
+  function reconnect(code: CloseCode): void {
+    if (state === "closed") return;
+    if (time.elapsed() - hurriedAt < STABLE_MS) return leave(code);
+    hurriedAt = time.elapsed();
+    drop(code);
+    open();
+  }
+
   open();
   return {
     send(frame) {
-      if (welcomed) write(frame);
-      return welcomed !== undefined;
+      if (!welcomed) return false;
+      write(frame);
+      if ("ref" in frame) doubt();
+      return true;
     },
     wake() {
-      if (state !== "waiting") return;
+      if (state !== "waiting") return doubt();
       failures = 0;
       open();
     },
-    reconnect(code, how) {
-      if (state === "closed") return;
-      if (how === "after a backoff") return leave(code);
-      drop(code);
-      open();
-    },
+    reconnect,
     holdOff(ms) {
       notBefore = time.elapsed() + ms;
     },

@@ -10,8 +10,8 @@ import { join, type ListenOptions } from "./listeners.ts";
 const HANDLE_WITHIN_MS = 30_000;
 const TRIES = 3;
 const TRY_AGAIN_MS = 1_000;
-/** Entries of one topic that wait in this tab while another is done with them. */
-const MAX_QUEUE = 2000;
+/** Entries of one topic that wait in this tab while another is done with them: more than the 2,000 that the engine sends ahead. */
+const MAX_QUEUE = 2_100;
 
 /** What became of a message at a handler. "left": the handler was taken away before it was done. */
 export type Outcome = "done" | "left" | "threw" | "timeout";

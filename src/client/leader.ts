@@ -38,7 +38,7 @@ export type ToLeader =
   | { type: "request"; frame: RequestFrame }
   /** The tab's handlers are done with an entry, or gave up for that reason. */
   | { type: "done"; cursor: Cursor; failed: string | undefined }
-  /** The network is back, or the person: try now. */
+  /** The network is back, or the person: try now, or ask whether the connection lives. */
   | { type: "wake" };
 
 /** What the one that holds the connection says to tabs. */
@@ -101,7 +101,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     idleMs: () => tell().idleMs,
     deliver: (frame) => emit(undefined, frame),
     gap: (frame) => emit(undefined, frame),
-    resync: () => connection.reconnect(CloseCode.slow, "after a backoff"),
+    resync: () => connection.reconnect(CloseCode.drain),
   });
   const connection = createConnection({
     environment,
@@ -127,7 +127,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
 
   function welcome(frame: WelcomeFrame): void {
     // The cursors in hello were another user's: say hello again, without them.
-    if (store.claim(frame.userId)) return connection.reconnect(CloseCode.slow, "at once");
+    if (store.claim(frame.userId)) return connection.reconnect(CloseCode.slow);
     life = randomId();
     progress.welcome(frame);
     subscribed = new Set(frame.recovery.map(({ topic }) => topic));
@@ -245,7 +245,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
   function leaveWhenDone(): void {
     if (!leaving || requests.size > 0) return;
     progress.ack();
-    connection.reconnect(CloseCode.drain, "at once");
+    connection.reconnect(CloseCode.drain);
   }
 
   async function refreshToken(): Promise<void> {

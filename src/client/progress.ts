@@ -11,13 +11,12 @@ import type {
 import type { Topic } from "../protocol/names.ts";
 import type { DeviceStore } from "./device_store.ts";
 import type { Time } from "./environment.ts";
+import { pageOf } from "./pages.ts";
 
-/** Entries of one topic that wait for a handler, at most: the rest is read from the log when there is room. */
-const MAX_PENDING = 1000;
 /** Frames that make an ack due at once. */
 const ACK_EVERY = 512;
-/** Cursors in one ack. */
-const MAX_ACK_CURSORS = 100;
+/** The most that an ack takes beside its cursors, bytes. */
+const ACK_HEAD_BYTES = 32;
 
 interface TopicProgress {
   epoch: number;
@@ -27,8 +26,6 @@ interface TopicProgress {
   received: number;
   /** Received, and no tab's handler is done with it. */
   readonly pending: MessageFrame[];
-  /** Something after `received` came by and was not kept. */
-  missed: boolean;
 }
 
 /** Whom the progress tells. */
@@ -42,7 +39,7 @@ export interface ProgressOptions {
   deliver(frame: MessageFrame | EphemeralFrame): void;
   /** Entries up to there are gone. */
   gap(frame: GapFrame): void;
-  /** Something was missed and there is room for it now: come again, and read it from the log. */
+  /** An entry is missing: come again, and read it from the log. */
   resync(): void;
 }
 
@@ -72,6 +69,12 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
   const moved = new Map<Topic, Cursor>();
   let seen = 0;
   let seenTold = 0;
+  /** Entries in all `pending`. */
+  let waiting = 0;
+  let waitingTold = 0;
+  /** An entry came, and one before it did not. */
+  let missed = false;
+  let frameBytes = 0;
   let ackMs = 0;
   let ackedAt = 0;
   let timer: unknown;
@@ -80,7 +83,8 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
   let isConnected = false;
 
   function place({ topic, epoch, offset }: Cursor, acked = offset): TopicProgress {
-    const progress = { epoch, acked, received: offset, pending: [], missed: false };
+    const progress = { epoch, acked, received: offset, pending: [] };
+    waiting -= topics.get(topic)?.pending.length ?? 0;
     topics.set(topic, progress);
     moved.delete(topic);
     store.move({ topic, epoch, offset: acked });
@@ -109,13 +113,14 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
       if (!isNew) gap({ type: "gap", topic, epoch, offset: previous });
     }
     if (offset <= progress.received) return;
-    if (previous > progress.received || progress.pending.length >= MAX_PENDING) {
-      progress.missed = true;
+    if (previous > progress.received) {
+      missed = true;
       return;
     }
     progress.received = offset;
     if (offset <= progress.acked) return void moved.set(topic, { topic, epoch, offset });
     progress.pending.push(frame);
+    waiting++;
     deliver(frame);
   }
 
@@ -127,7 +132,7 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
   }
 
   function isNew(): boolean {
-    return isConnected && (seen !== seenTold || moved.size > 0);
+    return isConnected && (seen !== seenTold || moved.size > 0 || waiting < waitingTold);
   }
 
   /** At once after a quiet spell; then at most every `ackMs` or 512 frames. */
@@ -141,10 +146,11 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
   function ack(): void {
     time.clearTimeout(timer);
     timer = undefined;
-    const cursors = [...moved.values()].slice(0, MAX_ACK_CURSORS);
-    if (!send({ type: "ack", seen, cursors, idleMs: idleMs(), waiting: 0 })) return;
+    const cursors = pageOf([...moved.values()], frameBytes - ACK_HEAD_BYTES);
+    if (!send({ type: "ack", seen, cursors, idleMs: idleMs(), waiting })) return;
     for (const { topic } of cursors) moved.delete(topic);
     seenTold = seen;
+    waitingTold = waiting;
     ackedAt = time.elapsed();
     if (moved.size > 0) plan();
   }
@@ -152,7 +158,10 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
   return {
     welcome(frame) {
       isConnected = true;
-      seen = seenTold = 0;
+      seen = waiting = 0;
+      seenTold = waitingTold = 0;
+      missed = false;
+      frameBytes = frame.limits.frameBytes;
       ackMs = frame.ackMs;
       ackedAt = -Infinity;
       moved.clear();
@@ -176,24 +185,25 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
     reads: (topic) => topics.has(topic),
     place,
     forget(topic) {
+      waiting -= topics.get(topic)?.pending.length ?? 0;
       topics.delete(topic);
       moved.delete(topic);
       store.forget(topic);
+      plan();
     },
     done({ topic, epoch, offset }, failed) {
       const progress = topics.get(topic);
       if (progress?.epoch !== epoch || offset <= progress.acked) return;
       if (failed !== undefined && offset <= progress.received) send({ type: "failed", topic, epoch, offset, reason: failed });
       const { pending } = progress;
-      while (pending.length > 0 && pending[0]!.offset <= offset) pending.shift();
+      for (; pending.length > 0 && pending[0]!.offset <= offset; waiting--) pending.shift();
       settle(topic, progress, offset);
-      if (progress.missed && pending.length === 0) resync();
     },
     pending: () => [...topics.values()].flatMap(({ pending }) => pending),
     settled() {
       inBatch = false;
       plan();
-      for (const { missed, pending } of topics.values()) if (missed && pending.length === 0) return resync();
+      if (missed) resync();
     },
     ack,
     flush() {

@@ -1,4 +1,5 @@
 import { CloseCode } from "../protocol/codes.ts";
+import { encodeServerFrame } from "../protocol/codec.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SessionEvent, SessionState, Stepper } from "../session/step.ts";
 import { SessionEvent as Event } from "../session/step.ts";
@@ -92,6 +93,22 @@ export class SessionActor {
     if (this.stepper.describe(session.state).state === "connected.suspect") this.raise(session, Event.seen);
   }
 
+  /**
+   * Entries stay in the log because the app is slow. Where everything that was sent is seen, nothing tells whether the connection
+   * still lives, and these entries would not be pushed: so it is asked as long as that lasts.
+   */
+  watchWaiting(session: Session): void {
+    const { outlet, readers, unseen } = session;
+    if (outlet === undefined || unseen.waiting === 0 || unseen.count > 0) return;
+    const now = this.#clock.elapsed();
+    // A timer that is set later is the one for the stall.
+    if (session.overdueTimer !== undefined && session.overdueAt <= now + this.#ackTimeoutMs) return;
+    if (!readers.some(({ behind }) => behind)) return;
+    unseen.askedAt = Math.floor(now);
+    outlet.write(encodeServerFrame({ type: "ping" }));
+    this.#setOverdue(session, this.#ackTimeoutMs);
+  }
+
   /** Stops all timers. */
   forget(session: Session): void {
     this.#setGrace(session, null);
@@ -123,11 +140,18 @@ export class SessionActor {
   }
 
   #checkOverdue(session: Session): void {
-    if (session.outlet === undefined || session.unseen.count === 0) return;
+    const { outlet, unseen } = session;
+    if (outlet === undefined) return;
     const now = this.#clock.elapsed();
-    const { unseen } = session;
+    if (unseen.count === 0) {
+      // Once: a suspect connection's entries are pushed as they come, and its heartbeat ends it.
+      if (unseen.askedAt < 0) this.watchWaiting(session);
+      else if (now - unseen.askedAt >= this.#ackTimeoutMs) this.raise(session, Event.overdue);
+      else this.#setOverdue(session, unseen.askedAt + this.#ackTimeoutMs - now);
+      return;
+    }
     const { progressAt } = unseen;
-    if (now - progressAt >= STALLED_MS) return session.outlet.close(CloseCode.slow, "no progress");
+    if (now - progressAt >= STALLED_MS) return outlet.close(CloseCode.slow, "no progress");
     let next = progressAt + STALLED_MS;
     let late = false;
     for (const { at } of unseen) {

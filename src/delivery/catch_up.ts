@@ -38,6 +38,11 @@ const WIDTH = 128;
  * they are to get is read and written in as many turns as it takes: others act in between.
  */
 const PAGES_PER_TURN = 4;
+/**
+ * Entries of a topic of which nothing waits for the app, beyond what the connection takes otherwise: a topic whose handler hangs,
+ * or that has none, does not hold up the others.
+ */
+const OWN_ROOM = 32;
 /** Between two tries to find out what was missed. */
 const RETRY_MS = 1_000;
 
@@ -116,12 +121,15 @@ export class CatchUp {
     this.#parts.actor.separate(session);
   }
 
-  /** The session's connection may have room again. */
+  /** The session's connection may have room again, or its app. */
   resume(session: Session): void {
-    if (!session.takes(1) || session.unseen.count > MAX_UNSEEN / 2) return;
+    const { unseen } = session;
+    const hasRoom = session.takes(1) && unseen.count + unseen.waiting <= MAX_UNSEEN / 2;
     for (const reader of session.readers) {
-      if (reader.behind && !reader.reading && !this.#joins(reader)) void this.#follow(reader, session.outlet!);
+      if (!reader.behind || reader.reading || !(hasRoom || hasOwnRoom(reader)) || this.#joins(reader)) continue;
+      void this.#follow(reader, session.outlet!);
     }
+    if (!hasRoom) this.#parts.actor.watchWaiting(session);
   }
 
   /** Whether the reader is at the head: then it reads live from this very turn on. */
@@ -147,7 +155,7 @@ export class CatchUp {
     reader.reading = true;
     try {
       while (isThere()) {
-        if (this.#joins(reader) || !session.takes(1)) return;
+        if (this.#joins(reader) || !(session.takes(1) || hasOwnRoom(reader))) return;
         await this.#turns.run("", page);
       }
     } catch (error) {
@@ -171,6 +179,7 @@ export class CatchUp {
       if (page.entries[0] !== undefined && page.entries[0].previous > page.floor) return;
     }
     let { expired } = page;
+    let ownRoom = hasOwnRoom(reader) ? OWN_ROOM : 0;
     const advance = (offset: number): void => {
       if (offset <= reader.sent) return;
       outlet.write(encodeServerFrame({ type: "advance", topic, epoch, offset, expired }));
@@ -183,10 +192,13 @@ export class CatchUp {
     // Others began to read the page further in front.
     let begin = entries.findIndex(({ position }) => position.offset > reader.sent);
     while (begin >= 0 && begin < entries.length) {
-      if (!reader.session.takes(1)) return;
+      const { session } = reader;
+      const room = session.takes(1) ? session.unseen.room : session.takesPastWaiting(ownRoom) ? ownRoom : 0;
+      if (room === 0) return;
       advance(entries[begin]!.previous);
-      const end = Math.min(endOfRun(reader, entries, begin), begin + reader.session.unseen.room);
+      const end = Math.min(endOfRun(reader, entries, begin), begin + room);
       this.#send(reader, outlet, page, begin, end);
+      ownRoom = Math.max(0, ownRoom - (end - begin));
       begin = end;
     }
     advance(page.through);
@@ -239,4 +251,9 @@ function endOfRun(reader: Reader, entries: readonly OpenedEntry[], begin: number
     if (isOpen(reader, entries[end]!) !== isOpen(reader, first)) break;
   }
   return end;
+}
+
+/** Whether a topic may have entries written though others of its session wait for the app: all that was sent of it is done with. */
+function hasOwnRoom({ acked, sent, session }: Reader): boolean {
+  return acked >= sent && session.takesPastWaiting(OWN_ROOM);
 }

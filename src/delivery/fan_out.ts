@@ -164,7 +164,7 @@ export function createFanOut(
         journal.note(entry, session, "diverted");
         return catchUp.divert(reader);
       }
-      if (!session.takes(1)) return;
+      if (!session.takesPastWaiting(1)) return;
       session.outlet!.write(entry.frame);
       session.unseen.push([sending]);
       if (offset !== 0) reader.sent = offset;

@@ -85,6 +85,7 @@ export class ProgressKeeper {
   /** @throws {PeykError} `bad-order` when the client confirms what it was never sent */
   ack(session: Session, frame: AckFrame): void {
     const { actor, attention, catchUp, clock, journal, pushes } = this.#parts;
+    if (frame.waiting > frame.seen) throw new PeykError("bad-order", "more entries wait for the app than were seen");
     this.input(session, frame.idleMs);
     const waits = pushes.waits(session.userId);
     const inTime: Sending[] = [];
@@ -100,13 +101,16 @@ export class ProgressKeeper {
     });
     if (seen === undefined) throw new PeykError("bad-order", "an ack of frames that were never sent");
     if (session.pushed?.isEmpty) session.pushed = undefined;
-    // The answer to a ping is proof of life, but no progress.
-    if (seen > 0) actor.confirmed(session);
+    const { unseen } = session;
+    unseen.waiting = frame.waiting;
+    unseen.askedAt = -1;
+    // The answer to a ping is proof of life, but no progress in what is unseen.
+    if (seen > 0 || unseen.count === 0) actor.confirmed(session);
     let moved = false;
     for (const cursor of frame.cursors) moved = this.#move(session, cursor) || moved;
     if (moved) this.#moved(session);
     if (inTime.length > 0 && attention.isInFront(session)) pushes.seen(session, inTime);
-    if (seen > 0) catchUp.resume(session);
+    catchUp.resume(session);
   }
 
   /** What the client says of the app and the person. What it acked before that was acked as things stood then. */

@@ -54,6 +54,11 @@ export class Session implements DeviceName {
     return this.outlet !== undefined && !this.outlet.full && count <= this.unseen.room;
   }
 
+  /** Whether so many more frames may be written now that do not wait for the app: they are in no log, or of a topic of which nothing waits. */
+  takesPastWaiting(count: number): boolean {
+    return this.outlet !== undefined && !this.outlet.full && count <= this.unseen.unseenRoom;
+  }
+
   /** Whether the store still says that this attachment has the session: every write on its behalf asks. */
   isStill(stored: SessionRecord | undefined): stored is SessionRecord {
     return !this.isSignedOut && stored?.generation === this.generation && stored.node === this.node;

@@ -7,7 +7,7 @@ export interface Sending {
   readonly at: number;
 }
 
-/** How many frames a connection may have unseen before its entries stay in the log. */
+/** How many frames a connection may have unseen, or seen and waiting for its app, before its entries stay in the log. */
 export const MAX_UNSEEN = 2_000;
 /** How many of these are kept free for each chain that a window follows: so many may come before anybody counts. */
 export const CHAIN_ROOM = 256;
@@ -55,14 +55,23 @@ export class Unseen {
 
   /** What was sent up to here and is unseen still has been found late once. Monotonic milliseconds. */
   lateUpTo = -1;
+  /** Entries that are seen and wait for the app, as the client told last. */
+  waiting = 0;
+  /** When the connection was asked for a sign of life; -1: it has given one since. Whole monotonic milliseconds. */
+  askedAt = -1;
 
   get count(): number {
     this.#readOn();
     return this.#sent - this.#seen;
   }
 
-  /** How many more fit in. Below zero: more were sent than was wanted. */
+  /** How many more entries fit in. Below zero: more were sent than was wanted. */
   get room(): number {
+    return this.unseenRoom - this.waiting;
+  }
+
+  /** How many more would fit in if nothing waited for the app. */
+  get unseenRoom(): number {
     return MAX_UNSEEN - this.count - CHAIN_ROOM * (this.#followers?.length ?? 0);
   }
 

@@ -16,9 +16,10 @@ export class FakeTime implements Time {
   chance = 0.5;
   readonly #timers = new Map<number, { task: () => void; due: number }>();
   #next = 1;
+  #slept = 0;
 
   now(): number {
-    return 1_700_000_000_000 + this.at;
+    return 1_700_000_000_000 + this.at + this.#slept;
   }
   elapsed(): number {
     return this.at;
@@ -37,6 +38,11 @@ export class FakeTime implements Time {
   get pending(): number {
     return this.#timers.size;
   }
+  /** The machine sleeps, or the thread stands still: timers fire late. @param monotonic whether that clock goes on meanwhile */
+  sleep(ms: number, monotonic = true): void {
+    if (monotonic) this.at += ms;
+    else this.#slept += ms;
+  }
   async pass(ms: number): Promise<void> {
     const until = this.at + ms;
     await quiet();
@@ -45,7 +51,7 @@ export class FakeTime implements Time {
       for (const timer of this.#timers) if (!first || timer[1].due < first[1].due) first = timer;
       if (!first || first[1].due > until) break;
       this.#timers.delete(first[0]);
-      this.at = first[1].due;
+      this.at = Math.max(this.at, first[1].due);
       first[1].task();
       await quiet();
     }
@@ -67,10 +73,14 @@ export class FakeSocket implements WebSocketLike {
   closedWith: number | undefined;
   /** Answers a close as a living server does. */
   answersClose = true;
+  /** Says that it is alive when it is asked, as a living server does. */
+  answersProbes = true;
   /** What the client has sent and the test has not taken. */
   received: ClientFrame[] = [];
   /** WebSocket messages that came. */
   messages = 0;
+  /** The longest of them, bytes. */
+  longest = 0;
 
   constructor(url: string, protocols: string[]) {
     this.url = url;
@@ -79,7 +89,11 @@ export class FakeSocket implements WebSocketLike {
   send(data: Uint8Array): void {
     if (this.closedWith !== undefined) throw new Error("sent on a closed socket");
     this.messages++;
-    this.received.push(...decodeClientFrames(data));
+    this.longest = Math.max(this.longest, data.length);
+    const frames = decodeClientFrames(data);
+    this.received.push(...frames);
+    if (!this.answersProbes || !frames.some(({ type }) => type === "probe")) return;
+    queueMicrotask(() => this.raw(encodeServerFrame({ type: "alive" })));
   }
   close(code = 1005): void {
     this.closedWith ??= code;

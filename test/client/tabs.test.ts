@@ -314,15 +314,15 @@ test("a page that is put aside leaves the connection to another tab, and joins i
   await Promise.all([leader.close(), follower.close()]);
 });
 
-test("a tab that falls 2,000 messages behind the others skips some, and says so", async () => {
+test("a tab that falls 2,100 messages behind the others skips some, and says so", async () => {
   const { world, leader, follower } = await twoTabs();
   reading(leader);
   const gaps: unknown[] = [];
   follower.onGap((gap) => void gaps.push(gap));
   follower.onMessage(() => new Promise<void>(() => {}));
   await quiet();
-  for (let from = 1; from <= 2_001; from += 500) {
-    await world.socket.say(...Array.from({ length: Math.min(500, 2_002 - from) }, (_, i) => entry(from + i)));
+  for (let from = 1; from <= 2_101; from += 500) {
+    await world.socket.say(...Array.from({ length: Math.min(500, 2_102 - from) }, (_, i) => entry(from + i)));
   }
   expect(gaps).toEqual([{ topic: "sara/default", position: { epoch: 7, offset: 2 } }]);
   await Promise.all([leader.close(), follower.close()]);
@@ -353,4 +353,37 @@ test("followers and the leader never tell each other the deviceId or the token",
   expect(posted.length).toBeGreaterThan(2);
   expect(posted.join()).not.toMatch(/my-device|my-token/);
   await client.close();
+});
+
+test("what waits in another tab's handler alone is told, and room that it makes", async () => {
+  const { world, leader, follower } = await twoTabs();
+  const first = Promise.withResolvers<void>();
+  follower.onMessage(() => first.promise);
+  await quiet();
+  await world.socket.say(...Array.from({ length: 100 }, (_, i) => entry(i + 1)));
+  expect(world.socket.one("ack")).toMatchObject({ seen: 100, waiting: 100 });
+  first.resolve();
+  for (let i = 0; i < 20; i++) await quiet();
+  await world.time.pass(250);
+  expect(world.socket.take("ack").at(-1)).toMatchObject({ seen: 100, waiting: 0 });
+  await Promise.all([leader.close(), follower.close()]);
+});
+
+test("a tab that is 2,000 messages behind the others loses none of them", async () => {
+  const { world, leader, follower } = await twoTabs();
+  reading(leader);
+  const gaps: unknown[] = [];
+  follower.onGap((gap) => void gaps.push(gap));
+  const got: (string | undefined)[] = [];
+  const first = Promise.withResolvers<void>();
+  follower.onMessage(({ content }) => (got.push(content), first.promise));
+  await quiet();
+  for (let from = 1; from <= 2_000; from += 500) {
+    await world.socket.say(...Array.from({ length: 500 }, (_, i) => entry(from + i)));
+  }
+  first.resolve();
+  for (let i = 0; i < 200; i++) await quiet();
+  expect(got).toEqual(Array.from({ length: 2_000 }, (_, i) => `${i + 1}`));
+  expect(gaps).toEqual([]);
+  await Promise.all([leader.close(), follower.close()]);
 });

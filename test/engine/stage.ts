@@ -49,8 +49,11 @@ export interface DeviceOptions {
   token?: string;
 }
 
-/** "acks": seen and handled; "sees": seen only; "mute": the socket is open, nobody answers. */
-export type Habit = "acks" | "sees" | "mute";
+/**
+ * "acks": seen and handled; "sees": seen only; "waits": seen, and it says what waits for its app; "mute": the socket is open,
+ * nobody answers.
+ */
+export type Habit = "acks" | "sees" | "waits" | "mute";
 
 export async function createStage(options: EngineOptions & { clock?: ManualClock } = {}): Promise<Stage> {
   const clock = options.clock ?? createManualClock();
@@ -97,6 +100,7 @@ export class Device {
   readonly #events: ConnectionEvents;
   readonly #clock: ManualClock;
   #seen = 0;
+  #waiting: Cursor[] = [];
   #ref = 1;
 
   constructor(engine: Engine, clock: ManualClock, userId: string, deviceId: string, options: DeviceOptions) {
@@ -153,7 +157,21 @@ export class Device {
 
   /** Confirms everything that came so far as seen, and these cursors as handled. */
   ack(cursors: Cursor[] = [], seen: number = this.#seen): void {
-    this.send({ type: "ack", seen, cursors, idleMs: this.idleMs, waiting: 0 });
+    const waiting = this.habit === "waits" ? this.#waiting.length : 0;
+    this.send({ type: "ack", seen, cursors, idleMs: this.idleMs, waiting });
+  }
+
+  /** The app is done with so many more of what waits for it, of one topic or of all. */
+  handle(count: number, topic?: string): void {
+    const done = this.#waiting.filter((cursor) => (topic ?? cursor.topic) === cursor.topic).slice(0, count);
+    this.#waiting = this.#waiting.filter((cursor) => !done.includes(cursor));
+    const moved = new Map(done.map((cursor) => [cursor.topic, cursor]));
+    this.ack([...moved.values()]);
+  }
+
+  /** Entries that wait for the app, where `handle` says what it is done with. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   of<Type extends ServerFrame["type"]>(type: Type): Extract<ServerFrame, { type: Type }>[] {
@@ -215,7 +233,10 @@ export class Device {
         this.#seen++;
         due = true;
       }
-      if (frame.type === "message") moved.set(frame.topic, { topic: frame.topic, epoch: frame.epoch, offset: frame.offset });
+      if (frame.type !== "message") continue;
+      const cursor = { topic: frame.topic, epoch: frame.epoch, offset: frame.offset };
+      moved.set(frame.topic, cursor);
+      this.#waiting.push(cursor);
     }
     if (!due || this.habit === "mute") return;
     const cursors = this.habit === "acks" ? [...moved.values()] : [];
