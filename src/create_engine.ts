@@ -7,6 +7,7 @@ import { Attention } from "./delivery/attention.ts";
 import { Attachments } from "./delivery/attach.ts";
 import { createCacheBytes, type HeldBytes } from "./delivery/cache_bytes.ts";
 import { CatchUp } from "./delivery/catch_up.ts";
+import { answerInTime } from "./delivery/deadline.ts";
 import { type Counters, createCounters } from "./delivery/counters.ts";
 import { nobodyElsewhere, otherNodes } from "./delivery/elsewhere.ts";
 import { Emitter, type EngineEvents } from "./delivery/events.ts";
@@ -140,7 +141,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
   drain(): Promise<void>;
   /**
    * Ends everything in order: clients are told to come back, what was accepted is kept. When something can't be ended the rest is,
-   * the storage included, and it rejects.
+   * the storage included, and it rejects. A push provider or storage whose `close()` takes longer than 10 seconds counts as such.
    */
   close(): Promise<void>;
 }
@@ -174,7 +175,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   // What may fail stands before this, or in start(): then the storage is closed again.
   const storage = await (options.storage ?? memory()).open({ clock, logger, random });
   const { transport, history, work, users, outbox, peers } = storage;
-  const closeStorage = (): Promise<void> => storage.close();
+  const closeStorage = (): Promise<void> => answerInTime({ clock, logger }, "close() of the storage", storage.close());
   const node = random.id();
   const neighbours = peers && new Neighbours({ node, peers, users, clock });
   const elsewhere = neighbours ?? nobodyElsewhere;
@@ -372,7 +373,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   async function closeProviders(): Promise<void> {
-    const ends = await Promise.allSettled(providers.map(async (provider) => await provider.close?.()));
+    const ends = await Promise.allSettled(providers.map(async (provider) => {
+      await answerInTime({ clock, logger }, `close() of the push provider "${provider.name}"`, provider.close?.());
+    }));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 

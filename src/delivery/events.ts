@@ -1,6 +1,7 @@
 import type { Topic } from "../protocol/names.ts";
 import type { Position } from "../protocol/message.ts";
 import type { SessionState } from "../session/step.ts";
+import { isThenable } from "./deadline.ts";
 import type { Note } from "./journal.ts";
 
 /** What became of a message, as the embedding server hears it. */
@@ -114,8 +115,4 @@ export class Emitter {
       }
     }
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

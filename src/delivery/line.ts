@@ -1,6 +1,7 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { LineAnswer, LineRecord } from "../ports/users.ts";
+import { Unanswered } from "./deadline.ts";
 
 /** Requests of one line that may wait for their answer, and answers that are remembered. */
 export const WINDOW = 32;
@@ -176,7 +177,7 @@ export class Line {
     for (const [index, { request }] of wave.entries()) {
       const answer = answers[index]!;
       if (!("error" in answer)) continue;
-      const mayPass = index > lastDone && answer.error.retryable && this.#mayWait(request, again.length === 0);
+      const mayPass = index > lastDone && answer.error.retryable && this.#mayWait(request, answer.error, again.length === 0);
       // Behind one that is tried again nothing is refused for good yet: it may be another one's turn by then.
       if (mayPass || again.length > 0) again.push(request);
       else if (request.isWanted || index < lastDone || !answer.error.retryable) this.#answer(request, answer);
@@ -188,8 +189,9 @@ export class Line {
   }
 
   /** Whether a request that was refused for now is tried again. */
-  #mayWait({ number, patienceMs, isWanted }: LinedRequest, isFirst: boolean): boolean {
-    if (!isWanted) return false;
+  #mayWait({ number, patienceMs, isWanted }: LinedRequest, error: PeykError, isFirst: boolean): boolean {
+    // A callback that never settled had its time already.
+    if (!isWanted || error instanceof Unanswered) return false;
     if (!isFirst) return true;
     const now = this.#clock.elapsed();
     if (this.#refused?.number !== number) this.#refused = { number, since: now, tries: 0 };

@@ -22,7 +22,7 @@ import {
 } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { deviceName, type Session } from "./session.ts";
-import { isEnabled, placeOf, tokenId } from "./target.ts";
+import { faultOf, isEnabled, placeOf, tokenId } from "./target.ts";
 
 /** What push targets and the end of sessions work with. */
 export interface SignOutParts {
@@ -84,9 +84,7 @@ export class SignOut {
         hint: "Register with the `app` of this build.",
       });
     }
-    const fault = token.length === 0 || token.length > 4_096
-      ? "empty, or longer than 4,096 characters"
-      : found.targetFault?.(address);
+    const fault = token.length === 0 || token.length > 4_096 ? "empty, or longer than 4,096 characters" : faultOf(found, address);
     if (fault !== undefined) throw new PeykError("bad-message", `not a target of ${provider}: ${fault}`);
     const target: PushTarget = { ...address, id: tokenId(provider, token), provider, registeredAt: clock.now() };
     const { userId, deviceId } = session;

@@ -1,6 +1,9 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { MessageOptions, OutgoingMessage } from "../protocol/message.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { ConnectionRequest } from "../ports/connection.ts";
+import type { Logger } from "../ports/logger.ts";
+import { answerInTime } from "../delivery/deadline.ts";
 import type { Topic } from "../protocol/names.ts";
 
 /** What a client shows when it comes. */
@@ -20,7 +23,7 @@ export interface Identity {
   expiresAt?: number | undefined;
 }
 
-/** Says whose connection it is, or null. A throw refuses the connection for now, and the client comes back. */
+/** Says whose connection it is, or null. A throw refuses the connection for now, as no answer within 10 seconds does, and the client comes back. */
 export type Authenticate = (credentials: Credentials) => Identity | null | Promise<Identity | null>;
 
 /** Something that a client wants to do. */
@@ -34,8 +37,23 @@ export interface Action {
   allowed: boolean;
 }
 
-/** Decides about an action: true, false, or (for a publish) the message to publish instead. Anything else is a no. */
+/**
+ * Decides about an action: true, false, or (for a publish) the message to publish instead. Anything else is a no. It has 10 seconds:
+ * then the request is refused with `unavailable`, and what it says later has no effect.
+ */
 export type Authorize = (action: Action) => boolean | OutgoingMessage | Promise<boolean | OutgoingMessage>;
+
+/**
+ * Asks the embedding server about an action.
+ * @throws {Unanswered} and what the callback failed with
+ */
+export function askAuthorize(
+  authorize: Authorize,
+  action: Action,
+  parts: { clock: Clock; logger: Logger },
+): Promise<boolean | OutgoingMessage> {
+  return answerInTime(parts, "authorize()", authorize(action));
+}
 
 /**
  * By default a client may publish anything that can't be used to phish through somebody's lock screen.

@@ -6,6 +6,7 @@ import { CloseCode } from "../protocol/codes.ts";
 import type { ConnectionRequest } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { AttachRequest } from "../delivery/attach.ts";
+import { answerInTime } from "../delivery/deadline.ts";
 import { deviceName, type Session } from "../delivery/session.ts";
 import type { Authenticate, Credentials, Identity } from "./authorization.ts";
 import type { Link } from "./link.ts";
@@ -43,9 +44,15 @@ export class Handshake {
     this.#host = host;
     this.#request = request;
     this.#timer = host.clock.setTimeout(
-      () => link.fail(new PeykError("timeout", "no hello in time", { retryable: true })),
+      () => link.fail(new PeykError("timeout", this.#missing, { retryable: true })),
       HELLO_MS,
     );
+  }
+
+  /** What there is no welcome for the lack of. */
+  get #missing(): string {
+    if (!this.#complete) return "no hello in time";
+    return this.#userId === undefined ? "the token was not checked in time" : "the session could not be had in time";
   }
 
   /** @throws {PeykError} `unsupported`, `bad-name`, `bad-order`, `bad-frame` */
@@ -98,7 +105,7 @@ export class Handshake {
 
 /**
  * Asks the embedding server whose connection it is.
- * @throws {PeykError} `unauthorized`, `expired`; `unavailable` when the callback failed
+ * @throws {PeykError} `unauthorized`, `expired`; `unavailable` when the callback failed, or did not answer in time
  */
 export async function checkedIdentity(
   { authenticate, clock, logger }: Pick<HandshakeHost, "authenticate" | "clock" | "logger">,
@@ -106,7 +113,7 @@ export async function checkedIdentity(
 ): Promise<Identity> {
   let identity: Identity | null | undefined | false;
   try {
-    identity = await authenticate(credentials);
+    identity = await answerInTime({ clock, logger }, "authenticate()", authenticate(credentials));
   } catch (error) {
     if (error instanceof PeykError) throw error;
     logger.error("authenticate() failed", { error });

@@ -4,12 +4,13 @@ import type { PublishFrame } from "../protocol/frames.ts";
 import type { OutgoingMessage } from "../protocol/message.ts";
 import { checkName, isPublic, ownerOf, splitTopic, type Topic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { Logger } from "../ports/logger.ts";
 import type { Lease } from "../delivery/lease.ts";
 import type { Publisher, PublishResult, SealedMessage } from "../delivery/publish.ts";
 import type { UserRecords } from "../delivery/records.ts";
 import type { Roster } from "../delivery/roster.ts";
 import type { Session } from "../delivery/session.ts";
-import { type Authorize, forbidden, mayPublish } from "./authorization.ts";
+import { type Action, askAuthorize, type Authorize, forbidden, mayPublish } from "./authorization.ts";
 import { Rates } from "./rate.ts";
 
 /** What clients' publishes work with. */
@@ -21,6 +22,7 @@ export interface PublishingParts {
   records: UserRecords;
   roster: Roster;
   clock: Clock;
+  logger: Logger;
 }
 
 /** What clients publish: within their rate, and as far as they may. */
@@ -74,7 +76,8 @@ export class Publishing {
       data,
       ...(content === undefined ? {} : { content }),
     };
-    const verdict = await authorize({ userId: session.userId, action: "publish", topic, message, allowed: fault === undefined });
+    const action: Action = { userId: session.userId, action: "publish", topic, message, allowed: fault === undefined };
+    const verdict = await askAuthorize(authorize, action, this.#parts);
     if (verdict === true) return sealed;
     // Whatever is neither true nor a message is a no, from a callback without types too.
     if (typeof verdict !== "object" || verdict === null) throw fault ?? forbidden("this publish is not allowed");

@@ -5,7 +5,6 @@ import { fingerprint } from "../protocol/fingerprint.ts";
 import type { ClientFrame, InLine, MarkFrame, SubscribeFrame, TargetFrame } from "../protocol/frames.ts";
 import { isPublic, ownerOf, splitTopic } from "../protocol/names.ts";
 import type { SessionRecord } from "../ports/users.ts";
-import type { Logger } from "../ports/logger.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
 import type { Answer, LinedRequest } from "../delivery/line.ts";
 import { Lines } from "../delivery/lines.ts";
@@ -14,7 +13,7 @@ import type { ProgressKeeper } from "../delivery/progress.ts";
 import type { Session } from "../delivery/session.ts";
 import type { Remember, SignOut } from "../delivery/sign_out.ts";
 import type { Asked, Subscriptions } from "../delivery/subscriptions.ts";
-import { forbidden } from "./authorization.ts";
+import { askAuthorize, forbidden } from "./authorization.ts";
 import { errorFrame, type Link, presentable } from "./link.ts";
 import { Publishing, type PublishingParts } from "./publishing.ts";
 
@@ -26,7 +25,6 @@ export interface RequestParts extends PublishingParts {
   /** The person read or dismissed a message. */
   mark(session: Session, frame: MarkFrame): Promise<void>;
   renewToken(link: Link, session: Session, token: string): Promise<void>;
-  logger: Logger;
 }
 
 /** A frame that is answered. */
@@ -214,7 +212,7 @@ export class Requests {
     const allowed = isPublic(topic) || ownerOf(topic) === userId;
     const verdict = authorize === undefined
       ? allowed
-      : await authorize({ userId, action: "subscribe", topic, message: undefined, allowed });
+      : await askAuthorize(authorize, { userId, action: "subscribe", topic, message: undefined, allowed }, this.#parts);
     if (verdict !== true) throw forbidden("this subscription is not allowed");
     checkStill();
     await subscriptions.subscribe(userId, topic, { since: since ?? undefined, anew }, asked);

@@ -1,5 +1,6 @@
+import { within } from "../delivery/deadline.ts";
 import type { OpenedEntry } from "../delivery/opened_entry.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { PushNotification } from "../ports/push_provider.ts";
 import { openEnvelope } from "../protocol/codec.ts";
@@ -85,19 +86,12 @@ export class Composer {
 
   async #find({ entry, target: { locale, timeZone } }: Parcel): Promise<Notification | undefined> {
     const { clock, compose, logger } = this.#parts;
-    const ask = async (): Promise<unknown> => await compose!(messageOf(entry), { locale, timeZone });
-    let timer: Timer | undefined;
     try {
-      const late = new Promise<never>((_, reject) => {
-        timer = clock.setTimeout(() => reject(new Error(`nothing within ${COMPOSE_MS} ms`)), COMPOSE_MS);
-      });
-      const words = await Promise.race([ask(), late]);
+      const words: unknown = await within(clock, "compose()", compose!(messageOf(entry), { locale, timeZone }), COMPOSE_MS);
       return words === undefined ? undefined : checkNotification(words);
     } catch (error) {
       logger.error("compose() failed, a message's own words are used", { error });
       return undefined;
-    } finally {
-      if (timer !== undefined) clock.clearTimeout(timer);
     }
   }
 }

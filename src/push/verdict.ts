@@ -1,3 +1,4 @@
+import { ignored } from "../delivery/deadline.ts";
 import type { PushProvider, PushResult } from "../ports/push_provider.ts";
 import type { PushAddress } from "../protocol/target.ts";
 
@@ -39,7 +40,9 @@ export function isTaken(result: PushResult): result is Extract<PushResult, { ver
 export function laneOf(provider: PushProvider, target: PushAddress): string {
   try {
     const lane: unknown = provider.lane?.(target);
-    return typeof lane === "string" && lane.length <= MAX_LANE ? lane : "";
+    if (typeof lane === "string" && lane.length <= MAX_LANE) return lane;
+    ignored(lane);
+    return "";
   } catch {
     return "";
   }
