@@ -13,7 +13,6 @@ export type { DeviceName, EntryName, Note, NoteKind, PushFacts } from "./src/del
 export { deviceName } from "./src/delivery/session.ts";
 export type { DeviceExplanation, Explanation } from "./src/explain.ts";
 export type { ExplainedEvent } from "./src/explained_event.ts";
-export type { ExplainedMessage } from "./src/explained_message.ts";
 export type { SessionInfo, TargetInfo } from "./src/sessions.ts";
 export type { SubscriptionInfo } from "./src/subscription_info.ts";
 export type { Action, Authenticate, Authorize, Credentials, Identity } from "./src/gateway/authorization.ts";

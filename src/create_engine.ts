@@ -33,9 +33,9 @@ import {
   checkWhole,
   type EngineOptions,
 } from "./engine_options.ts";
-import { type Explanation, withOwner } from "./explain.ts";
+import type { Explanation } from "./explain.ts";
 import { ExplanationBook } from "./explanation_book.ts";
-import { choose, explainEach, type ExplainedMessage } from "./explained_message.ts";
+import { explainMessage } from "./explained_message.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -43,8 +43,9 @@ import { everyStep } from "./every_step.ts";
 import { memory } from "./memory/memory.ts";
 import type { Acceptor } from "./ports/connection.ts";
 import { PeykError } from "./protocol/errors.ts";
-import type { OutgoingMessage, Position } from "./protocol/message.ts";
-import { checkName, ownerOf, topicOf } from "./protocol/names.ts";
+import type { MessageRef, OutgoingMessage, Position } from "./protocol/message.ts";
+import { checkMessageRef } from "./protocol/message_ref.ts";
+import { checkName, topicOf } from "./protocol/names.ts";
 import { Alarms } from "./push/alarms.ts";
 import { Arbiter } from "./push/arbiter.ts";
 import { AckedPushes } from "./push/acked.ts";
@@ -96,12 +97,13 @@ export interface Engine extends Acceptor, AsyncDisposable {
    */
   publish(message: OutgoingMessage & { from?: string }): Promise<PublishResult>;
   /**
-   * Why a message went where it went, device by device: from what the nodes remember and what the outbox keeps of its pushes.
-   * Undefined when neither knows it, or not any more.
+   * Why a message went where it went, device by device: from what the nodes remember and, for as long as the log has the message,
+   * what the outbox keeps of its pushes. Undefined when neither knows it, or not any more, and of an ephemeral message.
    *
-   * @param which of several messages with this id: an id is its sender's and topic's own. By default the one that was sent first
+   * @param message what its publish answered, or what names it otherwise: an id would not do, for it is its sender's and topic's own
+   * @throws {PeykError} `bad-message` for what names no message
    */
-  explain(id: string, which?: ExplainedMessage): Promise<Explanation | undefined>;
+  explain(message: MessageRef): Promise<Explanation | undefined>;
   /** A user's devices with their states. */
   sessions(userId: string): Promise<SessionInfo[]>;
   /**
@@ -404,11 +406,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       checkOpen();
       return await publisher.publish(message, from);
     },
-    async explain(id, which = {}) {
-      const known = [...journal.find(id), ...await neighbours?.explain(id) ?? []];
-      const explanation = choose(await explainEach(known, await outbox.ofMessage(id), history), which);
-      if (explanation?.verdict !== "no-device") return explanation;
-      return withOwner(explanation, await users.get(ownerOf(explanation.topic)));
+    async explain(message) {
+      const ref = checkMessageRef(message);
+      if (ref === undefined) return undefined;
+      const told = [...journal.find(ref), ...await neighbours?.explain(ref) ?? []];
+      return await explainMessage(ref, told, { history, outbox, users });
     },
     async sessions(userId) {
       const record = await users.get(checkName(userId, "userId"));

@@ -27,8 +27,8 @@ export interface Explanation {
   readonly topic: Topic;
   readonly position: Position;
   readonly from: string | undefined;
-  /** Milliseconds since 1970; undefined when only the outbox remembers. Then it isn't known either who sent it. */
-  readonly sentAt: number | undefined;
+  /** Milliseconds since 1970. */
+  readonly sentAt: number;
   /**
    * "no-device": accepted for a user nobody has signed in as yet. "not-subscribed": in a private channel that its owner is not
    * subscribed to, though somebody has signed in.
@@ -48,25 +48,15 @@ export const DEVICES_KEPT = 100;
 /**
  * An explanation with what the outbox knows besides: pushes may have been made by another node, or before a restart.
  *
- * @param known what the nodes remember of the message; undefined: nothing
- * @param rows the outbox's of it
+ * @param rows the outbox's of the message
  */
-export function withOutbox(known: Explanation | undefined, rows: readonly OutboxRow[]): Explanation | undefined {
-  const explanation = known ?? forgotten(rows);
-  if (explanation === undefined) return undefined;
+export function withOutbox(explanation: Explanation, rows: readonly OutboxRow[]): Explanation {
   const devices = new Map(explanation.devices.map((device) => [deviceKey(device), device]));
   const who = ({ userId, deviceId }: OutboxRow): DeviceName => ({ userId, device: deviceName(deviceId) });
   for (const [key, own] of Map.groupBy(rows, (row) => deviceKey(who(row)))) {
     if (devices.has(key) || devices.size < DEVICES_KEPT) devices.set(key, withRows(devices.get(key) ?? who(own[0]!), own));
   }
   return { ...explanation, verdict: devices.size > 0 ? "routed" : explanation.verdict, devices: [...devices.values()] };
-}
-
-/** What is left of a message that no node remembers. */
-function forgotten([row]: readonly OutboxRow[]): Explanation | undefined {
-  if (row === undefined) return undefined;
-  const { messageId: id, topic, position } = row;
-  return { id, topic, position, from: undefined, sentAt: undefined, verdict: "routed", devices: [], counts: {}, delivered: 0 };
 }
 
 /** A device with what its rows say and its events don't. */

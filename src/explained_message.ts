@@ -1,58 +1,50 @@
 import { openEntry } from "./delivery/opened_entry.ts";
-import { type Explanation, mergeExplanations, withOutbox } from "./explain.ts";
-import type { OutboxRow } from "./ports/outbox.ts";
+import { type Explanation, mergeExplanations, withOutbox, withOwner } from "./explain.ts";
+import type { Outbox } from "./ports/outbox.ts";
 import type { History } from "./ports/transport.ts";
-import type { Position } from "./protocol/message.ts";
-import type { Topic } from "./protocol/names.ts";
+import type { Users } from "./ports/users.ts";
+import type { LoggedRef } from "./protocol/message_ref.ts";
+import { ownerOf } from "./protocol/names.ts";
 
-/** Which message is meant of several with the same id. What a publish answered says it, as it is. */
-export interface ExplainedMessage {
-  readonly topic?: Topic | undefined;
-  readonly position?: Position | undefined;
-  /** Who sent it. */
-  readonly from?: string | undefined;
+/** Where it is looked up what no node remembers. */
+export interface ExplainSources {
+  outbox: Outbox;
+  users: Users;
+  /** The log says which id the pushes of a message have that only the outbox remembers, who sent it, and when. */
+  history: History | undefined;
 }
 
 /**
- * All messages of one id: an id is its sender's and topic's own, so others may have the same.
+ * What is known of one message.
  *
- * @param known what the nodes remember of them
- * @param rows the outbox's, of all messages with this id
- * @param history the log says who sent a message that only the outbox remembers, and when
+ * @param told what the nodes remember of it
+ * @returns undefined: neither they nor the outbox know it
  */
-export async function explainEach(
-  known: readonly Explanation[],
-  rows: readonly OutboxRow[],
-  history: History | undefined,
-): Promise<Explanation[]> {
-  const knownOf = Map.groupBy(known, keyOf);
-  const rowsOf = Map.groupBy(rows, keyOf);
-  const keys = new Set([...knownOf.keys(), ...rowsOf.keys()]);
-  return await Promise.all([...keys].map((key) => {
-    const explanation = withOutbox(mergeExplanations(knownOf.get(key) ?? []), rowsOf.get(key) ?? [])!;
-    return explanation.sentAt === undefined ? withLog(explanation, history) : explanation;
-  }));
+export async function explainMessage(
+  ref: LoggedRef,
+  told: readonly Explanation[],
+  { history, outbox, users }: ExplainSources,
+): Promise<Explanation | undefined> {
+  const remembered = mergeExplanations(told);
+  const named = remembered ?? await logged(ref, history);
+  if (named === undefined) return undefined;
+  // Another sender's message may have the same id.
+  const rows = (await outbox.ofMessage(named.id)).filter((row) => isAt(row, ref));
+  if (remembered === undefined && rows.length === 0) return undefined;
+  const explanation = withOutbox(named, rows);
+  if (explanation.verdict !== "no-device") return explanation;
+  return withOwner(explanation, await users.get(ownerOf(ref.topic)));
 }
 
-/** The message that is meant; of several the one that was sent first: a later message with the same id does not take its place. */
-export function choose(messages: readonly Explanation[], { topic, position, from }: ExplainedMessage): Explanation | undefined {
-  const meant = messages.filter((message) =>
-    (topic === undefined || message.topic === topic) && (from === undefined || message.from === from) &&
-    (position === undefined || (message.position.epoch === position.epoch && message.position.offset === position.offset))
-  );
-  // What the log has no more is older than what it has.
-  return meant.toSorted((a, b) => (a.sentAt ?? 0) - (b.sentAt ?? 0))[0];
+/** What the log says of a message. */
+async function logged({ topic, position }: LoggedRef, history: History | undefined): Promise<Explanation | undefined> {
+  const raw = (await history?.read(topic, position.offset - 1, 1))?.entries[0];
+  // Where it has expired, or was in a log that is lost, this is another message, and may have the same id.
+  if (raw === undefined || raw.epoch !== position.epoch || raw.offset !== position.offset) return undefined;
+  const { id, from, sentAt } = openEntry(raw);
+  return { id, topic, position, from, sentAt, verdict: "routed", devices: [], counts: {}, delivered: 0 };
 }
 
-async function withLog(explanation: Explanation, history: History | undefined): Promise<Explanation> {
-  const { topic, position: { epoch, offset } } = explanation;
-  const page = await history?.read(topic, offset - 1, 1);
-  const raw = page?.entries[0];
-  if (raw?.epoch !== epoch || raw.offset !== offset) return explanation;
-  const { from, sentAt } = openEntry(raw);
-  return { ...explanation, from, sentAt };
-}
-
-function keyOf({ topic, position: { epoch, offset } }: Pick<Explanation, "topic" | "position">): string {
-  return `${topic}\n${epoch}.${offset}`;
+function isAt(row: LoggedRef, { topic, position: { epoch, offset } }: LoggedRef): boolean {
+  return row.topic === topic && row.position.epoch === epoch && row.position.offset === offset;
 }

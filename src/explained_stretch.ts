@@ -1,6 +1,7 @@
 import type { AcceptedEntry, Account, DeviceName, NotedEntry, NoteKind } from "./delivery/journal.ts";
 import { DEVICES_KEPT } from "./explain.ts";
 import { EVENTS_KEPT, type ExplainedEvent } from "./explained_event.ts";
+import type { LoggedRef } from "./protocol/message_ref.ts";
 import type { Topic } from "./protocol/names.ts";
 import type { Route } from "./session/step.ts";
 
@@ -48,6 +49,8 @@ export class Stretch implements Account {
   readonly topic: Topic;
   readonly epoch: number;
   readonly size: number;
+  /** Where it stands in the order of acceptance. */
+  place = 0;
   /** What it takes in memory, about. */
   bytes = 0;
   /** It is not in the book any more. */
@@ -80,7 +83,7 @@ export class Stretch implements Account {
   }
 
   /** Whether an entry of its topic is one of them. */
-  has(entry: NotedEntry): boolean {
+  has(entry: LoggedRef): boolean {
     const { epoch, offset } = entry.position;
     return epoch === this.epoch && offset >= this.#offsets[0]! && offset <= this.#offsets.at(-1)! && this.#placeOf(entry) >= 0;
   }
@@ -117,25 +120,16 @@ export class Stretch implements Account {
     return EVENT_BYTES;
   }
 
-  /** The message with this id, as it was accepted; undefined: it is not one of these. */
-  find(id: string): Known | undefined {
-    const place = this.#ids.indexOf(id);
-    return place < 0 ? undefined : this.#known(place);
-  }
-
-  /** The same of one that these {@link has}. */
-  known(entry: NotedEntry): Known {
-    return this.#known(this.#placeOf(entry));
-  }
-
-  #known(place: number): Known {
+  /** One that these {@link has}, as it was accepted. */
+  known(entry: LoggedRef): Known {
+    const place = this.#placeOf(entry);
     const id = this.#ids[place]!;
     const [topic, position] = [this.topic, { epoch: this.epoch, offset: this.#offsets[place]! }];
     return { id, topic, position, from: this.#senders[place], sentAt: this.#sentAt[place]! };
   }
 
   /** What is known of one of them at each device. */
-  devicesOf(entry: NotedEntry): DevicePage[] {
+  devicesOf(entry: LoggedRef): DevicePage[] {
     const place = this.#placeOf(entry);
     return this.#devices.flatMap(({ events, who }) => {
       const own = events.filter(({ begin, end }) => begin <= place && place < end);
@@ -147,7 +141,7 @@ export class Stretch implements Account {
     });
   }
 
-  #placeOf({ position: { offset } }: NotedEntry): number {
+  #placeOf({ position: { offset } }: LoggedRef): number {
     const place = offset - this.#offsets[0]!;
     // Mostly there are no holes.
     return this.#offsets[place] === offset ? place : this.#offsets.indexOf(offset);

@@ -15,6 +15,7 @@ import { DEVICES_KEPT, type Explanation } from "./explain.ts";
 import { addEvent, type ExplainedEvent } from "./explained_event.ts";
 import { type Decision, DEVICE_BYTES, type DevicePage, EVENT_BYTES, type Known, Stretch } from "./explained_stretch.ts";
 import type { Clock } from "./ports/clock.ts";
+import type { LoggedRef } from "./protocol/message_ref.ts";
 import { isPublic, type Topic } from "./protocol/names.ts";
 import type { Route } from "./session/step.ts";
 
@@ -34,6 +35,8 @@ interface RouteCount {
 class MessagePage implements Account {
   readonly key: string;
   readonly size = 1;
+  /** Where it stands in the order of acceptance. */
+  place = 0;
   readonly entry: Known;
   /** These two are made for the first device that stands in them: a message to a user who never signed in has neither. Devices are few: a list takes less than a Map. */
   devices: DevicePage[] | undefined = undefined;
@@ -48,10 +51,6 @@ class MessagePage implements Account {
     this.key = key;
     // A copy: the entry may hold the bytes of the whole message.
     this.entry = { id, topic, position, from, sentAt };
-  }
-
-  find(id: string): Known | undefined {
-    return this.entry.id === id ? this.entry : undefined;
   }
 }
 
@@ -72,6 +71,8 @@ export class ExplanationBook implements Journal {
   #records = 0;
   /** Messages in all of these. */
   #messages = 0;
+  /** How many records there ever were. */
+  #begun = 0;
 
   /**
    * @param settle whoever counts for a topic's accounts brings them up to date: they are about to be read
@@ -167,26 +168,14 @@ export class ExplanationBook implements Journal {
     this.#emitter.emit("note", { ...name(entry), userId: who.userId, device: who.device, kind, at, detail, ...push });
   }
 
-  /**
-   * What is still remembered of all messages with this id. Of one message there may be several: each says a part. Looks through
-   * all there are: asking is rare, and ids need not be sorted for it while messages come.
-   */
-  find(id: string): Explanation[] {
-    const found: Explanation[] = [];
-    for (let index = 0; index < this.#records; index++) {
-      const known = this.#order[(this.#oldest + index) % MESSAGES_KEPT]!;
-      const entry = known.find(id);
-      if (entry !== undefined) found.push(this.#explain(known, entry));
-    }
-    return found;
-  }
-
-  #explain(known: MessagePage | Stretch, entry: Known): Explanation {
-    this.#settle(entry.topic);
-    if (known instanceof MessagePage) return explanationOf(known);
-    const devices = known.devicesOf(entry);
-    const delivered = devices.flatMap(({ events }) => events).filter(({ kind }) => kind === "acked").length;
-    return explanationOf({ entry, devices, counts: undefined, delivered });
+  /** What is still remembered of a message. There may be several, in the order in which they began: each says a part. */
+  find(ref: LoggedRef): Explanation[] {
+    this.#settle(ref.topic);
+    const page = this.#pages.get(keyOf(ref));
+    const stretches = (this.#stretches.get(ref.topic) ?? []).filter((stretch) => stretch.has(ref));
+    return [...stretches, ...page === undefined ? [] : [page]]
+      .sort((one, other) => one.place - other.place)
+      .map((known) => known instanceof MessagePage ? explanationOf(known) : partOf(known, ref));
   }
 
   #count(page: MessagePage, route: Route, devices: number): void {
@@ -240,6 +229,7 @@ export class ExplanationBook implements Journal {
     while (this.#messages + record.size > MESSAGES_KEPT) this.#tearOldest();
     this.#order[(this.#oldest + this.#records++) % MESSAGES_KEPT] = record;
     this.#messages += record.size;
+    record.place = this.#begun++;
   }
 
   #device(page: MessagePage, { device: name, userId }: DeviceName): DevicePage | undefined {
@@ -279,6 +269,13 @@ export class ExplanationBook implements Journal {
   }
 }
 
+/** What is known of one of many. */
+function partOf(stretch: Stretch, ref: LoggedRef): Explanation {
+  const devices = stretch.devicesOf(ref);
+  const delivered = devices.flatMap(({ events }) => events).filter(({ kind }) => kind === "acked").length;
+  return explanationOf({ entry: stretch.known(ref), devices, counts: undefined, delivered });
+}
+
 function explanationOf(
   { counts = [], delivered, devices = [], entry }: Pick<MessagePage, "counts" | "delivered" | "devices" | "entry">,
 ): Explanation {
@@ -303,7 +300,7 @@ function isMissed({ kind, provider }: ExplainedEvent): boolean {
   return kind === "expired" && provider === undefined;
 }
 
-function keyOf({ topic, position }: Pick<EntryName, "topic" | "position">): string {
+function keyOf({ topic, position }: LoggedRef): string {
   return `${topic}\n${position.epoch}.${position.offset}`;
 }
 

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Engine, OutgoingMessage, PublishResult } from "../../mod.ts";
+import type { Engine, MessageRef, OutgoingMessage, PublishResult } from "../../mod.ts";
 
 const FILE = fileURLToPath(new URL("./engine_process.ts", import.meta.url));
 const CONDITIONS = "--conditions=peyk-source";
@@ -25,7 +25,7 @@ export type Command =
   | { type: "publish"; message: OutgoingMessage }
   | { type: "subscribe"; userId: string; channel: string }
   | { type: "revoke"; userId: string }
-  | { type: "explain"; id: string }
+  | { type: "explain"; message: MessageRef }
   | { type: "memory" }
   | { type: "snapshot"; file: string }
   | { type: "close" };
@@ -88,8 +88,8 @@ export class EngineChild {
     await this.#ask({ type: "revoke", userId });
   }
 
-  async explain(id: string): Promise<void> {
-    await this.#ask({ type: "explain", id });
+  async explain(message: MessageRef): Promise<void> {
+    await this.#ask({ type: "explain", message });
   }
 
   memory(): Promise<Memory> {

@@ -55,7 +55,7 @@ async function run(command: Command): Promise<unknown> {
     case "revoke":
       return await engine.revoke(command.userId);
     case "explain":
-      return (await engine.explain(command.id))?.verdict;
+      return (await engine.explain(command.message))?.verdict;
     case "memory":
       return await measure();
     case "snapshot":

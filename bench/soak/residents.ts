@@ -1,4 +1,4 @@
-import type { Message, OutgoingMessage } from "../../mod.ts";
+import type { Message, MessageRef, OutgoingMessage } from "../../mod.ts";
 import { Device } from "./device.ts";
 import { Owed } from "./owed.ts";
 import { AWAY_MS, RESIDENTS, ROOM_MEMBERS, ROOM_MS } from "./plan.ts";
@@ -28,6 +28,8 @@ export class Residents {
   readonly #rooms = new Set<string>();
   /** The last private message. */
   #last: (OutgoingMessage & { id: string }) | undefined;
+  /** What names the last one that was accepted. */
+  #lastRef: MessageRef | undefined;
 
   static async moveIn(stage: Stage): Promise<Residents> {
     const residents = new Residents(stage);
@@ -49,7 +51,7 @@ export class Residents {
     const urgency = oneOf(URGENCIES);
     const notification = { title: "For you", body: TEXT, ...Math.random() < 0.1 && { collapseKey: "news of you" } };
     const message = this.#last = { id, to: this.someone, urgency, content: TEXT, notification };
-    await this.#stage.engine.publish(message);
+    this.#lastRef = await this.#stage.engine.publish(message);
     this.owe(id, message.to);
   }
 
@@ -99,7 +101,7 @@ export class Residents {
   }
 
   async explain(): Promise<void> {
-    if (this.#last !== undefined) await this.#stage.engine.explain(this.#last.id);
+    if (this.#lastRef !== undefined) await this.#stage.engine.explain(this.#lastRef);
   }
 
   input(): void {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { type Engine, PeykError } from "peyk";
+import { type Engine, type MessageRef, PeykError } from "peyk";
 import type { Asset } from "./assets.ts";
 import { people } from "./people.ts";
 import type { PushService } from "./push_service.ts";
@@ -33,6 +33,8 @@ export function createApi({ engine, stage, pushService, assets }: ApiParts): Req
         stage.announce(id, draft.content);
         return sendJson(response, 201, await engine.publish({ ...draft, id, useAsAlert: true }));
       }
+      case "GET /api/explanation":
+        return sendJson(response, 200, await explain(refOf(searchParams)));
       case "POST /api/cut": {
         const { line } = await readJson(request);
         return sendJson(response, 200, { cut: stage.cut(text(line, "line", MAX_LINE)) });
@@ -44,15 +46,13 @@ export function createApi({ engine, stage, pushService, assets }: ApiParts): Req
         return sendJson(response, 200, {});
     }
     if (request.method !== "GET") throw new Refusal(405, "method-not-allowed", "There is nothing here to do that with.");
-    const id = /^\/api\/messages\/([\w-]+)$/.exec(pathname)?.[1];
-    if (id !== undefined) return sendJson(response, 200, await explain(id));
     const asset = assets.get(pathname);
     if (asset === undefined) throw new Refusal(404, "not-found", "There is nothing under this address.");
     sendAsset(response, asset);
   }
 
-  async function explain(id: string): Promise<unknown> {
-    const explanation = await engine.explain(id);
+  async function explain(message: MessageRef): Promise<unknown> {
+    const explanation = await engine.explain(message);
     if (explanation === undefined) throw new Refusal(404, "not-found", "The engine does not remember this message any more.");
     return { ...explanation, devices: explanation.devices.map((device) => ({ ...device, ...stage.tag(device) })) };
   }
@@ -87,6 +87,12 @@ function refuse(response: ServerResponse, error: unknown): void {
     console.error(error);
     sendJson(response, 500, { error: { code: "internal", message: "The demo failed. Its console says how." } });
   }
+}
+
+/** What names a message in an address. The engine checks it. */
+function refOf(fields: URLSearchParams): MessageRef {
+  const whole = (field: string): number => Number(fields.get(field) ?? NaN);
+  return { topic: fields.get("topic") ?? "", position: { epoch: whole("epoch"), offset: whole("offset") } };
 }
 
 /** Checks a message that the page wants to send. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { deviceName, type Engine, type Note, type ReceiptEvent } from "peyk";
+import { deviceName, type Engine, type EntryName, type Note, type ReceiptEvent } from "peyk";
 import { people } from "./people.ts";
 import type { DemoEvents, DeviceTag, SessionNews, Story, StoryLine } from "./story.ts";
 
@@ -81,13 +81,15 @@ export class Stage {
     for (const page of this.#pages) page.end();
   }
 
-  #note({ id, topic, userId, device, kind, at, detail }: Note): void {
-    this.#add(this.#story(id, topic, undefined), { id, ...this.tag({ userId, device }), kind, at, detail });
+  #note(note: Note): void {
+    const { id, userId, device, kind, at, detail } = note;
+    this.#add(this.#story(note, undefined), { id, ...this.tag({ userId, device }), kind, at, detail });
   }
 
   /** Of public messages the engine tells how many devices are done; of private ones each, as a note. */
-  #receipt({ kind, id, topic, from, userId, count, at }: ReceiptEvent): void {
-    const story = this.#story(id, topic, from);
+  #receipt(receipt: ReceiptEvent): void {
+    const { kind, id, from, userId, count, at } = receipt;
+    const story = this.#story(receipt, from);
     if (kind !== "delivered" || userId !== undefined) return;
     const before = Number(story.lines.findLast((line) => line.kind === "counted")?.detail ?? 0);
     this.#add(story, { id, userId: "*", device: "*", line: undefined, kind: "counted", at, detail: String(before + count) });
@@ -98,12 +100,12 @@ export class Stage {
     this.#tell("line", line);
   }
 
-  #story(id: string, topic: string, from: string | undefined): Story & { lines: StoryLine[] } {
+  #story({ id, topic, position }: EntryName, from: string | undefined): Story & { lines: StoryLine[] } {
     let story = this.#stories.get(id);
     if (story === undefined) {
       const [to = "", channel = ""] = topic.split("/");
       const { content, at = Date.now() } = this.#announced.get(id) ?? {};
-      story = { id, to, channel, from, content, sentAt: at, lines: [] };
+      story = { id, topic, position, to, channel, from, content, sentAt: at, lines: [] };
       this.#stories.set(id, story);
       if (this.#stories.size > STORIES_KEPT) dropOldest(this.#stories);
       this.#tell("message", story);

@@ -1,6 +1,6 @@
 /** What the server tells its pages, and what it remembers for a page that comes later. */
 
-import type { Explanation, Note } from "peyk";
+import type { Explanation, Note, Position } from "peyk";
 
 /** A device as the page knows it. The engine itself only ever shows a hash of a deviceId. */
 export interface DeviceTag {
@@ -30,6 +30,9 @@ export interface NamedExplanation extends Explanation {
 /** A message and what became of it so far. */
 export interface Story {
   readonly id: string;
+  /** These two name it to the engine: an id is its sender's and topic's own. */
+  readonly topic: string;
+  readonly position: Position;
   readonly to: string;
   readonly channel: string;
   readonly from: string | undefined;

@@ -70,7 +70,7 @@ async function answerOf(
     case "sessions":
       return heldSessions(question.userId, parts);
     case "explain":
-      return journal.find(question.id);
+      return journal.find(question.message);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Explanation } from "../explain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Peers } from "../ports/peers.ts";
 import type { Users } from "../ports/users.ts";
+import type { LoggedRef } from "../protocol/message_ref.ts";
 import { addressOf, ALL_NODES, decodeTalk, encodeTalk, type HeldSession, type Question } from "./questions.ts";
 
 /** What talking to other nodes works with. */
@@ -76,11 +77,11 @@ export class Neighbours implements Elsewhere {
     return (await this.#askEach(nodes, { kind: "sessions", userId })).flat() as HeldSession[];
   }
 
-  /** What every other node can say about messages with this id. */
-  async explain(id: string): Promise<Explanation[]> {
+  /** What every other node can say about a message. */
+  async explain(message: LoggedRef): Promise<Explanation[]> {
     const { node, peers } = this.#parts;
     const others = await this.#others();
-    const question: Question = { kind: "explain", id };
+    const question: Question = { kind: "explain", message };
     const enough = (answers: readonly Uint8Array[]): boolean => answers.length >= others.length;
     const answers = await peers.ask(ALL_NODES, encodeTalk({ from: node, question }), { ms: ANSWER_MS, enough });
     return answers.flatMap((answer) => decodeTalk(answer) as Explanation[]);

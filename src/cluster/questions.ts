@@ -1,4 +1,5 @@
 import type { Anew } from "../delivery/elsewhere.ts";
+import type { LoggedRef } from "../protocol/message_ref.ts";
 import type { SessionState } from "../session/step.ts";
 
 /** What nodes ask each other. The answer's shape follows from the kind. */
@@ -17,8 +18,8 @@ export type Question =
   | { kind: "attended"; userId: string; device: string }
   /** Answer: {@link HeldSession}s. */
   | { kind: "sessions"; userId: string }
-  /** Answer: an Explanation of each message with this id. */
-  | { kind: "explain"; id: string };
+  /** Answer: the Explanations of this message, each of which may say a part. */
+  | { kind: "explain"; message: LoggedRef };
 
 /** A session as the node that holds it knows it. */
 export interface HeldSession {

@@ -145,7 +145,7 @@ export interface Outbox {
    * Everything known about a message, however it ended.
    *
    * @param ids only rows with one of these. A store MUST find them without looking at the message's other rows: of a room each member
-   * has some. Absent: all, for `explain()`
+   * has some. Absent: all, for `explain()`. Other senders' messages may have the same id
    */
   ofMessage(messageId: string, ids?: readonly string[]): Promise<OutboxRow[]>;
   /** How far a public topic is decided; undefined: nothing is stored. */

@@ -270,7 +270,8 @@ test("what is no JSON, or an unknown message, is refused with an error in JSON",
   expect([noJson.status, (await noJson.json()).error.code]).toEqual([400, "not-json"]);
   const form = await fetch(`${url}/api/messages`, { method: "POST", body: "to=sara" });
   expect([form.status, (await form.json()).error.code]).toEqual([415, "not-json"]);
-  for (const path of ["/api/messages/unknown", "/api/messages/%ff", "/nothing"]) {
+  const unknown = "/api/explanation?topic=sara%2Fdefault&epoch=1&offset=999999";
+  for (const path of ["/api/messages/unknown", "/api/messages/%ff", "/nothing", unknown]) {
     const response = await fetch(url + path);
     expect([response.status, (await response.json()).error.code]).toEqual([404, "not-found"]);
   }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { PublishResult } from "../../mod.ts";
 import type { ClusterDevice } from "./stage.ts";
 import { a, b, c, cluster, useThreeNodes } from "./three_nodes.ts";
 
@@ -16,12 +17,15 @@ describe("the arbiter, across nodes", () => {
 
   test("attended on one node holds the push that another decides, and its ack drops it", async () => {
     await scene("acks");
+    const results: PublishResult[] = [];
     for (let i = 0; i < 6; i++) {
-      await cluster.finish([a, b, c][i % 3]!.engine.publish({ to: "sara", content: `${i}`, id: `m${i}` }));
+      results.push(await cluster.finish([a, b, c][i % 3]!.engine.publish({ to: "sara", content: `${i}`, id: `m${i}` })));
     }
     await cluster.clock.advance(60_000);
     expect(cluster.pushes).toEqual([]);
-    const kinds = (await cluster.finish(c.engine.explain("m1")))!.devices.flatMap(({ events }) => events.map(({ kind }) => kind));
+    const kinds = (await cluster.finish(c.engine.explain(results[1]!)))!.devices.flatMap(({ events }) =>
+      events.map(({ kind }) => kind)
+    );
     expect(kinds).toContain("push-held");
     expect(kinds).toContain("push-dropped");
   });

@@ -19,9 +19,9 @@ describe("push targets and the end of sessions, across nodes", () => {
     const reza = await b.device("reza", { token: "t" });
     reza.state(false);
     await a.device("sara", { token: "t" });
-    await cluster.finish(c.engine.publish({ to: "reza", content: "hi", id: "m1" }));
+    const result = await cluster.finish(c.engine.publish({ to: "reza", content: "hi" }));
     await cluster.clock.advance(10_000);
-    expect((await cluster.finish(a.engine.explain("m1")))?.devices[0]?.rule).toBe("backgrounded/alert/no-target");
+    expect((await cluster.finish(a.engine.explain(result)))?.devices[0]?.rule).toBe("backgrounded/alert/no-target");
   });
 
   test("revoke ends sessions on other nodes and returns when they have ended", async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect } from "vitest";
+import type { PublishResult } from "../../mod.ts";
 import { Cluster, type Node } from "./stage.ts";
 
 export let cluster: Cluster;
@@ -25,6 +26,6 @@ export async function states(node: Node, userId: string): Promise<string[]> {
 }
 
 /** A message for Sara. */
-export function publish(node: Node, content: string, id: string = content): Promise<unknown> {
+export function publish(node: Node, content: string, id: string = content): Promise<PublishResult> {
   return cluster.finish(node.engine.publish({ to: "sara", content, id }));
 }

@@ -1,4 +1,4 @@
-import type { OutgoingMessage } from "../../mod.ts";
+import type { OutgoingMessage, PublishResult } from "../../mod.ts";
 import { createStage, type Device, type DeviceOptions, type Stage } from "./stage.ts";
 
 export const NEWS = { to: "*", channel: "news" };
@@ -15,7 +15,7 @@ export function upTo(count: number): string[] {
 export interface Audience extends Stage {
   readonly devices: Device[];
   /** Publishes on `*\/news` unless told otherwise, and lets it arrive. @returns the id */
-  say(content: string, message?: Partial<OutgoingMessage>): Promise<string>;
+  say(content: string, message?: Partial<OutgoingMessage>): Promise<PublishResult>;
   /** What was pushed so far: token, channel, offset. One message's pushes by token. */
   pushed(): string[];
 }
@@ -39,9 +39,9 @@ export async function oneByOne(
     devices.push(await stage.device(name, { token: name, ...rest }));
   }
   const say: Audience["say"] = async (content, message) => {
-    const { id } = await engine.publish({ ...NEWS, content, ...message });
+    const result = await engine.publish({ ...NEWS, content, ...message });
     await clock.settle();
-    return id;
+    return result;
   };
   const pushed = (): string[] => {
     const byMessage = Map.groupBy(

@@ -104,7 +104,7 @@ test("what came to wait in the log meanwhile is read when something is overdue n
   await overdue();
   await stage.clock.advance(600_000);
   expect(reads()).toBeGreaterThan(before);
-  const told = await stage.engine.explain("late");
+  const told = await stage.explain("late");
   expect(told?.devices[0]?.events.map(({ kind }) => kind)).toContain("push-queued");
 });
 
@@ -117,5 +117,5 @@ test("while it is being read it is not read again", async () => {
   goOn();
   await stage.clock.settle();
   expect(reads() - before).toBe(1);
-  expect((await stage.engine.explain(`m${ALL}`))?.devices[0]?.events.map(({ kind }) => kind)).toContain("push-queued");
+  expect((await stage.explain(`m${ALL}`))?.devices[0]?.events.map(({ kind }) => kind)).toContain("push-queued");
 });

@@ -9,9 +9,9 @@ async function publishAll({ engine }: Stage, messages: readonly Partial<Outgoing
   }
 }
 
-async function rulesOf({ engine }: Stage, count: number): Promise<(string | undefined)[]> {
+async function rulesOf({ explain }: Stage, count: number): Promise<(string | undefined)[]> {
   const ids = Array.from({ length: count }, (_, index) => `m${index + 1}`);
-  return await Promise.all(ids.map(async (id) => (await engine.explain(id))?.devices[0]?.rule));
+  return await Promise.all(ids.map(async (id) => (await explain(id))?.devices[0]?.rule));
 }
 
 const PLAIN: Partial<OutgoingMessage> = {};
@@ -103,7 +103,7 @@ test("explain() knows of each message what became of it, though many are written
   };
   expect(await storyOf("m3")).toEqual(["routed", "seen", "acked"]);
   expect(await storyOf("m4")).toEqual(["routed", "seen"]);
-  const [third, sixth] = [await stage.engine.explain("m3"), await stage.engine.explain("m6")];
+  const [third, sixth] = [await stage.explain("m3"), await stage.explain("m6")];
   expect([third?.delivered, sixth?.delivered]).toEqual([1, 0]);
   const seenAt = (explanation: typeof third): number => explanation!.devices[0]!.events.find(({ kind }) => kind === "seen")!.at;
   expect(seenAt(sixth)).toBeGreaterThan(seenAt(third));

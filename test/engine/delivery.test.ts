@@ -282,8 +282,8 @@ test("whoever joins in the middle of a burst gets and counts for what came after
   const [, last] = [await publish("4"), await publish("5")];
   await clock.settle();
   expect([early.contents, late.contents]).toEqual([["1", "2", "3", "4", "5"], ["4", "5"]]);
-  expect((await engine.explain(first!.id))?.counts).toEqual({ "connected.live/alert/no-target": 1 });
-  expect((await engine.explain(last!.id))?.counts).toEqual({ "connected.live/alert/no-target": 2 });
+  expect((await engine.explain(first!))?.counts).toEqual({ "connected.live/alert/no-target": 1 });
+  expect((await engine.explain(last!))?.counts).toEqual({ "connected.live/alert/no-target": 2 });
 });
 
 test("where nothing is kept, devices are told of what a transport missed, and that they were not recovered", async () => {

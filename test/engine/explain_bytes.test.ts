@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
-import { createEngine } from "../../mod.ts";
+import { createEngine, type PublishResult } from "../../mod.ts";
 import { type CacheBytes, createCacheBytes } from "../../src/delivery/cache_bytes.ts";
 import { Emitter } from "../../src/delivery/events.ts";
 import type { EntryName } from "../../src/delivery/journal.ts";
@@ -11,8 +11,10 @@ function createBook(mostBytes: number): { book: ExplanationBook; held: CacheByte
   return { book: new ExplanationBook(createManualClock(), new Emitter(() => {}), () => {}, held, mostBytes), held };
 }
 
-function accept(book: ExplanationBook, offset: number, topic = "*/room"): EntryName {
-  const entry = { id: `m${offset}`, topic, position: { epoch: 1, offset } };
+const at = (offset: number) => ({ topic: "*/room", position: { epoch: 1, offset } });
+
+function accept(book: ExplanationBook, offset: number): EntryName {
+  const entry = { id: `m${offset}`, ...at(offset) };
   book.accepted({ ...entry, from: undefined, urgency: "normal", sentAt: 0 });
   return entry;
 }
@@ -29,7 +31,7 @@ describe("what explain() remembers", () => {
       for (let device = 0; device < 100; device++) note(book, entry, device);
       expect(held.explain).toBeLessThanOrEqual(1_000_000);
     }
-    const known = Array.from({ length: 200 }, (_, index) => book.find(`m${index + 1}`)).flat();
+    const known = Array.from({ length: 200 }, (_, index) => book.find(at(index + 1))).flat();
     expect(known.length).toBeGreaterThan(10);
     expect(held.explain).toBeGreaterThan(known.length * 100 * 400);
     expect(known.map(({ id }) => id)).toEqual(Array.from({ length: known.length }, (_, i) => `m${201 - known.length + i}`));
@@ -39,7 +41,7 @@ describe("what explain() remembers", () => {
   test("is bounded by number: of more than 10,000 messages the oldest are forgotten, and their bytes with them", () => {
     const { book, held } = createBook(64 * 1024 * 1024);
     for (let offset = 1; offset <= 25_000; offset++) note(book, accept(book, offset), 1);
-    expect([book.find("m15000")[0], book.find("m15001")[0]?.id, book.find("m25000")[0]?.id]).toEqual([
+    expect([book.find(at(15_000))[0], book.find(at(15_001))[0]?.id, book.find(at(25_000))[0]?.id]).toEqual([
       undefined,
       "m15001",
       "m25000",
@@ -53,11 +55,11 @@ describe("what explain() remembers", () => {
     const { book, held } = createBook(2_000);
     const entry = accept(book, 1);
     for (let device = 0; device < 100; device++) note(book, entry, device);
-    expect([book.find("m1")[0], held.explain]).toEqual([undefined, 0]);
-    expect(book.find(accept(book, 2).id)[0]?.id).toBe("m2");
+    expect([book.find(at(1))[0], held.explain]).toEqual([undefined, 0]);
+    expect(book.find(accept(book, 2))[0]?.id).toBe("m2");
     const nothing = createBook(0);
     note(nothing.book, accept(nothing.book, 1), 1);
-    expect([nothing.book.find("m1")[0], nothing.held.explain]).toEqual([undefined, 0]);
+    expect([nothing.book.find(at(1))[0], nothing.held.explain]).toEqual([undefined, 0]);
   });
 
   test("takes no more when the same thing happens to a push again and again", () => {
@@ -74,11 +76,12 @@ describe("what explain() remembers", () => {
 test("an engine says how much that is, and takes an option for it", async () => {
   const silent = { info() {}, warn() {}, error() {} };
   const engine = await createEngine({ insecure: true, logger: silent, limits: { explainBytes: 2_000 } });
-  for (let count = 0; count < 20; count++) await engine.publish({ to: "sara", content: "hi", id: `m${count}` });
+  const results: PublishResult[] = [];
+  for (let count = 0; count < 20; count++) results.push(await engine.publish({ to: "sara", content: "hi", id: `m${count}` }));
   const { explain } = engine.counters().bytes;
   expect(explain).toBeGreaterThan(0);
   expect(explain).toBeLessThanOrEqual(2_000);
-  expect([await engine.explain("m0"), (await engine.explain("m19"))?.id]).toEqual([undefined, "m19"]);
+  expect([await engine.explain(results[0]!), (await engine.explain(results[19]!))?.id]).toEqual([undefined, "m19"]);
   await engine.close();
   await expect(createEngine({ insecure: true, limits: { explainBytes: -1 } })).rejects.toMatchObject({ code: "bad-config" });
 });

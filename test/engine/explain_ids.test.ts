@@ -1,106 +1,154 @@
 import { describe, expect, test } from "vitest";
-import { deviceName } from "../../mod.ts";
+import { deviceName, type MessageRef, type Note, type ReceiptEvent } from "../../mod.ts";
 import { createLives, type Lives, PLACES } from "./lives.ts";
-import type { Device } from "./stage.ts";
+import { createStage, type Device } from "./stage.ts";
 
-/** Lets it be another second: what is sent first is told by the clock. */
-async function say(lives: Lives, device: Device, topic: string, id: string): Promise<void> {
+/** Publishes as a client does. @returns what names the message */
+async function say(lives: Lives, device: Device, topic: string, id: string): Promise<MessageRef> {
   await lives.clock.advance(1_000);
-  expect(await device.publish(topic, `${topic} ${id}`, id)).toMatchObject({ type: "ok" });
+  const answer = await device.publish(topic, `${topic} ${id}`, id);
+  const { epoch, offset } = (answer as { value?: unknown }).value as { epoch: number; offset: number };
   await lives.clock.settle();
+  return { topic, position: { epoch, offset } };
 }
 
-const kinds = async (...[lives, id, which]: [Lives, string, Parameters<Lives["engine"]["explain"]>[1]?]) => {
-  const explanation = await lives.engine.explain(id, which);
+const kinds = async (lives: Lives, message: MessageRef) => {
+  const explanation = await lives.engine.explain(message);
   return explanation?.devices.map(({ device, events }) => [device, ...events.map(({ kind }) => kind)]);
 };
 
 describe.each(PLACES)("on %s", (place) => {
-  test("a message keeps its explanation when another user takes its id again, in the same topic and in others, after a restart too", async () => {
+  test("messages of one id, in one topic and in several, have an explanation each, after a restart too", async () => {
     const lives = await createLives({}, place);
     for (const user of ["sara", "reza", "omid"]) await lives.engine.subscribe(user, { to: "*", channel: "room" });
     (await lives.sara("phone", { token: "phone" })).leave();
-    const reza = await lives.device("reza");
+    const reza = await lives.device("reza", { token: "reza" });
     const omid = await lives.device("omid", { token: "omid" });
-    await say(lives, reza, "sara/default", "m");
-    const { position } = (await lives.engine.explain("m"))!;
-    for (const topic of ["sara/default", "*/room", "reza/default"]) await say(lives, omid, topic, "m");
+    const from = new Map([
+      [await say(lives, reza, "sara/default", "m"), "reza"],
+      [await say(lives, omid, "sara/default", "m"), "omid"],
+      [await say(lives, omid, "*/room", "m"), "omid"],
+    ]);
+    const messages = [...from.keys()];
     for (let life = 0; life < 2; life++) {
-      expect(await lives.engine.explain("m")).toMatchObject({ topic: "sara/default", from: "reza", position });
-      expect(await kinds(lives, "m")).toMatchObject([[
-        deviceName("phone"),
-        ...life === 0 ? ["routed", "push-queued"] : [],
-        "push-sent",
-      ]]);
-      const others = { from: "omid" };
-      expect(await lives.engine.explain("m", others)).toMatchObject({ topic: "sara/default", from: "omid" });
-      expect(await lives.engine.explain("m", { ...others, topic: "*/room" })).toMatchObject({ topic: "*/room", from: "omid" });
-      expect(await lives.engine.explain("m", { position: { ...position, offset: position.offset + 1 }, topic: "sara/default" }))
-        .toMatchObject({ from: "omid" });
-      expect(await lives.engine.explain("m", { from: "nobody" })).toBeUndefined();
+      for (const message of messages) {
+        expect(await lives.engine.explain(message)).toMatchObject({ id: "m", ...message, from: from.get(message) });
+      }
+      const pushed = [deviceName("phone"), ...life === 0 ? ["routed", "push-queued"] : [], "push-sent"];
+      for (const message of messages.slice(0, 2)) expect(await kinds(lives, message)).toEqual([pushed]);
+      // Of a public one the exceptions are told, and those who read it are counted.
+      expect((await kinds(lives, messages[2]!))?.flat()).toContain("push-sent");
       await lives.restart();
     }
   });
 
-  test("a device that touches another one's message after a restart hides nothing of what the outbox has", async () => {
+  test("a device that touches another message of the same id after a restart hides nothing of what the outbox has", async () => {
     const lives = await createLives({}, place);
     await lives.engine.subscribe("omid", { to: "*", channel: "room" });
     (await lives.sara("phone", { token: "phone" })).leave();
     const reza = await lives.device("reza");
     const omid = await lives.device("omid", { habit: "sees" });
-    await say(lives, reza, "sara/default", "m");
+    const message = await say(lives, reza, "sara/default", "m");
     await say(lives, omid, "*/room", "m");
     await say(lives, omid, "omid/default", "m");
     await lives.restart();
     // Reads its own two again: the engine remembers these alone.
     await lives.device("omid");
     await lives.clock.settle();
-    expect(await lives.engine.explain("m")).toMatchObject({ topic: "sara/default", from: "reza" });
-    expect(await kinds(lives, "m")).toEqual([[deviceName("phone"), "push-sent"]]);
+    expect(await lives.engine.explain(message)).toMatchObject({ topic: "sara/default", from: "reza", delivered: 0 });
+    expect(await kinds(lives, message)).toEqual([[deviceName("phone"), "push-sent"]]);
     // And so does a device that touches the message itself.
     await lives.sara("phone");
     await lives.clock.settle();
-    expect(await kinds(lives, "m")).toEqual([[deviceName("phone"), "push-sent", "seen", "acked"]]);
-    expect(await lives.engine.explain("m")).toMatchObject({ topic: "sara/default", from: "reza", delivered: 1 });
+    expect(await kinds(lives, message)).toEqual([[deviceName("phone"), "push-sent", "seen", "acked"]]);
+    expect(await lives.engine.explain(message)).toMatchObject({ topic: "sara/default", from: "reza", delivered: 1 });
+  });
+
+  test("what only the outbox remembers is told for as long as the log has the message: it says whose the push is", async () => {
+    const lives = await createLives({}, place);
+    (await lives.sara("phone", { token: "phone" })).leave();
+    const message = await lives.engine.publish({ to: "sara", content: "hi", from: "reza", ttl: 60 });
+    const sentAt = lives.clock.now();
+    await lives.clock.settle();
+    await lives.restart();
+    expect(await lives.engine.explain(message)).toMatchObject({ id: message.id, from: "reza", sentAt, verdict: "routed" });
+    await lives.clock.advance(60_001);
+    expect(await lives.engine.explain(message)).toBeUndefined();
+  });
+
+  test("what the log has and neither a node nor the outbox remembers has no explanation", async () => {
+    const lives = await createLives({}, place);
+    const message = await lives.engine.publish({ to: "sara", content: "hi" });
+    expect(await lives.engine.explain(message)).toBeDefined();
+    await lives.restart();
+    expect(await lives.engine.explain(message)).toBeUndefined();
+  });
+
+  test.each<[string, (message: MessageRef) => MessageRef]>([
+    ["a later one", ({ topic, position }) => ({ topic, position: { ...position!, offset: position!.offset + 1 } })],
+    ["one behind all", ({ topic, position }) => ({ topic, position: { ...position!, offset: Number.MAX_SAFE_INTEGER } })],
+    ["one of another log", ({ topic, position }) => ({ topic, position: { ...position!, epoch: position!.epoch + 1 } })],
+    ["one of another topic", ({ position }) => ({ topic: "reza/default", position })],
+    ["one of a topic that there is not", ({ position }) => ({ topic: "*/nowhere", position })],
+  ])("%s has no explanation, before a restart and after it", async (_, change) => {
+    const lives = await createLives({}, place);
+    (await lives.sara("phone", { token: "phone" })).leave();
+    const message = await lives.engine.publish({ to: "sara", content: "hi" });
+    await lives.clock.settle();
+    for (let life = 0; life < 2; life++) {
+      expect(await lives.engine.explain(message)).toBeDefined();
+      expect(await lives.engine.explain(change(message))).toBeUndefined();
+      await lives.restart();
+    }
   });
 });
 
-test("what a publish answers says which message is meant", async () => {
-  const lives = await createLives();
-  await lives.sara("phone");
-  await lives.device("reza");
-  const publish = (to: string) => lives.engine.publish({ to, content: to, id: "order 42" });
-  const results = [await publish("sara"), await publish("reza")];
-  for (const result of results) {
-    expect(await lives.engine.explain("order 42", result)).toMatchObject({ topic: result.topic, position: result.position });
+test("a publish's result, a receipt and a note name the message", async () => {
+  const { clock, device, engine } = await createStage();
+  const names: (ReceiptEvent | Note)[] = [];
+  engine.on("receipt", (receipt) => names.push(receipt));
+  engine.on("note", (note) => names.push(note));
+  const phone = await device("sara");
+  const result = await engine.publish({ to: "sara", content: "hi", id: "order 42" });
+  await engine.publish({ to: "reza", content: "hi", id: "order 42" });
+  await clock.settle();
+  const { topic, epoch, offset } = phone.of("message")[0]!;
+  const mine = names.filter((name) => name.topic === result.topic);
+  expect(mine.map(({ kind }) => kind)).toEqual(expect.arrayContaining(["accepted", "routed", "delivered", "acked"]));
+  for (const name of [result, { topic, position: { epoch, offset } }, ...mine]) {
+    expect(await engine.explain(name)).toMatchObject({ id: "order 42", topic: "sara/default", delivered: 1 });
   }
 });
 
-test("a message that the log has no more is older than the one that took its id", async () => {
-  const lives = await createLives();
-  (await lives.sara("phone", { token: "phone" })).leave();
-  await lives.say("m", { ttl: 60 });
-  await lives.restart();
-  await lives.clock.advance(30_000);
-  const reza = await lives.device("reza");
-  await say(lives, reza, "reza/default", "m");
-  expect((await lives.engine.explain("m"))?.sentAt).toBeDefined();
-  await lives.clock.advance(40_000);
-  const explanation = await lives.engine.explain("m");
-  expect(explanation).toMatchObject({ topic: "sara/default", devices: [{ userId: "sara" }] });
-  expect(explanation?.sentAt).toBeUndefined();
+test("an ephemeral message is in no log, and has no explanation", async () => {
+  const { device, engine } = await createStage();
+  await device("sara");
+  const result = await engine.publish({ to: "sara", content: "typing", ephemeral: true });
+  expect(result.position).toBeUndefined();
+  expect(await engine.explain(result)).toBeUndefined();
 });
 
-test("ids that stand for several messages are forgotten with the last of them", async () => {
-  const lives = await createLives();
-  const ids = ["a", "b"];
-  for (const to of ["u1", "u2", "u3"]) for (const id of ids) await lives.engine.publish({ to, id, content: "" });
-  for (let index = 0; index < 9_996; index++) await lives.engine.publish({ to: "filler", content: "", id: `f${index}` });
-  // Six and these are two more than are kept.
-  expect([(await lives.engine.explain("a"))?.topic, (await lives.engine.explain("b"))?.topic]).toEqual([
-    "u2/default",
-    "u2/default",
-  ]);
-  for (let index = 0; index < 4; index++) await lives.engine.publish({ to: "filler", content: "", id: `g${index}` });
-  expect([await lives.engine.explain("a"), await lives.engine.explain("b")]).toEqual([undefined, undefined]);
+const position = { epoch: 1, offset: 1 };
+test.each<[string, unknown]>([
+  ["an id", "order 42"],
+  ["nothing", undefined],
+  ["null", null],
+  ["a topic alone that is none", { topic: "sara" }],
+  ["no topic", { position }],
+  ["a topic that is no text", { topic: 7, position }],
+  ["a topic of three parts", { topic: "sara/a/b", position }],
+  ["a topic without a channel", { topic: "sara/", position }],
+  ["a position that is null", { topic: "sara/default", position: null }],
+  ["an offset as a position", { topic: "sara/default", position: 1 }],
+  ["no epoch", { topic: "sara/default", position: { offset: 1 } }],
+  ["the beginning of a log", { topic: "sara/default", position: { epoch: 1, offset: 0 } }],
+  ["no offset", { topic: "sara/default", position: { epoch: 1 } }],
+  ...[-1, 0.5, NaN, Infinity, 2 ** 53, "1", 1n, null].flatMap((bad): [string, unknown][] => [
+    [`an offset of ${typeof bad} ${bad}`, { topic: "sara/default", position: { epoch: 1, offset: bad } }],
+    [`an epoch of ${typeof bad} ${bad}`, { topic: "sara/default", position: { epoch: bad, offset: 1 } }],
+  ]),
+])("what is no name of a message is refused: %s", async (_, message) => {
+  const { engine } = await createStage();
+  await engine.publish({ to: "sara", content: "hi", id: "order 42" });
+  await expect(engine.explain(message as MessageRef)).rejects.toMatchObject({ code: "bad-message", retryable: false });
 });

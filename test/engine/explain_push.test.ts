@@ -25,8 +25,8 @@ async function say(stage: Stage, id: string): Promise<void> {
 }
 
 /** What is told of a message's pushes to the phone. */
-async function pushesOf({ engine }: Pick<Stage, "engine">, id: string): Promise<ExplainedEvent[]> {
-  const device = (await engine.explain(id))?.devices.find(({ device }) => device === deviceName("phone"));
+async function pushesOf({ explain }: Pick<Stage, "explain">, id: string): Promise<ExplainedEvent[]> {
+  const device = (await explain(id))?.devices.find(({ device }) => device === deviceName("phone"));
   return device?.events.filter(({ provider }) => provider !== undefined) ?? [];
 }
 
@@ -128,7 +128,7 @@ test("however much happens, how it ended is told", async () => {
   stage.providers[0]!.verdict = (_, attempt) => attempt <= 70 ? { verdict: "retry", reason: `trouble ${attempt}` } : SENT;
   await say(stage, "hi");
   await stage.clock.advance(7_200_000);
-  const { events } = (await stage.engine.explain("hi"))!.devices[0]!;
+  const { events } = (await stage.explain("hi"))!.devices[0]!;
   expect(events).toHaveLength(50);
   expect(events[2]?.detail).toBe("trouble 1");
   expect(events.at(-1)?.kind).toBe("push-sent");

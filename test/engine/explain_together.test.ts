@@ -19,7 +19,9 @@ function createBook(mostBytes = 64 * 1024 * 1024) {
   const emitter = new Emitter(() => {});
   emitter.on("note", (note) => notes.push(note));
   const book = new ExplanationBook(clock, emitter, () => {}, held, mostBytes);
-  const explain = (id: string): Explanation | undefined => mergeExplanations(book.find(id));
+  const explain = (id: string): Explanation | undefined => {
+    return mergeExplanations(book.find({ topic: "sara/default", position: { epoch: 1, offset: Number(id.slice(1)) } }));
+  };
   const kindsOf = (id: string, device = 0): string[] => explain(id)?.devices[device]?.events.map(({ kind }) => kind) ?? [];
   return { book, clock, held, notes, explain, kindsOf };
 }

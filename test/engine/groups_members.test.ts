@@ -46,9 +46,9 @@ test("connections that end while another one of the group is written to take not
   // Full, and gone before anybody looks how full.
   ada.bufferedAmount = FULL;
   trigger.armed = true;
-  const id = await say("2");
+  const result = await say("2");
   expect(trigger.armed).toBe(false);
-  expect((await engine.explain(id))!.counts).toEqual({ "connected.live/alert": 5 });
+  expect((await engine.explain(result))!.counts).toEqual({ "connected.live/alert": 5 });
   const back = await Promise.all(["ada", "cy"].map((user) => stage.device(user, { cursors })));
   await say("3");
   for (const { contents } of back) expect(contents).toEqual(["2", "3"]);
@@ -116,9 +116,9 @@ test("what is somebody's own is decided for each of their devices by name, also 
   const { clock, device, engine } = await createStage();
   const devices = [await device("ada", { deviceId: "phone" }), await device("ada", { deviceId: "laptop" })];
   for (let i = 0; i < 3; i++) {
-    const { id } = await engine.publish({ to: "ada", content: `${i}` });
+    const result = await engine.publish({ to: "ada", content: `${i}` });
     await clock.settle();
-    const explained = (await engine.explain(id))!.devices.map(({ events }) => events.map(({ kind }) => kind));
+    const explained = (await engine.explain(result))!.devices.map(({ events }) => events.map(({ kind }) => kind));
     expect(explained).toEqual([["routed", "seen", "acked"], ["routed", "seen", "acked"]]);
   }
   for (const { contents } of devices) expect(contents).toEqual(upTo(3));

@@ -67,8 +67,8 @@ test("a group that is written to over merged batches loses its slow ones as well
 test("a device whose buffer runs over is closed and counted once", async () => {
   const { devices, engine, say } = await abreast(["ada", "bo"]);
   devices[0]!.bufferedAmount = 3_000_000;
-  const id = await say("1");
+  const result = await say("1");
   expect(devices.map(({ closedWith }) => closedWith)).toEqual([4002, undefined]);
-  expect((await engine.explain(id))!.counts).toEqual({ "connected.live/alert": 2 });
+  expect((await engine.explain(result))!.counts).toEqual({ "connected.live/alert": 2 });
   expect(engine.counters().delivered).toBe(2 + 2);
 });

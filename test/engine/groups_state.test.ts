@@ -6,7 +6,7 @@ import type { Device } from "./stage.ts";
 
 test("a group in the background is pushed per message by its rule: alerts now, quiet ones gathered, in-app and live ones never", async () => {
   const { clock, devices, engine, pushed, say } = await abreast(["ada", "bo"], { visible: false });
-  const ids = [
+  const results = [
     await say("alert"),
     await say("quiet", { urgency: "low" }),
     await say("in app", { inApp: true }),
@@ -17,7 +17,7 @@ test("a group in the background is pushed per message by its rule: alerts now, q
   await clock.advance(200_000);
   expect(pushed().slice(4).filter((push) => !push.endsWith("3"))).toEqual([]);
   for (const { contents } of devices) expect(contents).toEqual(["alert", "quiet", "in app", "live", "alert again"]);
-  const counts = await Promise.all(ids.map(async (id) => (await engine.explain(id))?.counts));
+  const counts = await Promise.all(results.map(async (result) => (await engine.explain(result))?.counts));
   expect(counts).toEqual([
     { "backgrounded/alert": 2 },
     { "backgrounded/quiet": 2 },
@@ -48,16 +48,16 @@ test("each device is counted once per message, under the rule of its state when 
   bo.state(false);
   cy.bufferedAmount = FULL;
   di.drop();
-  const id = await say("1");
+  const result = await say("1");
   const rules = { "connected.live/alert": 3, "backgrounded/alert": 1, "disconnected.recent/alert": 1 };
-  expect((await engine.explain(id))!.counts).toEqual(rules);
+  expect((await engine.explain(result))!.counts).toEqual(rules);
   // Now the slow one reads from the log.
   const next = await say("2");
   expect((await engine.explain(next))!.counts).toEqual(rules);
   cy.drained();
   await clock.settle();
   expect((await engine.explain(next))!.counts).toEqual(rules);
-  expect((await engine.explain(id))!.delivered).toBe(4);
+  expect((await engine.explain(result))!.delivered).toBe(4);
   expect(ada.contents).toEqual(["1", "2"]);
 });
 

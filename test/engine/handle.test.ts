@@ -54,9 +54,9 @@ test.each(PLACES)("nobody is told of it, on %s", async (place) => {
   await lives.clock.settle();
   await lives.say("hi");
   expect((await lives.told("hi")).at(-1)).toBe("push-sent 201");
-  const before = await lives.engine.explain("hi");
+  const before = await lives.explain("hi");
   const sessions = await lives.engine.sessions("sara");
   await lives.restart();
-  const after = await lives.engine.explain("hi");
+  const after = await lives.explain("hi");
   expect(JSON.stringify([logged, notes, before, after, sessions])).not.toContain("secret");
 });

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { afterEach } from "vitest";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { sqlite } from "../../adapters/sqlite/sqlite.ts";
-import type { Engine, EngineOptions, OpenStorage, OutgoingMessage, Storage } from "../../mod.ts";
+import type { Engine, EngineOptions, Explanation, MessageRef, OpenStorage, OutgoingMessage, Storage } from "../../mod.ts";
 import { createFiles } from "../storage/sqlite_stage.ts";
 import { createStage, type Device, type DeviceOptions, FakeProvider, type Stage, surviving } from "./stage.ts";
 
@@ -25,7 +25,9 @@ export interface Lives {
   pushed(): string[];
   /** How many pushes are in the outbox that have not ended. */
   waiting(): Promise<number>;
-  /** What explain() says of a message: kind and detail of each event, device by device. */
+  /** What explain() says of the first message that the server published under this id, in whichever life. */
+  explain(id: string): Promise<Explanation | undefined>;
+  /** The same: kind and detail of each event, device by device. */
   told(id: string): Promise<string[]>;
 }
 
@@ -51,8 +53,9 @@ export async function createLives(options: EngineOptions = {}, place: Place = "m
   let opened: OpenStorage;
   const storage: Storage = { open: async (context) => opened = await inner.open(context) };
   let stage: Stage;
+  const refs = new Map<string, MessageRef>();
   const start = async (): Promise<void> => {
-    stage = await createStage({ ...options, storage, clock, push: [provider] });
+    stage = await createStage({ ...options, storage, clock, push: [provider] }, refs);
     open.push(stage.engine);
   };
   await start();
@@ -78,8 +81,9 @@ export async function createLives(options: EngineOptions = {}, place: Place = "m
       return rows.length;
     },
     pushed: () => provider.sent.map(({ token, notification: { id } }) => `${token} ${id}`),
+    explain: (id) => stage.explain(id),
     async told(id) {
-      const { devices = [] } = await stage.engine.explain(id) ?? {};
+      const { devices = [] } = await stage.explain(id) ?? {};
       return devices.flatMap(({ events }) => events.map(({ kind, detail }) => `${kind} ${detail ?? ""}`.trim()));
     },
   };

@@ -26,8 +26,7 @@ describe.each(PLACES)("on %s", (place) => {
       const reza = await lives.device("reza");
       const phone = await lives.sara("phone");
       const tablet = await lives.sara("tablet");
-      await reza.publish("sara/default", "hi", "hi");
-      await lives.clock.settle();
+      await lives.say("hi", { from: "reza" });
       await mark(phone, kind, "hi", 100);
       await mark(tablet, kind, "hi", 100);
       expect(receipts(reza)).toEqual([`${kind} hi`]);

@@ -82,7 +82,7 @@ describe("in a room", () => {
 
   test("an entry's deliveries are counted also when all have acked it and it is not remembered any more", async () => {
     const { stage, devices } = await room();
-    const { engine, clock } = stage;
+    const { engine, clock, explain } = stage;
     for (const id of ["1", "2", "3"]) await engine.publish({ to: "*", channel: "room", content: "hi", id });
     await clock.settle();
     for (const [index, device] of devices.entries()) {
@@ -90,7 +90,7 @@ describe("in a room", () => {
     }
     await clock.settle();
     const delivered = async (): Promise<(number | undefined)[]> => {
-      return await Promise.all(["1", "2", "3"].map(async (id) => (await engine.explain(id))?.delivered));
+      return await Promise.all(["1", "2", "3"].map(async (id) => (await explain(id))?.delivered));
     };
     expect(await delivered()).toEqual([3, 2, 1]);
     for (const device of devices) device.ack(device.cursors);

@@ -36,7 +36,7 @@ test.each([["private", {}], ["public", NEWS]])("a %s message costs no put for a 
   const { lives, puts } = await away(0, 3);
   for (const id of ["a", "b"]) await lives.say(id, to);
   expect(puts).toEqual([]);
-  expect(await lives.engine.explain("a")).toMatchObject({ verdict: "routed" });
+  expect(await lives.explain("a")).toMatchObject({ verdict: "routed" });
 });
 
 test("explain() says once of a device without a target that there is nowhere to push to", async () => {

@@ -59,7 +59,7 @@ describe.each(PLACES)("on %s: after five pushes to a target within a minute", (p
     for (let n = 1; n <= 6; n++) await lives.say(`m${n}`);
     await lives.clock.advance(10_000);
     const laptop = await lives.sara("laptop", { visible: false });
-    const { position } = (await lives.engine.explain("m6"))!;
+    const { position } = (await lives.explain("m6"))!;
     await laptop.request({ type: "mark", ref: 0, kind: "read", topic: "sara/default", ...position });
     await lives.clock.advance(2 * MINUTE);
     await lives.say("m7");

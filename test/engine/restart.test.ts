@@ -67,16 +67,16 @@ test("a push that was held or under retry leaves after the restart, once", async
   first.provider.verdict = () => ({ verdict: "retry", afterMs: 30_000, reason: "busy" });
   (await first.device("sara", { token: "t" })).leave();
   await clock.settle();
-  const { id } = await first.engine.publish({ to: "sara", content: "hi" });
+  const result = await first.engine.publish({ to: "sara", content: "hi" });
   await clock.settle();
   expect(first.provider.sent).toHaveLength(1);
   await first.engine.close();
   await clock.advance(20_000);
   const second = await createStage({ storage, clock });
   await clock.advance(10_000);
-  expect(second.provider.sent.map(({ notification }) => notification.id)).toEqual([id]);
+  expect(second.provider.sent.map(({ notification }) => notification.id)).toEqual([result.id]);
   expect(second.provider.sent[0]?.notification.collapseId).toBe(first.provider.sent[0]?.notification.collapseId);
-  expect((await second.engine.explain(id))?.devices[0]?.events.map(({ kind }) => kind)).toContain("push-sent");
+  expect((await second.engine.explain(result))?.devices[0]?.events.map(({ kind }) => kind)).toContain("push-sent");
 });
 
 test("after close no timer is left, and what is asked then is refused", async () => {

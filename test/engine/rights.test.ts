@@ -171,8 +171,8 @@ test("pushes that wait are dropped by name when the topic is left or the user is
 
 test("a server's publish to a user without devices waits; a client's is refused", async () => {
   const { engine, clock, device } = await createStage();
-  const { id } = await engine.publish({ to: "newcomer", content: "welcome" });
-  expect((await engine.explain(id))?.verdict).toBe("no-device");
+  const result = await engine.publish({ to: "newcomer", content: "welcome" });
+  expect((await engine.explain(result))?.verdict).toBe("no-device");
   const sara = await device("sara");
   expect(await sara.publish("nobody/default", "hi")).toMatchObject({ type: "error", code: "no-recipient", retryable: false });
   const newcomer = await device("newcomer");

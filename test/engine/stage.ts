@@ -3,7 +3,9 @@ import {
   createEngine,
   type Engine,
   type EngineOptions,
+  type Explanation,
   memory,
+  type MessageRef,
   type Note,
   type OpenStorage,
   type PushAddress,
@@ -32,7 +34,9 @@ export interface Stage {
   readonly notes: Note[];
   /** Opens a connection, says hello, and waits for the answer. */
   device(userId: string, options?: DeviceOptions): Promise<Device>;
-  /** What `explain` says of one message's only device: kinds of events, in order. */
+  /** What `engine.explain` says of the first message that the server published under this id. */
+  explain(id: string): Promise<Explanation | undefined>;
+  /** The same of its only device: kinds of events, in order. */
   story(id: string): Promise<string[]>;
 }
 
@@ -55,15 +59,25 @@ export interface DeviceOptions {
  */
 export type Habit = "acks" | "sees" | "waits" | "mute";
 
-export async function createStage(options: EngineOptions & { clock?: ManualClock } = {}): Promise<Stage> {
+/** @param refs where messages are by their ids; an engine that goes on with another one's storage has that one's */
+export async function createStage(
+  options: EngineOptions & { clock?: ManualClock } = {},
+  refs: Map<string, MessageRef> = new Map(),
+): Promise<Stage> {
   const clock = options.clock ?? createManualClock();
   const provider = new FakeProvider();
   const notes: Note[] = [];
-  const engine = await createEngine({
+  const made = await createEngine({
     ...{ insecure: true, random: seededRandom(7), push: [provider], logger: silent },
     ...options,
     clock,
   });
+  const engine = writingDown(made, refs);
+  const explain = async (id: string): Promise<Explanation | undefined> => {
+    const ref = refs.get(id);
+    if (ref === undefined) throw new Error(`the server published nothing under the id ${id}`);
+    return await engine.explain(ref);
+  };
   engine.on("note", (note) => notes.push(note));
   return {
     engine,
@@ -76,9 +90,21 @@ export async function createStage(options: EngineOptions & { clock?: ManualClock
       if (token !== undefined) await device.request({ type: "target", ref: 0, provider: "fake", token, details: null });
       return device;
     },
+    explain,
     async story(id) {
-      const explanation = await engine.explain(id);
-      return explanation?.devices[0]?.events.map(({ kind }) => kind) ?? [];
+      return (await explain(id))?.devices[0]?.events.map(({ kind }) => kind) ?? [];
+    },
+  };
+}
+
+/** The same engine, which writes down what the first publish under each id answered. */
+function writingDown(engine: Engine, refs: Map<string, MessageRef>): Engine {
+  return {
+    ...engine,
+    async publish(message) {
+      const result = await engine.publish(message);
+      if (!refs.has(result.id)) refs.set(result.id, result);
+      return result;
     },
   };
 }

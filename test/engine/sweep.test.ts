@@ -22,13 +22,13 @@ test("a burst that is longer than a page of the log: the first ones with their o
 });
 
 test("somebody whose one device is attended elsewhere and whose other one is away: the burst is decided for the away one alone", async () => {
-  const { engine, clock, provider, device } = await createStage();
+  const { engine, clock, explain, provider, device } = await createStage();
   await device("sara", { deviceId: "desk", token: "desk", attended: true });
   (await device("sara", { deviceId: "phone", token: "phone" })).leave();
   await clock.settle();
   await engine.publish({ to: "sara", content: "hi", id: "hi" });
   await clock.advance(60_000);
   expect(provider.sent).toEqual([]);
-  const devices = (await engine.explain("hi"))!.devices;
+  const devices = (await explain("hi"))!.devices;
   expect(devices.map(({ state }) => state).sort()).toEqual(["connected.live", "disconnected.away"]);
 });

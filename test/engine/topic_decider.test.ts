@@ -76,7 +76,7 @@ test("an explanation counts every device that was decided for, on whichever page
   go();
   await lives.clock.advance(1_000);
   for (const [id, devices] of [["first", 230], ["second", 280]] as const) {
-    expect((await lives.engine.explain(id))?.counts).toEqual({ "disconnected.away/alert": devices });
+    expect((await lives.explain(id))?.counts).toEqual({ "disconnected.away/alert": devices });
   }
 });
 

@@ -20,7 +20,7 @@ test("a published message is acked by the real client over a real socket, and ex
 
   expect(await arrived.promise).toMatchObject({ id: receipt.id, to: "sara", content: "Hello world", data: { n: [1, 2] } });
   expect(await delivered.promise).toBe(receipt.id);
-  const explanation = await engine.explain(receipt.id);
+  const explanation = await engine.explain(receipt);
   expect(explanation?.devices[0]?.events.map(({ kind }) => kind)).toEqual(["routed", "seen", "acked"]);
   server.close();
 });

@@ -128,10 +128,10 @@ test("a server may publish to a channel that nobody reads yet, and is told why n
   const { clock, device, engine } = await createStage();
   const phone = await device("sara");
   const verdict = async (to: string, channel: string) => {
-    const { id } = await engine.publish({ to, channel, content: "hi" });
-    const early = (await engine.explain(id))?.verdict;
+    const result = await engine.publish({ to, channel, content: "hi" });
+    const early = (await engine.explain(result))?.verdict;
     await clock.settle();
-    return [early, (await engine.explain(id))?.verdict];
+    return [early, (await engine.explain(result))?.verdict];
   };
   expect(await verdict("sara", "notes")).toEqual(["not-subscribed", "not-subscribed"]);
   expect(await verdict("sara", "default")).toEqual(["routed", "routed"]);

@@ -36,7 +36,7 @@ describe.each(Object.keys(clients))("over %s", (client) => {
     await until(() => again.contents.length > 0);
     expect(again.contents).toEqual(["and here again"]);
     expect(recoveryOf(again)).toEqual([false]);
-    expect(await one!.engine.explain(missed.id)).toBeUndefined();
+    expect(await one!.engine.explain(missed)).toBeUndefined();
     expect(two!.provider.sent).toEqual([]);
 
     await one!.engine.close();

@@ -1,4 +1,4 @@
-import type { DemoEvents, NamedExplanation } from "../story.ts";
+import type { DemoEvents, NamedExplanation, Story } from "../story.ts";
 
 /** What the page asks of the demo server. */
 
@@ -22,8 +22,9 @@ export async function cut(line: string): Promise<void> {
 }
 
 /** What the engine says about a message. */
-export async function explain(id: string): Promise<NamedExplanation> {
-  return await request(`/api/messages/${encodeURIComponent(id)}`) as NamedExplanation;
+export async function explain({ topic, position }: Story): Promise<NamedExplanation> {
+  const fields = new URLSearchParams({ topic, epoch: String(position.epoch), offset: String(position.offset) });
+  return await request(`/api/explanation?${fields}`) as NamedExplanation;
 }
 
 /** Calls back for each server-sent event, and comes back by itself when the server does. */

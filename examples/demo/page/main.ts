@@ -61,7 +61,7 @@ async function play(): Promise<never> {
   const tellAll = async (story: Story): Promise<void> => {
     opened = story;
     try {
-      const explained = await explain(story.id);
+      const explained = await explain(story);
       if (opened === story) showExplanation(explanation, story, explained);
     } catch (error) {
       complain(error);
