@@ -34,8 +34,8 @@ const arrived = new Promise<void>((resolve) => {
   });
 });
 
-const receipt = await engine.publish({ to: "sara", content: "Hello world" });
-console.log(`accepted for ${receipt.topic}, stored: ${receipt.durability}`);
+const result = await engine.publish({ to: "sara", content: "Hello world" });
+console.log(`accepted for ${result.topic}, stored: ${result.durability}`);
 await arrived;
 
 await sara.close();

@@ -157,8 +157,8 @@ export interface Engine extends Acceptor, AsyncDisposable {
  * import { createEngine } from "peyk";
  *
  * const engine = await createEngine({ authenticate: ({ token }) => token === "secret" ? { userId: "sara" } : null });
- * const receipt = await engine.publish({ to: "sara", content: "Hello" });
- * console.log(receipt.topic);
+ * const result = await engine.publish({ to: "sara", content: "Hello" });
+ * console.log(result.topic);
  * await engine.close();
  * ```
  */

@@ -15,10 +15,10 @@ export interface Activity {
 }
 
 /** What watchActivity gives. */
-export interface PresenceWatch {
+export interface ActivityWatch {
   current(): PersonState;
   /** What the app says goes before what is observed; undefined gives it back. */
-  set(presence: Partial<Activity> | undefined): void;
+  set(activity: Partial<Activity> | undefined): void;
 }
 
 /**
@@ -31,8 +31,8 @@ export function watchActivity(
   page: Page | undefined,
   time: Time,
   signal: AbortSignal,
-  changed: (presence: PersonState, back: boolean) => void,
-): PresenceWatch {
+  changed: (activity: PersonState, back: boolean) => void,
+): ActivityWatch {
   let given: Partial<Activity> = {};
   let observedAt = -Infinity;
   let saidAt = -Infinity;
@@ -68,9 +68,9 @@ export function watchActivity(
 
   return {
     current,
-    set(presence = {}) {
-      given = presence;
-      saidAt = presence.attended ? time.elapsed() : -Infinity;
+    set(activity = {}) {
+      given = activity;
+      saidAt = activity.attended ? time.elapsed() : -Infinity;
       tell();
     },
   };

@@ -173,7 +173,7 @@ export interface PeykClient extends AsyncDisposable {
    * engine is told as often as it wants to know. `attended: false`: there was no input, whatever was said before. A field that is
    * left out is observed; undefined: all are.
    */
-  setActivity(presence: Partial<Activity> | undefined): void;
+  setActivity(activity: Partial<Activity> | undefined): void;
   /**
    * Ends the session: push targets are released, nothing more is delivered to this device, and requests that wait are rejected with
    * `signed-out`. Then the client is closed.
@@ -213,8 +213,8 @@ export function connectIn(
   const ended = new AbortController();
   const { signal } = ended;
 
-  const presence = watchActivity(page, time, signal, (presence, back) => {
-    tabs.send({ type: "presence", presence });
+  const activity = watchActivity(page, time, signal, (activity, back) => {
+    tabs.send({ type: "activity", activity });
     if (back) tabs.send({ type: "wake" });
   });
   const outgoing = createOutgoing(time, (frame) => tabs.send({ type: "request", frame }));
@@ -244,7 +244,7 @@ export function connectIn(
       name: store.name,
       lead: (emit) => createLeader({ environment, url: address, store, token: options.token, emit }),
       receive,
-      presence: presence.current,
+      activity: activity.current,
     });
   }
 
@@ -359,7 +359,7 @@ export function connectIn(
     async unregisterPush(provider) {
       await outgoing.ask({ type: "target", provider: checkName(provider, "provider"), token: null, details: null });
     },
-    setActivity: presence.set,
+    setActivity: activity.set,
     async logout() {
       await outgoing.ask({ type: "logout" });
     },

@@ -31,8 +31,8 @@ export type PersonState = Omit<StateFrame, "type">;
 /** What a tab says to the one that holds the connection. */
 export type ToLeader =
   /** A tab begins, or found a new leader. */
-  | { type: "join"; presence: PersonState }
-  | { type: "presence"; presence: PersonState }
+  | { type: "join"; activity: PersonState }
+  | { type: "activity"; activity: PersonState }
   /** A handler was added: say again what nobody is done with. */
   | { type: "pending" }
   | { type: "request"; frame: RequestFrame }
@@ -284,12 +284,12 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     receive(tab, message) {
       switch (message.type) {
         case "join":
-        case "presence": {
+        case "activity": {
           if (message.type === "join") {
             list(tab);
             emit(tab, { type: "status", status, life });
           }
-          const { visible, idleMs } = message.presence;
+          const { visible, idleMs } = message.activity;
           tabs.set(tab, { visible, inputAt: time.elapsed() - (idleMs ?? Infinity) });
           return present();
         }

@@ -17,7 +17,7 @@ export interface TabsOptions {
   lead(emit: (tab: string | undefined, message: ToTab) => void): Leader;
   receive(message: ToTab): void;
   /** How this tab introduces itself to a leader. */
-  presence(): PersonState;
+  activity(): PersonState;
 }
 
 /** What goes over the BroadcastChannel. */
@@ -32,7 +32,7 @@ type Note =
  *
  * Every tab's handlers get each message. The device has acked it as soon as one tab is done with it.
  */
-export function joinTabs({ environment, name, lead, receive, presence }: TabsOptions): Tabs {
+export function joinTabs({ environment, name, lead, receive, activity }: TabsOptions): Tabs {
   const { locks, BroadcastChannel } = environment;
   const self = randomId();
   let leader: Leader | undefined;
@@ -40,7 +40,7 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
   let heard: string | undefined;
   if (!locks || !BroadcastChannel) {
     leader = lead((_tab, message) => receive(message));
-    leader.receive(self, { type: "join", presence: presence() });
+    leader.receive(self, { type: "join", activity: activity() });
     return { send: (message) => leader!.receive(self, message), close: () => leader!.stop() };
   }
 
@@ -69,7 +69,7 @@ export function joinTabs({ environment, name, lead, receive, presence }: TabsOpt
     else post({ up: true, from: self, body });
   }
 
-  const join = () => send({ type: "join", presence: presence() });
+  const join = () => send({ type: "join", activity: activity() });
 
   channel.onmessage = ({ data }: { data: Note }) => {
     if (data.up) {

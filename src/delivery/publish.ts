@@ -127,7 +127,7 @@ function checkedOptions(options: MessageOptions): MessageOptions {
     });
   }
   if (ephemeral === true && inApp === true) {
-    throw new PeykError("bad-message", "live and inApp: an ephemeral message is in no log");
+    throw new PeykError("bad-message", "ephemeral and inApp: an ephemeral message is in no log");
   }
   return notification === undefined || notification === null
     ? options

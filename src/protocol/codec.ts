@@ -171,7 +171,7 @@ export function encodeMessageFrames(
   return { bytes, ends };
 }
 
-/** A live frame, made once for all its receivers. */
+/** The frame of an ephemeral message, made once for all its receivers. */
 export function encodeEphemeralFrame(topic: Topic, envelope: Uint8Array): Uint8Array {
   return packAround([T.ephemeral, topic], envelope);
 }

@@ -41,7 +41,7 @@ export const sessionMachine = setup({
         // the node that held the session died, or this one was restarted
         | "orphaned"
         | "signOut"
-        // a message, by class: urgency normal or high; low or very-low; in-app; live
+        // a message, by class: urgency normal or high; low or very-low; in-app; ephemeral
         | "message.alert"
         | "message.quiet"
         | "message.inApp"

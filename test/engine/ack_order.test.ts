@@ -39,7 +39,7 @@ function ackOf(device: Device): Parameters<Device["send"]>[0] {
   return { type: "ack", seen: device.of("message").length, cursors: device.cursors, idleMs: 0, waiting: 0 };
 }
 
-describe("an ack and a change of presence in one message", () => {
+describe("an ack and a change of activity in one message", () => {
   test("read in front, then locked: it was read in front", async () => {
     const { lives, laptop } = await waiting();
     laptop.send(ackOf(laptop), { type: "state", visible: false, idleMs: 0 });

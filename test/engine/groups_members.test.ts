@@ -152,7 +152,7 @@ test("ephemeral messages reach the whole group once, and move nobody's place in 
   expect(engine.counters().diverted).toBe(0);
 });
 
-test("those who joined one after the other get live and logged messages alike", async () => {
+test("those who joined one after the other get ephemeral and logged messages alike", async () => {
   const stage = await abreast(["ada"]);
   const { clock, engine, say } = stage;
   await engine.subscribe("bo", NEWS);

@@ -4,7 +4,7 @@ import type { Device } from "./stage.ts";
 
 // A group is of one state: what each state means for those who are passed together.
 
-test("a group in the background is pushed per message by its rule: alerts now, quiet ones gathered, in-app and live ones never", async () => {
+test("a group in the background is pushed per message by its rule: alerts now, quiet ones gathered, in-app and ephemeral ones never", async () => {
   const { clock, devices, engine, pushed, say } = await abreast(["ada", "bo"], { visible: false });
   const results = [
     await say("alert"),

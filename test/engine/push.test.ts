@@ -160,7 +160,7 @@ test("low urgency is not pushed while connected, and coalesced into one push whe
   expect(provider.sent).toHaveLength(1);
 });
 
-test("inApp is logged and never pushed, live reaches only who is connected", async () => {
+test("inApp is logged and never pushed, an ephemeral message reaches only who is connected", async () => {
   const { engine, clock, provider, device } = await createStage();
   const phone = await device("sara", { token: "t" });
   const live = await engine.publish({ to: "sara", content: "typing", ephemeral: true });

@@ -204,7 +204,7 @@ export class Device {
     return this.frames.filter((frame) => frame.type === type) as Extract<ServerFrame, { type: Type }>[];
   }
 
-  /** The contents that came, in order, live ones included. */
+  /** The contents that came, in order, ephemeral ones included. */
   get contents(): (string | undefined)[] {
     return this.frames.filter((frame) => frame.type === "message" || frame.type === "ephemeral")
       .map(({ envelope }) => decodePayload(decodeEnvelope(envelope).payload).content);

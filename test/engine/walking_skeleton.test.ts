@@ -16,11 +16,11 @@ test("a published message is acked by the real client over a real socket, and ex
   const arrived = Promise.withResolvers<Message>();
   peyk.onMessage((message) => arrived.resolve(message));
 
-  const receipt = await engine.publish({ to: "sara", content: "Hello world", data: { n: [1, 2] } });
+  const result = await engine.publish({ to: "sara", content: "Hello world", data: { n: [1, 2] } });
 
-  expect(await arrived.promise).toMatchObject({ id: receipt.id, to: "sara", content: "Hello world", data: { n: [1, 2] } });
-  expect(await delivered.promise).toBe(receipt.id);
-  const explanation = await engine.explain(receipt);
+  expect(await arrived.promise).toMatchObject({ id: result.id, to: "sara", content: "Hello world", data: { n: [1, 2] } });
+  expect(await delivered.promise).toBe(result.id);
+  const explanation = await engine.explain(result);
   expect(explanation?.devices[0]?.events.map(({ kind }) => kind)).toEqual(["routed", "seen", "acked"]);
   server.close();
 });

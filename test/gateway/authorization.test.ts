@@ -204,7 +204,7 @@ test("an authorize that throws is an error answer, and the connection lives", as
   expect(await ask(clock, sara, publish("sara/default"))).toBe("ok");
 });
 
-test("a live publish is answered without a position", async () => {
+test("an ephemeral publish is answered without a position", async () => {
   const { clock, open } = await createBench();
   const sara = await open("sara");
   sara.publish("sara/default", "typing", { options: { ephemeral: true } });
