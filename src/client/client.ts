@@ -265,6 +265,8 @@ export function connectIn(
         return tell(gapListeners, { topic: message.topic, position: positionOf(message) });
       case "receipt": {
         const { kind, id, topic, at } = message;
+        // A later engine may know more kinds.
+        if (kind !== "delivered" && kind !== "read" && kind !== "dismissed") return;
         return tell(receiptListeners, { kind, id, topic, position: positionOf(message), at });
       }
       case "status":

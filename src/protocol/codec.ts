@@ -282,7 +282,7 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
         type: "mark",
         ref: reader.uint("ref"),
         line: readLine(reader),
-        kind: reader.word("kind", MARKS),
+        kind: reader.text("kind"),
         topic: reader.text("topic"),
         epoch: reader.uint("epoch"),
         offset: reader.uint("offset"),
@@ -356,7 +356,8 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
     case T.receipt:
       return {
         type: "receipt",
-        kind: reader.word("kind", RECEIPTS),
+        // A later server may know more kinds.
+        kind: reader.text("kind"),
         topic: reader.text("topic"),
         id: reader.text("id"),
         epoch: reader.uint("epoch"),
@@ -382,8 +383,6 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
 const LAST_OPTIONAL_TYPE = 127;
 /** An envelope is one array around its payload. */
 const ENVELOPE_DEPTH = MAX_DEPTH + 1;
-const MARKS = ["read", "dismissed"] as const;
-const RECEIPTS = ["delivered", "read", "dismissed"] as const;
 
 function cursorItems({ topic, epoch, offset }: Cursor): [Topic, number, number] {
   return [topic, epoch, offset];

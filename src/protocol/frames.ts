@@ -171,7 +171,8 @@ export interface MarkFrame {
   type: "mark";
   ref: number;
   line?: InLine | undefined;
-  kind: "read" | "dismissed";
+  /** "read" or "dismissed". Another one is answered with `unsupported`: a later client may know more. */
+  kind: string;
   topic: Topic;
   epoch: number;
   offset: number;
@@ -299,7 +300,8 @@ export interface ErrorFrame {
 /** What became of a private message this client published. `[40, kind, topic, id, epoch, offset, at]` */
 export interface ReceiptFrame {
   type: "receipt";
-  kind: "delivered" | "read" | "dismissed";
+  /** "delivered", "read" or "dismissed". Another one is to be ignored: a later server may know more. */
+  kind: string;
   topic: Topic;
   id: string;
   epoch: number;

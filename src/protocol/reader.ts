@@ -86,12 +86,12 @@ export class Reader {
   uint(what: string): number {
     this.#count(what);
     const start = this.#at;
-    this.#at = scanValue(this.#bytes, start, 0);
-    const value = integerAt(this.#bytes, start);
-    if (value === undefined || value < 0 || !Number.isSafeInteger(value)) {
-      throw badFrame(`${what}: not an integer from 0 to 2^53 - 1`);
+    if (isIntegerHead(byteAt(this.#bytes, start))) {
+      this.#at = scanValue(this.#bytes, start, 0);
+      const value = integerAt(this.#bytes, start)!;
+      if (value >= 0 && Number.isSafeInteger(value)) return value;
     }
-    return value;
+    throw badFrame(`${what}: not an integer from 0 to 2^53 - 1`);
   }
 
   text(what: string): string {
@@ -151,6 +151,11 @@ export class Reader {
     if (this.#left === 0) throw badFrame(`${what}: missing`);
     this.#left--;
   }
+}
+
+/** Whether a value that begins so is an integer. */
+function isIntegerHead(head: number): boolean {
+  return head < 0x80 || head >= 0xe0 || (head >= 0xcc && head <= 0xd3);
 }
 
 /** The integer of a scanned value, or undefined when it is of another type. May be beyond what is safe. */

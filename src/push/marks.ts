@@ -96,6 +96,7 @@ export function createMarks({ receipts, pending, outbox, records, history, held 
   return async (session, frame) => {
     const { kind, topic, epoch, offset } = frame;
     const { userId, deviceId } = session;
+    if (kind !== "read" && kind !== "dismissed") throw new PeykError("unsupported", "a mark of a kind that is not known here");
     const reader = session.reader(topic);
     if (reader === undefined) throw new PeykError("not-subscribed", "a topic this user is not subscribed to");
     const entry = await find(reader, frame);

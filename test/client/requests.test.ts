@@ -319,6 +319,10 @@ test("onReceipt tells what became of a message", async () => {
   expect(receipts).toEqual([
     { kind: "delivered", topic: "omid/default", id: "i", position: { epoch: 1, offset: 2 }, at: 3 },
   ]);
+  // A later engine may know more: it is no reason to leave.
+  await world.socket.say({ type: "receipt", kind: "liked", topic: "omid/default", id: "i", epoch: 1, offset: 2, at: 3 });
+  expect(receipts).toHaveLength(1);
+  expect(world.socket.closedWith).toBeUndefined();
   await client.close();
 });
 

@@ -87,3 +87,15 @@ test("'read' reaches back over everything before it, 'dismissed' over nothing", 
   await lives.clock.advance(60_000);
   expect(lives.pushed()).toEqual(["phone 3"]);
 });
+
+test("a mark of a kind that is not known is answered with unsupported: it changes nothing, and the connection lives", async () => {
+  const { lives, laptop, places } = await waiting();
+  expect(await laptop.request({ type: "mark", ref: 0, kind: "liked", ...places[2]! })).toMatchObject({
+    type: "error",
+    code: "unsupported",
+    retryable: false,
+  });
+  expect(laptop.closedWith).toBeUndefined();
+  await lives.clock.advance(60_000);
+  expect(lives.pushed()).toEqual(["phone 1", "phone 2", "phone 3"]);
+});

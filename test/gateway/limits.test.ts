@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { createEngine } from "../../mod.ts";
 import { encodeClientFrame, encodePayload } from "../../src/protocol/codec.ts";
+import { vectors } from "../protocol/vectors.ts";
 import { createBench } from "./wire.ts";
 
 const nothing = encodeClientFrame({ type: "ack", seen: 0, cursors: [], idleMs: null, waiting: 0 });
@@ -173,3 +174,27 @@ test.each([{ frameBytes: 1_023 }, { topics: 0 }, { publishesPerSecond: 0.5 }])(
     await expect(createEngine({ insecure: true, limits })).rejects.toMatchObject({ code: "bad-config" });
   },
 );
+
+test("the limits that the vectors name are those in force", async () => {
+  const { clock, open, wire: begin } = await createBench();
+  const { limits } = vectors as { limits: Record<"frameBytes" | "topics" | "cursorsPerHello" | "reasonCharacters", number> };
+  const sara = await open("sara");
+  const { frameBytes, topics } = limits;
+  expect(sara.of("welcome")[0]?.limits).toEqual({ frameBytes, topics });
+  const failed = { type: "failed", topic: "sara/default", epoch: 1, offset: 1 } as const;
+  sara.send({ ...failed, reason: "x".repeat(limits.reasonCharacters) });
+  expect(sara.closedWith).toBeUndefined();
+  sara.send({ ...failed, reason: "x".repeat(limits.reasonCharacters + 1) });
+  expect(sara.end).toBe("bad-frame 4102");
+  const page = (count: number) => Array.from({ length: count }, () => ({ topic: "u/c", epoch: 1, offset: 1 }));
+  for (const more of [0, 1]) {
+    const wire = begin();
+    wire.hello("omid", { more: true });
+    for (let left = limits.cursorsPerHello; left > 0; left -= 1_000) {
+      wire.send({ type: "cursors", cursors: page(1_000), more: true });
+    }
+    wire.send({ type: "cursors", cursors: page(more), more: false });
+    await clock.settle();
+    expect(wire.end).toBe(more ? "bad-frame 4102" : "undefined undefined");
+  }
+});

@@ -1,3 +1,4 @@
+import { ExtData } from "@msgpack/msgpack";
 import { readFileSync } from "node:fs";
 import type { ClientFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { MessageOptions } from "../../src/protocol/message.ts";
@@ -16,7 +17,8 @@ interface FrameVector {
 export interface Vectors {
   frames: FrameVector[];
   lenient: FrameVector[];
-  invalid: { name: string; side: Side; hex: string; code: string }[];
+  /** `fault`: the hint of the error, so that none is refused for another reason than its own. */
+  invalid: { name: string; side: Side; hex: string; code: string; fault: string }[];
   payloads: { name: string; content: string | null; data: unknown; hex: string }[];
   envelopes: {
     name: string;
@@ -31,6 +33,11 @@ export interface Vectors {
     };
     hex: string;
   }[];
+  unreadable: { what: "payload" | "envelope"; name: string; hex: string; fault: string }[];
+  names: { good: string[]; bad: { name: string; text: string; fault: string }[] };
+  topics: { good: { topic: string; to: string; channel: string }[]; bad: string[] };
+  limits: Record<string, number>;
+  signatures: { name: string; secret: string; timestamp: string; body: string; signature: string }[];
 }
 
 export const vectors = JSON.parse(readFileSync(new URL("../../src/protocol/vectors.json", import.meta.url), "utf8")) as Vectors;
@@ -42,6 +49,18 @@ export function fromHex(hex: string): Uint8Array {
 
 export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A payload's data, with what JSON has no form for. */
+export function dataOf(json: unknown): unknown {
+  if (typeof json !== "object" || json === null) return json;
+  if (Array.isArray(json)) return json.map(dataOf);
+  const { $bytes, $ext, $time, $float } = json as { $bytes?: string; $ext?: [number, string]; $time?: number; $float?: string };
+  if ($bytes !== undefined) return fromHex($bytes);
+  if ($ext !== undefined) return new ExtData($ext[0], fromHex($ext[1]));
+  if ($time !== undefined) return new Date($time);
+  if ($float !== undefined) return Number($float);
+  return Object.fromEntries(Object.entries(json).map(([key, value]) => [key, dataOf(value)]));
 }
 
 /** A vector's frame as the codec knows it. */
