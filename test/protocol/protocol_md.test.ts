@@ -9,10 +9,16 @@ import type { ClientFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import { DEFAULT_TTL_SECONDS } from "../../src/protocol/message.ts";
 import { MAX_NAME_BYTES } from "../../src/protocol/names.ts";
 import { MAX_DEPTH } from "../../src/protocol/scan.ts";
+import { traces } from "./traces.ts";
 import { frameOf, fromHex, toHex, vectors } from "./vectors.ts";
 
 const text = readFileSync(new URL("../../src/protocol/PROTOCOL.md", import.meta.url), "utf8");
 const rows = [...text.matchAll(/^\| (.+) \|$/gm)].map(([, row]) => row!.split(" | ").map((cell) => cell.trim()));
+/** Rows of one section. */
+const rowsOf = (section: number) => {
+  const from = text.indexOf(`## ${section}. `);
+  return [...text.slice(from, text.indexOf("\n## ", from)).matchAll(/^\| (.+) \|$/gm)].map(([, row]) => row!.split(" | "));
+};
 const prose = text.replaceAll(/\s+/g, " ");
 /** Rows whose first cells match. */
 const table = (...cells: RegExp[]) => rows.filter((row) => cells.every((cell, i) => cell.test(row[i] ?? "")));
@@ -44,9 +50,7 @@ describe("PROTOCOL.md", () => {
   });
 
   test("lists every error code", () => {
-    const listed = new Set(table(/^[a-z]+(-[a-z]+)?$/).filter((row) => row.length === 2).map(([code]) => code));
-    listed.delete("what");
-    listed.delete("capabilities");
+    const listed = new Set(rowsOf(9).map(([code]) => code!.trim()).filter((code) => /^[a-z-]*[a-z]$/.test(code)));
     // A record, so that the compiler knows when one is missing here.
     const codes: Record<ErrorCode, true> = {
       "bad-name": true,
@@ -82,6 +86,20 @@ describe("PROTOCOL.md", () => {
     };
     listed.delete("code");
     expect([...listed].sort()).toEqual(Object.keys(codes).sort());
+  });
+
+  test("lists every limit of the vectors", () => {
+    const numbers = rowsOf(10).flatMap(([, value]) =>
+      [...(value ?? "").matchAll(/[\d,]*\d/g)].map(([text]) => Number(text.replaceAll(",", "")))
+    );
+    for (const [name, most] of Object.entries(vectors.limits)) expect(numbers, name).toContain(most);
+  });
+
+  test("lists every part of the vectors and every kind of step in the traces", () => {
+    for (const part of Object.keys(vectors).filter((part) => part !== "about")) expect(prose).toContain(`\`${part}\``);
+    const steps = new Set(traces.flatMap(({ steps }) => steps.flatMap((step) => Object.keys(step))));
+    const listed = rowsOf(12).flatMap(([step]) => [...step!.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    expect(listed.sort()).toEqual([...steps].sort());
   });
 
   test("names the constants as they are", () => {
