@@ -99,6 +99,9 @@ describe("the packed package, alone in an empty project", () => {
       ["CHANGELOG.md", "LICENSE", "README.md", "adapters", "dist", "mod.ts", "package.json", "src"],
     );
     expect(readdirSync(join(installed, "dist")).sort()).toEqual(["adapters", "client.min.js", "mod.d.ts", "mod.js", "src"]);
+    expect(readdirSync(join(installed, "src/protocol"))).toEqual(
+      expect.arrayContaining(["PROTOCOL.md", "traces.json", "vectors.json"]),
+    );
   });
 
   test("runs the embedding sample on Node", async () => {
