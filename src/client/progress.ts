@@ -108,9 +108,10 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
     const { topic, epoch, offset, previous } = frame;
     let progress = topics.get(topic);
     if (progress?.epoch !== epoch) {
-      const isNew = progress === undefined;
+      // The log's beginning, before it had one, is in every life of it.
+      const isKnown = progress !== undefined && progress.epoch !== 0;
       progress = place({ topic, epoch, offset: previous });
-      if (!isNew) gap({ type: "gap", topic, epoch, offset: previous });
+      if (isKnown) gap({ type: "gap", topic, epoch, offset: previous });
     }
     if (offset <= progress.received) return;
     if (previous > progress.received) {

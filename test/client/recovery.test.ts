@@ -223,3 +223,14 @@ test("a hole that is there again right after the reconnect is not hurried after:
   expect(world.sockets).toHaveLength(3);
   await client.close();
 });
+
+test("a topic that was begun at the log's beginning, before it had one, takes the first entry's epoch: no gap", async () => {
+  const world = new World();
+  const client = await world.connected([{ topic: "sara/default", epoch: 0, offset: 0, recovered: true }]);
+  const told: unknown[] = [];
+  client.onGap((gap) => told.push(gap));
+  client.onMessage(({ position }) => void told.push(position!.offset));
+  await world.socket.say(entry(1), entry(2));
+  expect(told).toEqual([1, 2]);
+  await client.close();
+});
