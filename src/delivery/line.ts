@@ -39,7 +39,7 @@ export interface LinedRequest {
 interface Begun {
   readonly request: LinedRequest;
   /** A value: it is answered. */
-  readonly outcome: Promise<Answer>;
+  readonly outcome: Answer | Promise<Answer>;
   /** It could not even begin. */
   readonly isRefused: boolean;
 }
@@ -49,6 +49,8 @@ export class Line {
   readonly id: string;
   /** Milliseconds since 1970. */
   usedAt: number;
+  /** What waits for its turn, bytes. */
+  bytes = 0;
   readonly #clock: Clock;
   /** Rising by number, the last {@link WINDOW} of them. */
   readonly #answers: { readonly number: number; readonly what: string; readonly answer: Answer }[] = [];
@@ -77,11 +79,6 @@ export class Line {
     return !this.#isRunning;
   }
 
-  /** What waits for its turn, bytes. */
-  get bytes(): number {
-    return this.#queue.reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
   /** Requests that wait for their answer. */
   get waiting(): number {
     return this.#queue.length + this.#begun;
@@ -89,10 +86,11 @@ export class Line {
 
   take(request: LinedRequest): void {
     this.usedAt = this.#clock.now();
+    this.bytes += request.bytes;
     this.#queue.push(request);
     if (!this.#isRunning) void this.#run();
-    // What it waits to try again may be said again just now, on another connection.
-    else this.wake();
+    // What it waits to try again is said again just now, on another connection.
+    else if (this.#pause !== undefined && !this.#queue[0]!.isWanted) this.wake();
   }
 
   /** What waits need not wait longer: it is not wanted any more, or can be tried at once. */
@@ -103,6 +101,7 @@ export class Line {
   /** All that is not begun is refused. */
   refuse(error: PeykError): void {
     for (const request of this.#queue.splice(0)) request.answer({ error });
+    this.bytes = 0;
     this.wake();
   }
 
@@ -136,6 +135,7 @@ export class Line {
       const last = wave.at(-1)?.request;
       if (last !== undefined && (!next.passes || next.number <= last.number)) break;
       this.#queue.shift();
+      this.bytes -= next.bytes;
       const known = this.#known(next);
       if (known !== undefined) next.answer(known);
       else if (next.isWanted) {
@@ -154,17 +154,21 @@ export class Line {
       if (!isAnswered) this.#answer(request, { value });
       isAnswered = true;
     };
+    const refused = (error: unknown): Answer => isAnswered ? DONE : { error: request.fault(error) };
     try {
       const { outcome } = await request.act(answer);
       // What is stored is answered at once, whatever the others of the wave come to.
-      const settled = Promise.resolve(outcome).then(
-        (value): Answer => (answer(value), { value }),
-        (error: unknown): Answer => isAnswered ? { value: undefined } : { error: request.fault(error) },
-      );
-      return { request, outcome: settled, isRefused: false };
+      const settled = async (): Promise<Answer> => {
+        try {
+          answer(await outcome);
+          return DONE;
+        } catch (error) {
+          return refused(error);
+        }
+      };
+      return { request, outcome: settled(), isRefused: false };
     } catch (error) {
-      const refusal: Answer = isAnswered ? { value: undefined } : { error: request.fault(error) };
-      return { request, outcome: Promise.resolve(refusal), isRefused: !isAnswered };
+      return { request, outcome: refused(error), isRefused: !isAnswered };
     }
   }
 
@@ -185,6 +189,7 @@ export class Line {
     if (again.length === 0) return;
     const { error } = answers[wave.findIndex(({ request }) => request === again[0])] as { error: PeykError };
     this.#queue.unshift(...again);
+    for (const { bytes } of again) this.bytes += bytes;
     if (again[0]!.isWanted) await this.#rest(error);
   }
 
@@ -213,24 +218,28 @@ export class Line {
 
   /** The answer to a request that is said again, or can't be acted on any more; undefined: it is to be acted on. */
   #known({ number, what }: LinedRequest): Answer | undefined {
+    if (number > this.#last) return undefined;
     const known = this.#answers.find((answer) => answer.number === number);
     if (known !== undefined && known.what !== what) {
       return { error: new PeykError("bad-order", "another request was made under this number", { hint: "Numbers rise by 1." }) };
     }
-    if (known !== undefined) return known.answer;
-    return number > this.#last ? undefined : { error: outcomeUnknown() };
+    return known?.answer ?? { error: outcomeUnknown() };
   }
 
   #answer(request: LinedRequest, answer: Answer): void {
     const { number, what } = request;
-    const at = this.#answers.findLastIndex((other) => other.number < number) + 1;
+    const isNext = number > this.#last;
+    const at = isNext ? this.#answers.length : this.#answers.findLastIndex((other) => other.number < number) + 1;
     this.#answers.splice(at, 0, { number, what, answer });
-    this.#last = Math.max(this.#last, number);
+    if (isNext) this.#last = number;
     while (this.#answers.length > 0 && this.#answers[0]!.number <= this.#last - WINDOW) this.#answers.shift();
     if (this.#refused?.number === number) this.#refused = undefined;
     request.answer(answer);
   }
 }
+
+/** It is answered. */
+const DONE: Answer = Object.freeze({ value: undefined });
 
 /** Nobody knows any more whether the request took effect. */
 export function outcomeUnknown(): PeykError {

@@ -18,6 +18,7 @@ export class Lines {
   readonly #clock: Clock;
   /** Those used the longest ago first. */
   readonly #lines = new Map<string, Line>();
+  #latest: Line | undefined;
   /** Lines last used up to here may be forgotten. Milliseconds since 1970. */
   #forgottenUpTo: number;
 
@@ -52,10 +53,11 @@ export class Lines {
     let line = this.#lines.get(id);
     if (line === undefined && ageMs > 0 && now - ageMs <= this.#forgottenUpTo) throw outcomeUnknown();
     line ??= this.#add(id, now);
+    if (line === this.#latest) return line;
     // It is the one that was used last.
     this.#lines.delete(id);
     this.#lines.set(id, line);
-    return line;
+    return this.#latest = line;
   }
 
   #add(id: string, now: number): Line {

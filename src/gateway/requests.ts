@@ -1,12 +1,10 @@
 import { encodeServerFrame } from "../protocol/codec.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import { PeykError } from "../protocol/errors.ts";
-import { fingerprint } from "../protocol/fingerprint.ts";
 import type { ClientFrame, InLine, MarkFrame, SubscribeFrame, TargetFrame } from "../protocol/frames.ts";
 import { isPublic, ownerOf, splitTopic } from "../protocol/names.ts";
 import type { SessionRecord } from "../ports/users.ts";
 import { Exclusive } from "../delivery/exclusive.ts";
-import type { Answer, LinedRequest } from "../delivery/line.ts";
 import { Lines } from "../delivery/lines.ts";
 import { PassingMap } from "../delivery/passing_map.ts";
 import type { ProgressKeeper } from "../delivery/progress.ts";
@@ -14,6 +12,7 @@ import type { Session } from "../delivery/session.ts";
 import type { Remember, SignOut } from "../delivery/sign_out.ts";
 import type { Asked, Subscriptions } from "../delivery/subscriptions.ts";
 import { askAuthorize, forbidden } from "./authorization.ts";
+import { answerFrame, type Lined, LinedFrame, type LinedHost, type Outcome } from "./lined_frame.ts";
 import { errorFrame, type Link, presentable } from "./link.ts";
 import { Publishing, type PublishingParts } from "./publishing.ts";
 
@@ -29,8 +28,6 @@ export interface RequestParts extends PublishingParts {
 
 /** A frame that is answered. */
 type Request = Extract<ClientFrame, { ref: number }>;
-/** One that may stand in a line. */
-type Lined = Extract<ClientFrame, { line?: InLine | undefined }>;
 
 /** Requests of one connection outside of lines that may wait for their answer at a time. */
 const MAX_WAITING = 256;
@@ -41,6 +38,7 @@ const MAX_REASON_LENGTH = 32;
 export class Requests {
   readonly #parts: RequestParts;
   readonly #publishing: Publishing;
+  readonly #host: LinedHost;
   /** Outside of lines: publishes on their way into the log, those of one device in their order. */
   readonly #publishes = new Exclusive();
   /** Likewise changes of a device's push targets: the last one wins. */
@@ -51,6 +49,7 @@ export class Requests {
   constructor(parts: RequestParts) {
     this.#parts = parts;
     this.#publishing = new Publishing(parts);
+    this.#host = { logger: parts.logger, act: (link, asked, frame) => this.#act(link, asked, frame) };
   }
 
   /** A user, or one device of theirs by its short name, was signed out: what was asked for and still waits has no effect any more. */
@@ -95,24 +94,8 @@ export class Requests {
 
   /** In a line: in its turn. */
   #queue(link: Link, session: Session, frame: Lined, line: InLine): void {
-    const { clock, logger } = this.#parts;
-    const lines = session.lines ??= new Lines(clock);
-    const request: LinedRequest = {
-      number: line.number,
-      what: briefly(whatIs(frame)),
-      bytes: frame.type === "publish" ? frame.payload.length : 0,
-      passes: frame.type === "publish",
-      patienceMs: (frame.type === "publish" ? frame.options?.ttl ?? Infinity : Infinity) * 1_000,
-      get isWanted() {
-        return session.outlet === link;
-      },
-      act: (answer) => {
-        const remember: Asked["remember"] = (stored, value) => lines.stored(stored, line.id, request, value);
-        return this.#act(link, { session, answer, remember }, frame);
-      },
-      fault: (error) => presentable(error, logger),
-      answer: (answer) => link.write(answerFrame(frame.ref, answer)),
-    };
+    const lines = session.lines ??= new Lines(this.#parts.clock);
+    const request = new LinedFrame(this.#host, link, session, frame, line, lines);
     try {
       lines.take(line, request);
     } catch (error) {
@@ -226,32 +209,4 @@ export class Requests {
   }
 }
 
-/** As soon as the next request may begin: what this one comes to. */
-interface Outcome {
-  readonly outcome: unknown;
-}
-
 const DONE: Outcome = Object.freeze({ outcome: null });
-
-/** What a request asks for, as far as it takes to tell another one from a repeat. */
-function whatIs(frame: Lined): string {
-  switch (frame.type) {
-    case "publish":
-      return frame.id;
-    case "target":
-      return `target ${frame.provider}`;
-    case "mark":
-      return `${frame.kind} ${frame.offset} ${frame.topic}`;
-    default:
-      return `${frame.type} ${frame.topic}`;
-  }
-}
-
-/** It is remembered with the answer. */
-function briefly(what: string): string {
-  return what.length <= 256 ? what : fingerprint(what);
-}
-
-function answerFrame(ref: number, answer: Answer): Uint8Array {
-  return "error" in answer ? errorFrame(ref, answer.error) : encodeServerFrame({ type: "ok", ref, value: answer.value });
-}
