@@ -1,10 +1,14 @@
 import type { Engine } from "../../mod.ts";
 import type { ConnectionEvents } from "../../src/ports/connection.ts";
 import { decodeServerFrames, encodeClientFrame, envelopeHead } from "../../src/protocol/codec.ts";
-import type { Cursor, MarkFrame, ServerFrame } from "../../src/protocol/frames.ts";
+import type { ClientFrame, Cursor, InLine, MarkFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { Topic } from "../../src/protocol/names.ts";
 
 const REQUEST = { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" };
+
+type WithoutPlace<Frame> = Frame extends unknown ? Omit<Frame, "ref" | "line"> : never;
+/** A request as it is made. */
+export type Asked = WithoutPlace<Extract<ClientFrame, { line?: InLine | undefined }>>;
 
 export interface DeviceOptions {
   userId: string;
@@ -64,9 +68,14 @@ export class Device {
 
   /** The person read or dismissed a message. */
   mark(kind: MarkFrame["kind"], place: Pick<MarkFrame, "topic" | "epoch" | "offset">): Promise<ServerFrame> {
+    return this.ask({ type: "mark", kind, ...place });
+  }
+
+  /** A request, with its place in a line if it has one. Resolves with its answer. */
+  ask(asked: Asked, line?: InLine): Promise<ServerFrame> {
     const ref = ++this.#ref;
     const answer = new Promise<ServerFrame>((resolve) => this.#answered.set(ref, resolve));
-    this.#events.message(encodeClientFrame({ type: "mark", ref, kind, ...place }));
+    this.#events.message(encodeClientFrame({ ...asked, ref, line }));
     return answer;
   }
 
@@ -98,7 +107,10 @@ export class Device {
       this.#got?.(envelopeHead(envelope).id);
       this.#ackSoon();
     } else if (frame.type === "ping") this.#ackSoon();
-    else if (frame.type === "ok" || frame.type === "error") this.#answered.get(frame.ref!)?.(frame);
+    else if (frame.type === "ok" || frame.type === "error") {
+      this.#answered.get(frame.ref!)?.(frame);
+      this.#answered.delete(frame.ref!);
+    }
   }
 
   #ackSoon(): void {

@@ -40,6 +40,8 @@ export interface Plan {
   held: { users: number };
   /** Members of a room who mark one message. */
   marks: { members: number };
+  /** Clients, and how much each of them asks for. */
+  requests: { clients: number; each: number };
   /** Clients that return at once, and how many messages each has missed: in a topic of its own, or in a room of all of them. */
   returns: Record<"many" | "far" | "room", { clients: number; missed: number; limitMs: number }>;
   /** Readers whose sockets take little, what waits for them, and how long they are watched. */
@@ -60,6 +62,7 @@ export const FULL: Plan = {
   lost: { sessions: 10_000, graceMs: 1_000, awayMs: 120_000 },
   held: { users: 20 },
   marks: { members: 1_500 },
+  requests: { clients: 200, each: 500 },
   returns: {
     many: { clients: 5_000, missed: 100, limitMs: 60_000 },
     far: { clients: 1_000, missed: 1_100, limitMs: 90_000 },
@@ -81,6 +84,7 @@ export const QUICK: Plan = {
   lost: { sessions: 2_000, graceMs: 1_000, awayMs: 10_000 },
   held: { users: 3 },
   marks: { members: 500 },
+  requests: { clients: 50, each: 200 },
   returns: {
     many: { clients: 1_000, missed: 100, limitMs: 10_000 },
     far: { clients: 100, missed: 1_100, limitMs: 10_000 },

@@ -10,6 +10,7 @@ import { measureLost } from "./lost.ts";
 import { measureMarks } from "./marks.ts";
 import { measureNeighbours } from "./neighbours.ts";
 import { NUISANCES } from "./nuisances.ts";
+import { measureRequests } from "./requests.ts";
 
 export type Step = (ground: Ground) => Promise<void>;
 
@@ -48,6 +49,7 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   { name: "marks", steps: { measure: measureMarks } },
+  { name: "requests", steps: { measure: measureRequests } },
   {
     name: "returns",
     steps: {
