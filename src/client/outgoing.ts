@@ -7,7 +7,7 @@ import type { RequestFrame } from "./leader.ts";
 const MOST_WAITING = 1_000;
 const MOST_BYTES = 1024 * 1024;
 const KEEP_MS = 12 * 3600_000;
-/** Of these, how many are under way at a time, and how much. */
+/** How far numbers that are under way may be apart, for the engine remembers so many answers; and how much is under way. */
 const WINDOW = 32;
 const WINDOW_BYTES = 128 * 1024;
 /** What a request weighs beside its payload, about. */
@@ -55,12 +55,14 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
   let expiry: unknown;
 
   function pump(): void {
-    let [count, weight] = [0, 0];
+    let weight = 0;
+    let lowest: number | undefined;
     for (const request of requests.values()) {
       if (!isConnected) return;
       if (request.isLined) {
-        if (count === WINDOW || (count > 0 && weight + request.bytes > WINDOW_BYTES)) return;
-        count++;
+        const number = request.said?.number ?? numbers + 1;
+        lowest ??= number;
+        if (number >= lowest + WINDOW || (weight > 0 && weight + request.bytes > WINDOW_BYTES)) return;
         weight += request.bytes;
       }
       if (!request.underWay) say(request);

@@ -151,8 +151,10 @@ export class Line {
     this.#begun++;
     let isAnswered = false;
     const answer = (value: unknown): void => {
-      if (!isAnswered) this.#answer(request, { value });
+      if (isAnswered) return;
       isAnswered = true;
+      this.#begun--;
+      this.#answer(request, { value });
     };
     const refused = (error: unknown): Answer => isAnswered ? DONE : { error: request.fault(error) };
     try {
@@ -175,12 +177,12 @@ export class Line {
   /** Answers those that were refused. One that may pass is tried again, with all behind it, unless one of these took effect. */
   async #settle(wave: readonly Begun[]): Promise<void> {
     const answers = await Promise.all(wave.map(({ outcome }) => outcome));
-    this.#begun -= wave.length;
     const lastDone = answers.findLastIndex((answer) => "value" in answer);
     const again: LinedRequest[] = [];
     for (const [index, { request }] of wave.entries()) {
       const answer = answers[index]!;
       if (!("error" in answer)) continue;
+      this.#begun--;
       const mayPass = index > lastDone && answer.error.retryable && this.#mayWait(request, answer.error, again.length === 0);
       // Behind one that is tried again nothing is refused for good yet: it may be another one's turn by then.
       if (mayPass || again.length > 0) again.push(request);

@@ -52,6 +52,22 @@ test("on a new connection what is unanswered is said again under its number, wit
   await client.close();
 });
 
+test("a number is said when the one 32 below it is answered, in whichever order answers come", async () => {
+  const world = new World();
+  const client = await world.connected();
+  for (let index = 0; index < 70; index++) void client.unsubscribe({ to: "*", channel: `${index}` }).catch(() => {});
+  await quiet();
+  const first = world.socket.take("unsubscribe");
+  expect(first.map(({ line }) => line!.number)).toEqual(Array.from({ length: 32 }, (_, index) => index + 1));
+  await world.socket.say(...first.slice(1).map((frame) => ok(frame)));
+  expect(world.socket.take("unsubscribe")).toEqual([]);
+  await world.socket.say(ok(first[0]!));
+  expect(world.socket.take("unsubscribe").map(({ line }) => line!.number)).toEqual(
+    Array.from({ length: 32 }, (_, index) => index + 33),
+  );
+  await client.close();
+});
+
 test("an ephemeral message stands in no line", async () => {
   const world = new World();
   const client = await world.connected();

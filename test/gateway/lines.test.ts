@@ -300,6 +300,40 @@ describe("bad input", () => {
     expect(tab.wire.contents).toEqual(["one"]);
   });
 
+  test("a request may be said for each answer, whatever of those before it is still under way", async () => {
+    const stored: (() => void)[] = [];
+    const storage = memory();
+    const { clock, tab } = await open({
+      storage: {
+        async open(parts) {
+          const opened = await storage.open(parts);
+          const append = opened.transport.publish.bind(opened.transport);
+          opened.transport.publish = async (...given) => {
+            const result = await append(...given);
+            await new Promise<void>((resolve) => stored.push(resolve));
+            return result;
+          };
+          return opened;
+        },
+      },
+    });
+    const own = (number: number): void => tab.say(number, publish(`${number}`, null, "sara/default"));
+    for (let number = 1; number <= 32; number++) own(number);
+    await clock.settle();
+    // The first one is stored last.
+    for (const resolve of stored.splice(1)) resolve();
+    await clock.settle();
+    for (let number = 33; number <= 63; number++) own(number);
+    own(64);
+    await clock.settle();
+    expect(tab.wire.of("error").map(({ ref }) => ref)).toEqual([64]);
+    for (const resolve of stored.splice(0)) resolve();
+    await clock.settle();
+    for (const resolve of stored.splice(0)) resolve();
+    await clock.settle();
+    expect(tab.wire.of("ok")).toHaveLength(63);
+  });
+
   test("numbers that jump are taken, and what they left out is not acted on afterwards", async () => {
     const { clock, tab } = await open();
     tab.say(5, join);
