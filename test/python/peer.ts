@@ -14,6 +14,8 @@ interface Connection {
   readonly socket: WebSocket;
   /** What the client has said and the test has not taken. */
   readonly heard: ClientFrame[];
+  /** Bytes of each message that the client has sent. */
+  readonly sizes: number[];
   closedWith: number | undefined;
 }
 
@@ -24,22 +26,25 @@ export class PlayedTo implements Subject {
   readonly #waiting: Connection[] = [];
   #now: Connection | undefined;
 
-  static async begin(python: string): Promise<PlayedTo> {
+  static async begin(python: string, token = "", kept: unknown = null): Promise<PlayedTo> {
     const http = createServer();
     await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
-    return new PlayedTo(python, http);
+    return new PlayedTo(python, http, token, kept);
   }
 
-  private constructor(python: string, http: ReturnType<typeof createServer>) {
+  private constructor(python: string, http: ReturnType<typeof createServer>, token: string, kept: unknown) {
     this.#http = http;
     const server = new WebSocketServer({ server: http, handleProtocols: () => "peyk.v1" });
     server.on("connection", (socket) => {
-      const connection: Connection = { socket, heard: [], closedWith: undefined };
-      socket.on("message", (data: Uint8Array) => connection.heard.push(...decodeClientFrames(new Uint8Array(data))));
+      const connection: Connection = { socket, heard: [], sizes: [], closedWith: undefined };
+      socket.on("message", (data: Uint8Array) => {
+        connection.sizes.push(data.length);
+        connection.heard.push(...decodeClientFrames(new Uint8Array(data)));
+      });
       socket.on("close", (code) => connection.closedWith = code);
       this.#waiting.push(connection);
     });
-    this.#client = new PythonClient(python, `ws://127.0.0.1:${(http.address() as AddressInfo).port}/peyk`);
+    this.#client = new PythonClient(python, `ws://127.0.0.1:${(http.address() as AddressInfo).port}/peyk`, token, kept);
   }
 
   async connection(): Promise<void> {
@@ -63,6 +68,9 @@ export class PlayedTo implements Subject {
     await vi.waitUntil(() => now.heard.length >= count, WAIT).catch(() => {});
     await this.#client.state();
     return now.heard.splice(0);
+  }
+  sizes(): number[] {
+    return this.#now!.sizes;
   }
   async closes(): Promise<number> {
     return await vi.waitUntil(() => this.#now!.closedWith, WAIT);
