@@ -265,8 +265,8 @@ class Peyk:
 
     def _pump(self):
         """Says what is unanswered, in order: first again what an earlier connection took with it, then what is new."""
-        may = self._link.live and not self._link.departing
-        for request in [request for request in self._requests[:32] if may and request.ref is None]:
+        end = next((r.number for r in self._requests if r.number), 0) + 32 if self._link.live and not self._link.departing else 0
+        for request in [r for r in self._requests if r.ref is None and (r.number or 0) < end]:
             request.said_at = request.said_at or monotonic()
             age = round((monotonic() - request.said_at) * 1000)
             if age > 12 * 3600 * 1000:
