@@ -279,7 +279,7 @@ class Peyk:
     def _answered(self, ref, outcome):
         """What an answer changes is changed before the frames that follow it are looked at."""
         for request in [request for request in self._requests if request.ref == ref]:
-            match request.type, request.fields, outcome:
+            match request.type, isinstance(outcome, dict) and outcome.get("again") or request.fields, outcome:  # told by welcome
                 case 5, (name, _, anew), {"epoch": epoch, "offset": at, "recovered": whole} if anew or name not in self.topics:
                     self._begin(name, epoch, at, whole)
                 case 6, (name,), None:  # unsubscribe

@@ -213,7 +213,9 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     if (!request) return;
     const { tab, asked } = request;
     requests.delete(frame.ref!);
-    if (frame.type === "ok") {
+    // What took effect on an earlier connection, and may have been changed since, the welcome has told.
+    const { again } = (frame.type === "ok" && frame.value || {}) as { again?: boolean };
+    if (frame.type === "ok" && !again) {
       // Of a topic that is read already the answer names an old place: the reading is further, and goes on.
       if (asked.type === "subscribe" && (asked.anew || !progress.reads(asked.topic))) {
         place({ topic: asked.topic, ...(frame.value as Omit<Recovery, "topic">) });

@@ -33,7 +33,8 @@ export interface LinedRequest {
   act(answer: (value: unknown) => void): Promise<{ readonly outcome: unknown }>;
   /** What an error says to who asked. */
   fault(error: unknown): PeykError;
-  answer(answer: Answer): void;
+  /** @param again it was said before, and this is the first answer */
+  answer(answer: Answer, again?: boolean): void;
 }
 
 interface Begun {
@@ -137,7 +138,7 @@ export class Line {
       this.#queue.shift();
       this.bytes -= next.bytes;
       const known = this.#known(next);
-      if (known !== undefined) next.answer(known);
+      if (known !== undefined) next.answer(known, true);
       else if (next.isWanted) {
         const begun = await this.#act(next);
         wave.push(begun);

@@ -72,8 +72,11 @@ export class LinedFrame implements LinedRequest {
     return presentable(error, this.#host.logger);
   }
 
-  answer(answer: Answer): void {
-    this.#link.write(answerFrame(this.#frame.ref, answer));
+  answer(answer: Answer, again = false): void {
+    const { ref, type } = this.#frame;
+    // What it changed for the device the welcome of this connection has told.
+    const isTold = again && (type === "subscribe" || type === "unsubscribe") && "value" in answer;
+    this.#link.write(answerFrame(ref, isTold ? { value: { ...answer.value as object | null, again } } : answer));
   }
 }
 

@@ -279,7 +279,7 @@ export interface GapFrame {
   offset: number;
 }
 
-/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, durability, duplicate }`, for subscribe `{ epoch, offset, recovered }`. */
+/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, durability, duplicate }`, for subscribe `{ epoch, offset, recovered }`. To a repeated subscribe or unsubscribe that took effect before, a map with `again` true. */
 export interface OkFrame {
   type: "ok";
   ref: number;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { quiet, World } from "./fake_server.ts";
+import { at, entry, quiet, World } from "./fake_server.ts";
 
 const HOUR_MS = 3600_000;
 
@@ -65,6 +65,29 @@ test("a number is said when the one 32 below it is answered, in whichever order 
   expect(world.socket.take("unsubscribe").map(({ line }) => line!.number)).toEqual(
     Array.from({ length: 32 }, (_, index) => index + 33),
   );
+  await client.close();
+});
+
+test("what took effect before, and is said again, begins and forgets nothing: the welcome has told what is read now", async () => {
+  const world = new World();
+  const client = await world.connected([at("sara/default", 0), at("*/news", 4)]);
+  const handled: number[] = [];
+  client.onMessage(({ position }) => void handled.push(position!.offset));
+  const [left, joined] = [
+    client.unsubscribe({ to: "*", channel: "news" }),
+    client.subscribe({ to: "*", channel: "news", anew: true }),
+  ];
+  await quiet();
+  await world.again([at("sara/default", 0), at("*/news", 7)]);
+  const [leave, join] = [world.socket.one("unsubscribe"), world.socket.one("subscribe")];
+  await world.socket.say(entry(8, "*/news"));
+  await world.socket.say(ok(leave, { again: true }), ok(join, { epoch: 7, offset: 4, recovered: false, again: true }));
+  expect(await joined).toEqual({ epoch: 7, offset: 4 });
+  await left;
+  await world.socket.say(entry(9, "*/news"));
+  expect(handled).toEqual([8, 9]);
+  expect(world.sockets).toHaveLength(2);
+  expect(client.subscriptions().map(({ topic }) => topic)).toEqual(["*/news", "sara/default"]);
   await client.close();
 });
 
