@@ -5,7 +5,7 @@ import inspect
 import random
 import secrets
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time
 from types import SimpleNamespace
 
 import msgpack
@@ -267,8 +267,8 @@ class Peyk:
         """Says what is unanswered, in order: first again what an earlier connection took with it, then what is new."""
         end = next((r.number for r in self._requests if r.number), 0) + 32 if self._link.live and not self._link.departing else 0
         for request in [r for r in self._requests if r.ref is None and (r.number or 0) < end]:
-            request.said_at = request.said_at or monotonic()
-            age = round((monotonic() - request.said_at) * 1000)
+            request.said_at = request.said_at or time()  # goes on while the machine sleeps
+            age = max(0, round((time() - request.said_at) * 1000))
             if age > 12 * 3600 * 1000:
                 self._settle(request, PeykError("outcome-unknown"))
                 continue

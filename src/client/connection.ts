@@ -92,6 +92,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   const { time, WebSocket } = options.environment;
   let socket: WebSocketLike | undefined;
   let welcomed: WelcomeFrame | undefined;
+  /** When this try began. */
+  let beganAt = 0;
   let welcomedAt = 0;
   let heardAt = 0;
   /** Probes since something was heard. */
@@ -126,6 +128,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   async function open(): Promise<void> {
     const mine = ++life;
+    beganAt = time.elapsed();
     refusal = hint = undefined;
     reached = "token";
     wait(() => leave(CloseCode.helloTimeout), WELCOME_WITHIN_MS);
@@ -303,7 +306,10 @@ export function createConnection(options: ConnectionOptions): Connection {
       return true;
     },
     wake() {
-      if (state !== "waiting") return doubt();
+      // A socket that is being opened may be lost with the network that was there.
+      const isSlow = state === "connecting" && reached !== "token" && time.elapsed() - beganAt >= ANSWER_WITHIN_MS;
+      if (state !== "waiting" && !isSlow) return doubt();
+      drop(CloseCode.normal);
       failures = 0;
       open();
     },

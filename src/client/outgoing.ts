@@ -17,6 +17,12 @@ type WithoutRef<Frame> = Frame extends unknown ? Omit<Frame, "ref" | "line"> : n
 /** A request as it is made. */
 export type Ask = WithoutRef<RequestFrame>;
 
+/** By both clocks: the monotonic one may stand still while the machine sleeps, and the other one can be set. */
+interface Moment {
+  readonly elapsed: number;
+  readonly now: number;
+}
+
 interface Request {
   readonly frame: Ask;
   readonly ref: number;
@@ -25,9 +31,9 @@ interface Request {
   /** It has its place in the line; else it is for now. */
   readonly isLined: boolean;
   readonly bytes: number;
-  readonly madeAt: number;
+  readonly made: Moment;
   /** When it was said first, under which number. */
-  said: { readonly at: number; readonly number: number } | undefined;
+  said: { readonly at: Moment; readonly number: number } | undefined;
   /** It was said on this connection. */
   underWay: boolean;
 }
@@ -54,6 +60,15 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
   let closed: PeykError | undefined;
   let expiry: unknown;
 
+  function moment(): Moment {
+    return { elapsed: time.elapsed(), now: time.now() };
+  }
+
+  /** How long ago that was: rather too long than too short, for what is too old to be remembered must not pass for young. */
+  function since({ elapsed, now }: Moment): number {
+    return Math.max(time.elapsed() - elapsed, time.now() - now);
+  }
+
   function pump(): void {
     let weight = 0;
     let lowest: number | undefined;
@@ -72,8 +87,8 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
   function say(request: Request): void {
     const { frame, isLined, ref } = request;
     request.underWay = true;
-    const ageMs = request.said ? Math.max(1, Math.round(time.elapsed() - request.said.at)) : 0;
-    if (isLined) request.said ??= { at: time.elapsed(), number: ++numbers };
+    const ageMs = request.said ? Math.max(1, Math.round(since(request.said.at))) : 0;
+    if (isLined) request.said ??= { at: moment(), number: ++numbers };
     const place: InLine | undefined = isLined ? { id: line, number: request.said!.number, ageMs } : undefined;
     send({ ...frame, ref, ...(place && { line: place }) } as RequestFrame);
   }
@@ -94,9 +109,10 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
   }
 
   function expire(): void {
+    time.clearTimeout(expiry);
     expiry = undefined;
     for (const request of requests.values()) {
-      if (time.elapsed() - request.madeAt < KEEP_MS) break;
+      if (since(request.made) < KEEP_MS) break;
       end(request);
       request.reject(
         request.said
@@ -109,7 +125,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
 
   function watch(): void {
     const [oldest] = requests.values();
-    if (oldest) expiry ??= time.setTimeout(expire, oldest.madeAt + KEEP_MS - time.elapsed());
+    if (oldest) expiry ??= time.setTimeout(expire, KEEP_MS - since(oldest.made));
   }
 
   function disconnected(): void {
@@ -138,7 +154,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
         const isLined = !ephemeral && !isLogout;
         const ref = ++refs;
         requests.set(ref, {
-          ...{ frame, ref, resolve, reject, isLined, bytes: weight, madeAt: time.elapsed(), said: undefined, underWay: false },
+          ...{ frame, ref, resolve, reject, isLined, bytes: weight, made: moment(), said: undefined, underWay: false },
         });
         bytes += weight;
         watch();
@@ -159,6 +175,8 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
     },
     connected() {
       disconnected();
+      // The timer may have stood still with the machine.
+      expire();
       isConnected = true;
       pump();
     },

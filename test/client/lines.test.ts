@@ -166,6 +166,24 @@ test("after 12 hours a request is given up: its outcome is unknown if it was sai
   await client.close();
 });
 
+test("the time that a machine sleeps counts, though its monotonic clock stands still", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const old = client.publish({ to: "omid", id: "old" });
+  await quiet();
+  await world.again();
+  expect(world.socket.one("publish").line!.ageMs).toBeLessThan(HOUR_MS);
+  world.time.sleep(5 * HOUR_MS, false);
+  await world.again();
+  expect(world.socket.one("publish").line!.ageMs).toBeGreaterThanOrEqual(5 * HOUR_MS);
+  world.time.sleep(7 * HOUR_MS, false);
+  const given = expect(old).rejects.toMatchObject({ code: "outcome-unknown" });
+  await world.again();
+  await given;
+  expect(world.socket.take("publish")).toEqual([]);
+  await client.close();
+});
+
 test("logout overtakes: what waits is rejected with signed-out, and nothing more is taken", async () => {
   const world = new World();
   const client = await world.connected();

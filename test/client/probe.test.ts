@@ -149,3 +149,21 @@ test("an idle connection that is pinged is never asked, nor one that waits for i
   expect([world.sockets.length, world.socket.take("probe").length]).toEqual([1, 0]);
   await client.close();
 });
+
+test("a socket that is being opened for long is left for a new one when the network comes back", async () => {
+  const { client, page, world } = await inPage();
+  await world.socket.end(1006);
+  await world.time.pass(1_000);
+  const opened = world.sockets.length;
+  page.happens("online");
+  await quiet();
+  // Just begun.
+  expect(world.sockets).toHaveLength(opened);
+  await world.time.pass(3_000);
+  page.happens("online");
+  await quiet();
+  expect(world.sockets).toHaveLength(opened + 1);
+  expect(world.sockets[opened - 1]!.closedWith).toBeDefined();
+  await world.socket.welcome();
+  await client.close();
+});
