@@ -137,7 +137,7 @@ export class Requests {
     const { session } = asked;
     this.#asking.set(session, (this.#asking.get(session) ?? 0) + 1);
     try {
-      if (frame.type === "publish") return await this.#publishing.begin(session, frame, this.#stillThere(link, session));
+      if (frame.type === "publish") return await this.#publishing.begin(session, frame, this.#stillThere(link, session, frame));
       await this.#change(link, asked, frame);
       return DONE;
     } finally {
@@ -168,15 +168,15 @@ export class Requests {
   }
 
   /**
-   * After a wait: who was signed out meanwhile is known only while the node's lease is held, and what was asked for over a connection
-   * that is lost is asked for again.
+   * After a wait: who was signed out meanwhile is known only while the node's lease is held, and what was asked for in a line over a
+   * connection that is lost is asked for again.
    */
-  #stillThere(link: Link, session: Session): () => void {
+  #stillThere(link: Link, session: Session, { line }: Lined): () => void {
     const { lease } = this.#parts;
     const { term } = lease;
     return () => {
       session.checkSignedIn();
-      if (lease.isHeld && lease.term === term && session.outlet === link) return;
+      if (lease.isHeld && lease.term === term && (line === undefined || session.outlet === link)) return;
       throw new PeykError("unavailable", "the connection is gone, or the node was not heard of for a while", { retryable: true });
     };
   }
@@ -187,10 +187,11 @@ export class Requests {
     return signOut.register(session, { provider, token, details }, remember);
   }
 
-  async #subscribe(link: Link, { topic, since, anew }: SubscribeFrame, asked: Asked): Promise<void> {
+  async #subscribe(link: Link, frame: SubscribeFrame, asked: Asked): Promise<void> {
     const { authorize, subscriptions } = this.#parts;
     const { userId } = asked.session;
-    const checkStill = this.#stillThere(link, asked.session);
+    const { topic, since, anew } = frame;
+    const checkStill = this.#stillThere(link, asked.session, frame);
     splitTopic(topic);
     const allowed = isPublic(topic) || ownerOf(topic) === userId;
     const verdict = authorize === undefined

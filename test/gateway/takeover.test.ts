@@ -49,16 +49,19 @@ test("frames that arrive late on the old connection change nothing", async () =>
   expect(errors).toEqual([]);
 });
 
-test("what waits in authorize() has no effect once its connection is lost: the answer is late, and goes nowhere", async () => {
+test.each([
+  ["in a line has no effect, for it is said again", { id: "a line", number: 1, ageMs: 0 }, []],
+  ["outside of lines takes effect", undefined, ["slow"]],
+])("an answer that is late for the old connection goes nowhere; what was asked for %s", async (_, line, contents) => {
   const asked = Promise.withResolvers<boolean>();
   const { clock, engine, open } = await createBench({ authorize: () => asked.promise });
   const old = await open("sara");
-  old.publish("sara/default", "slow");
+  old.publish("sara/default", "slow", { line });
   const fresh = await open("sara");
   asked.resolve(true);
   await clock.settle();
-  expect(engine.counters().accepted).toBe(0);
-  expect(fresh.contents).toEqual([]);
+  expect(engine.counters().accepted).toBe(contents.length);
+  expect(fresh.contents).toEqual(contents);
   expect(fresh.of("ok")).toEqual([]);
   expect(old.answer(1)).toBeUndefined();
 });
