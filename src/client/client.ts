@@ -111,8 +111,9 @@ export interface PeykClient extends AsyncDisposable {
   /**
    * Runs `handler` for each message, of all channels or of one: in the order of its topic and one at a time, topics
    * independently. A message is acked when its handlers have returned or resolved. One that throws, or takes longer than 30 s,
-   * is tried 3 times; then the message is passed and reported as failed, here to `onError`; where nobody listens to that, as an
-   * unhandled error is. Messages wait for the first handler. `ephemeral` messages do not wait, for a handler or for each other, and are not tried again.
+   * is tried 3 times; then the message is passed and reported as failed, here to `onError`; without a listener there, as an
+   * unhandled error. Messages wait for the first handler. `ephemeral` messages do not wait, for a handler or for each other, and
+   * are not tried again.
    */
   onMessage<Data = unknown>(handler: MessageHandler<Data>, options?: ListenOptions): () => void;
   onMessage<Data = unknown>(channel: string, handler: MessageHandler<Data>, options?: ListenOptions): () => void;
@@ -127,7 +128,7 @@ export interface PeykClient extends AsyncDisposable {
   onGap(listener: (gap: Gap) => void, options?: ListenOptions): () => void;
   /**
    * A message was given up: its handler threw (`internal`, with the cause) or hung (`timeout`), or it can't be read (`bad-message`).
-   * While nobody listens, the first two are reported as an unhandled error is: to `onerror` of the page, by the end of the process.
+   * Without a listener the first two are unhandled errors: `onerror` of the page gets them, a process ends.
    */
   onError(listener: (error: PeykError, message: Message | undefined) => void, options?: ListenOptions): () => void;
   /**
@@ -136,7 +137,7 @@ export interface PeykClient extends AsyncDisposable {
    * `ephemeral` message is for now: it is not kept, and stands in no order.
    * @throws {PeykError} as a rejection: what the engine refused (with `retryable` true also what could not be done for a minute),
    * `too-many`, `closed`, `signed-out`, `timeout` when there was no connection for 12 hours, `unavailable` for an ephemeral message, and
-   * `outcome-unknown` where nobody knows any more whether it was accepted: published again under its id it is there once
+   * `outcome-unknown` when the engine has forgotten whether it was accepted: published again under its id it is there once
    */
   publish(message: OutgoingMessage): Promise<PublishResult>;
   /**
@@ -225,7 +226,7 @@ export function connectIn(
     gap: receive,
     failed(error, message) {
       tell(errorListeners, error, message);
-      // What can't be read is its sender's fault: that may not end somebody else's process.
+      // A message that can't be read is its sender's fault: it must not end the recipient's process.
       if (errorListeners.size === 0 && error.code !== "bad-message") unhandled(error);
     },
   });
@@ -401,7 +402,7 @@ function tell<Args extends unknown[]>(listeners: Set<(...args: Args) => void>, .
   }
 }
 
-/** Lets the runtime report it as it reports what nobody catches. */
+/** Lets the runtime report it as an uncaught error. */
 function unhandled(error: unknown): void {
   queueMicrotask(() => {
     throw error;

@@ -21,7 +21,7 @@ import { pageOf } from "./pages.ts";
  * - "token": the function that gives the token failed, or did not answer within 20 s.
  * - "refused": the server answered the upgrade with an HTTP status, which the hint names. Deno and the `ws` package tell; browsers and
  *   Node do not, and say "unreachable".
- * - "unreachable": it never opened. Nobody is there, or the upgrade was refused.
+ * - "unreachable": it never opened. No server is there, or it refused the upgrade.
  * - "lost": it was open, and ended without a word.
  */
 export type CloseReason = keyof typeof CloseCode | "token" | "refused" | "unreachable" | "lost";
@@ -217,7 +217,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   /** A socket can be dead and stay open: nothing was heard for too long, or not even when it was asked. */
   function look(isLate = false): void {
-    // What came while nothing ran here is read only now: it is asked once more.
+    // Frames that arrived while this thread stood still are read only now: it is asked once more.
     if (asked > 1 || (asked > 0 && !isLate)) return reconnect(CloseCode.heartbeat);
     if (isLate) return ask();
     const left = heardAt + 2 * welcomed!.heartbeatMs + SILENCE_MS - time.elapsed();

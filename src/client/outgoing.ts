@@ -149,7 +149,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
       }
       return new Promise((resolve, reject) => {
         const isLogout = frame.type === "logout";
-        // It overtakes: what still waits must not be done as somebody who is gone.
+        // It overtakes: requests that wait must not take effect for a user who has signed out.
         if (isLogout) rejectAll(closed = signedOut());
         const isLined = !ephemeral && !isLogout;
         const ref = ++refs;
@@ -167,7 +167,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
       end(request);
       if (frame.type === "ok") request.resolve(frame.value);
       else {
-        // Nobody was signed out.
+        // The session goes on.
         if (request.frame.type === "logout") closed = undefined;
         request.reject(refusal(frame));
       }

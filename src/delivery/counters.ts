@@ -2,8 +2,8 @@ import type { CloseCode } from "../protocol/codes.ts";
 import type { UpgradeRefusal } from "../ports/connection.ts";
 
 /**
- * Why somebody was not let in: the upgrade was refused, or the connection ended before its welcome. That is named by its close code;
- * "left": the other side ended it.
+ * Why a connection never had a session: its upgrade was refused, or it ended before the welcome, with the close code of that name;
+ * "left": the client ended it.
  */
 export type Refused = UpgradeRefusal | keyof typeof CloseCode | "left";
 

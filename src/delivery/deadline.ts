@@ -47,7 +47,7 @@ export async function answerInTime<Value>(
   }
 }
 
-/** Of what should have been no promise and may be one: its failure goes nowhere, for one that nobody handles ends the process. */
+/** Handles the rejection of a value that should be no promise and may be one: an unhandled rejection ends the process. */
 export function ignored(value: unknown): void {
   if (isThenable(value)) value.then(undefined, () => {});
 }

@@ -244,7 +244,7 @@ export class Line {
 /** It is answered. */
 const DONE: Answer = Object.freeze({ value: undefined });
 
-/** Nobody knows any more whether the request took effect. */
+/** Whether the request took effect is not remembered. */
 export function outcomeUnknown(): PeykError {
   return new PeykError("outcome-unknown", "a request that was said before, and is not remembered", {
     hint: "It may have taken effect. Look, and make it anew if it did not.",

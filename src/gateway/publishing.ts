@@ -38,7 +38,7 @@ export class Publishing {
 
   /**
    * Hands a message to the log, if it may be published.
-   * @param checkStill after every wait: throws when nobody is there any more for whom it would be published
+   * @param checkStill called after every wait: throws when the publish may have no effect any more
    * @returns when it was handed over, with what the log will have said
    */
   async begin(

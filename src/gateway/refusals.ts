@@ -5,10 +5,10 @@ import type { Logger } from "../ports/logger.ts";
 
 /** How often each reason is in the log, milliseconds. */
 const LOG_EVERY_MS = 60_000;
-/** What strangers send is not to fill the log, characters. */
+/** How much of an upgrade's path, origin or host goes into the log, characters. */
 const MAX_WHAT = 200;
 
-/** What came after the line in the log. */
+/** Refusals of one reason since the last line in the log. */
 interface Since {
   timer: Timer;
   what: string;

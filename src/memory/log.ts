@@ -12,8 +12,8 @@ export interface LogLimits {
 }
 
 /**
- * Somebody who listens to one topic. There is one for each topic that is read, and most topics are one person's own: so this is
- * what whoever subscribes holds, too.
+ * One subscription of one topic. There is one for each topic that is read, and most topics are one person's own: so the same object
+ * is handed to the subscriber.
  */
 class Subscriber implements TopicSubscription {
   readonly listener: TopicListener;

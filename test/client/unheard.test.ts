@@ -1,5 +1,5 @@
-import process from "node:process";
 import { expect, onTestFinished, test } from "vitest";
+import { unhandledRejections } from "../engine/rejections.ts";
 import { entry, World } from "./fake_server.ts";
 
 /** What the client lets the runtime report as unhandled: each ends a process that does not listen. */
@@ -111,20 +111,12 @@ test("a listener that throws is reported, whichever it is, and the others are to
 });
 
 test("the promise of a listener that rejects is left to the runtime, which reports it", async () => {
-  const faults: unknown[] = [];
-  const hear = (fault: unknown): void => void faults.push((fault as Error).message);
-  const others = process.listeners("unhandledRejection");
-  process.removeAllListeners("unhandledRejection");
-  process.on("unhandledRejection", hear);
-  onTestFinished(() => {
-    process.off("unhandledRejection", hear);
-    for (const other of others) process.on("unhandledRejection", other);
-  });
+  const faults = unhandledRejections();
   const world = new World();
   const client = await world.connected();
   const leave = client.onStatus(() => Promise.reject(new Error("mine")) as never);
   await new Promise((resolve) => setTimeout(resolve, 1));
-  expect(faults).toEqual(["mine"]);
+  expect(faults.map((fault) => (fault as Error).message)).toEqual(["mine"]);
   leave();
   await client.close();
 });

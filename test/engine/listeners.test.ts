@@ -1,21 +1,7 @@
-import process from "node:process";
 import { expect, onTestFinished, test } from "vitest";
 import type { Logger } from "../../mod.ts";
+import { unhandledRejections } from "./rejections.ts";
 import { createStage } from "./stage.ts";
-
-/** What nobody heard: by default each ends the process. */
-function unheard(): unknown[] {
-  const faults: unknown[] = [];
-  const hear = (fault: unknown): void => void faults.push(fault);
-  const others = process.listeners("unhandledRejection");
-  process.removeAllListeners("unhandledRejection");
-  process.on("unhandledRejection", hear);
-  onTestFinished(() => {
-    process.off("unhandledRejection", hear);
-    for (const other of others) process.on("unhandledRejection", other);
-  });
-  return faults;
-}
 
 /** Lets the runtime find out what nobody heard. */
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
@@ -29,7 +15,7 @@ test.each<[string, () => unknown]>([
     then: (_: unknown, reject: (error: Error) => void) => reject(new Error("listener")),
   })],
 ])("a listener that %s is logged, and neither the engine nor another listener misses anything for it", async (_, fault) => {
-  const faults = unheard();
+  const faults = unhandledRejections();
   const logged: string[] = [];
   const log = (message: string, { error }: Record<string, unknown> = {}): void => void logged.push(`${message}: ${error}`);
   const { engine, clock, device } = await createStage({ logger: { info() {}, warn() {}, error: log } });
@@ -54,7 +40,7 @@ test.each<[string, () => unknown]>([
   }],
   ["rejects", () => Promise.reject(new Error("no disk"))],
 ])("a logger that %s ends nothing, and what it was to say is on the console", async (_, fault) => {
-  const faults = unheard();
+  const faults = unhandledRejections();
   const said: unknown[][] = [];
   const { error } = console;
   console.error = (...line: unknown[]) => void said.push(line);

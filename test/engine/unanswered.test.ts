@@ -1,7 +1,7 @@
-import process from "node:process";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { createManualClock } from "../../adapters/conformance/manual_clock.ts";
 import { createEngine, memory, type PushAddress, type PushProvider, type PushResult, type Storage } from "../../mod.ts";
+import { unhandledRejections } from "./rejections.ts";
 import { createStage } from "./stage.ts";
 
 const never = <Value>(): Promise<Value> => new Promise<Value>(() => {});
@@ -11,20 +11,6 @@ function logging() {
   const log = (message: string, { error, ...fields }: Record<string, unknown> = {}): void =>
     void logged.push([message, ...Object.values(fields), ...error instanceof Error ? [error.message] : []].join(": "));
   return { logged, logger: { info() {}, warn: log, error: log } };
-}
-
-/** Rejections that nobody handled: by default each ends the process. */
-function unhandled(): unknown[] {
-  const faults: unknown[] = [];
-  const hear = (fault: unknown): void => void faults.push(fault);
-  const others = process.listeners("unhandledRejection");
-  process.removeAllListeners("unhandledRejection");
-  process.on("unhandledRejection", hear);
-  onTestFinished(() => {
-    process.off("unhandledRejection", hear);
-    for (const other of others) process.on("unhandledRejection", other);
-  });
-  return faults;
 }
 
 /** A provider that takes everything, but for what is given. */
@@ -151,7 +137,7 @@ test.each<[string, () => unknown]>([
   ["answers with a number", () => 7],
   ["never settles", never],
 ])("a targetFault that %s refuses the target for now, and its words go nowhere", async (_, targetFault) => {
-  const faults = unhandled();
+  const faults = unhandledRejections();
   const { logged, logger } = logging();
   const { clock, device, engine } = await createStage({ push: [provider("fake", { targetFault })], logger });
   const phone = await device("sara");
@@ -173,7 +159,7 @@ test.each<[string, () => unknown]>([
   ["rejects", () => Promise.reject(new Error("no lane"))],
   ["never settles", never],
 ])("a lane() that %s counts as one lane", async (_, lane) => {
-  const faults = unhandled();
+  const faults = unhandledRejections();
   const { clock, device, engine } = await createStage({ push: [provider("fake", { lane })] });
   (await device("sara", { token: "phone" })).leave();
   await clock.settle();
