@@ -1,5 +1,5 @@
-import { decodeTimestampExtension, EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
-import { badFrame, byteAt, MAX_DEPTH, scanValue, textHeader, uintAt } from "./scan.ts";
+import { Extension } from "./extension.ts";
+import { badFrame, byteAt, MAX_DEPTH, scanValue, textHeader, TIMESTAMP, timestampAt, uintAt } from "./scan.ts";
 
 /** How deep a value in an array or map may nest, where nothing else is said. */
 const ELEMENT_DEPTH = MAX_DEPTH - 1;
@@ -195,10 +195,7 @@ function textOf(bytes: Uint8Array): string {
   return String.fromCharCode.apply(undefined, bytes as unknown as number[]);
 }
 
-/**
- * Decodes a scanned value and moves behind it. `@msgpack/msgpack` has a decoder too, made for streams and untrusted bytes: a fifth
- * of what a browser would load of Peyk, for what the scan has done already.
- */
+/** Decodes a scanned value and moves behind it. */
 function decodeAt(from: { bytes: Uint8Array; at: number }): unknown {
   const { bytes } = from;
   const start = from.at;
@@ -253,5 +250,5 @@ function decodeAt(from: { bytes: Uint8Array; at: number }): unknown {
   const size = head < 0xd4 ? 1 << (head - 0xc7) : 0;
   const data = take(2 + size, size > 0 ? length(size) : 1 << (head - 0xd4));
   const type = view().getInt8(size);
-  return type === EXT_TIMESTAMP ? decodeTimestampExtension(data) : new ExtData(type, data);
+  return type === TIMESTAMP ? new Date(timestampAt(data, 0, data.length)) : new Extension(type, data);
 }

@@ -2,6 +2,8 @@ import { PeykError } from "./errors.ts";
 
 /** How deep a payload may nest, itself included. What is around it (frame, envelope) does not count. */
 export const MAX_DEPTH = 32;
+/** The type of the extension that is a point in time, a Date here. */
+export const TIMESTAMP = -1;
 
 /** The error for bytes that are not what they should be. `fault` names the kind of damage, never the content. */
 export function badFrame(fault: string): PeykError {
@@ -13,7 +15,7 @@ export function badFrame(fault: string): PeykError {
  *
  * This is what makes untrusted bytes safe to decode: a decoder that believes array headers can be made to allocate
  * gigabytes by a few bytes. Whatever passes here is whole, nests at most `depth` deep, holds only well-formed text, string
- * keys other than `__proto__` and timestamps within a Date's range, so `@msgpack/msgpack` decodes it without throwing.
+ * keys other than `__proto__` and timestamps within a Date's range, so any decoder takes it.
  * One pass, nothing allocated; the recursion is bounded by `depth`.
  * @throws {PeykError} `bad-frame`
  */
@@ -144,19 +146,23 @@ function isProto(bytes: Uint8Array, start: number, end: number): boolean {
 /** Unknown extensions pass as they are; the one that is known, the timestamp, has to be one. */
 function scanExtension(bytes: Uint8Array, at: number, length: number): number {
   const type = byteAt(bytes, at);
-  const start = at + 1;
-  const end = skip(bytes, start, length);
-  if (type !== 0xff) return end;
-  if (length !== 4 && length !== 8 && length !== 12) throw badFrame("a timestamp of a wrong size");
-  if (length === 4) return end;
-  const nanoseconds = length === 8 ? Math.floor(uintAt(bytes, start, 4) / 4) : uintAt(bytes, start, 4);
-  if (nanoseconds > 999_999_999) throw badFrame("a timestamp of more than a second of nanoseconds");
-  if (length === 12) {
-    const seconds = (uintAt(bytes, start + 4, 4) | 0) * 0x1_0000_0000 + uintAt(bytes, start + 8, 4);
-    // ECMA-262 21.4.1.1: a time value is within 8.64e15 ms of 1970. Dart's DateTime has the same range.
-    if (Math.abs(seconds * 1e3 + nanoseconds / 1e6) > 8.64e15) throw badFrame("a timestamp out of range");
-  }
+  const end = skip(bytes, at + 1, length);
+  if (type === (TIMESTAMP & 0xff)) timestampAt(bytes, at + 1, length);
   return end;
+}
+
+/** The milliseconds since 1970 of a timestamp extension whose `length` bytes stand at `at`. */
+export function timestampAt(bytes: Uint8Array, at: number, length: number): number {
+  if (length !== 4 && length !== 8 && length !== 12) throw badFrame("a timestamp of a wrong size");
+  const first = uintAt(bytes, at, 4);
+  if (length === 4) return first * 1e3;
+  const nanoseconds = length === 8 ? first >>> 2 : first;
+  if (nanoseconds > 999_999_999) throw badFrame("a timestamp of more than a second of nanoseconds");
+  const high = length === 8 ? first & 3 : uintAt(bytes, at + 4, 4) | 0;
+  const ms = (high * 0x1_0000_0000 + uintAt(bytes, at + length - 4, 4)) * 1e3 + nanoseconds / 1e6;
+  // ECMA-262 21.4.1.1: a time value is within 8.64e15 ms of 1970. Dart's DateTime has the same range.
+  if (Math.abs(ms) > 8.64e15) throw badFrame("a timestamp out of range");
+  return ms;
 }
 
 /** Well-formed UTF-8 (Unicode table 3-7): no overlong forms, no surrogates, nothing beyond U+10FFFF, nothing cut off. */

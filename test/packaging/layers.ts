@@ -29,7 +29,7 @@ const facing = [
 
 /** DESIGN's table of layers: what is not named here may not be imported, and a file without a layer may not be. */
 const layers: Layer[] = [
-  { name: "protocol", path: "src/protocol/", on: [], packages: ["@msgpack/msgpack"] },
+  { name: "protocol", path: "src/protocol/", on: [], packages: [] },
   { name: "ports", path: "src/ports/", on: ["protocol"], packages: [] },
   { name: "memory", path: "src/memory/", on: below, packages: [] },
   { name: "reading", path: "src/reading/", on: below, packages: [] },

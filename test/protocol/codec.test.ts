@@ -1,4 +1,4 @@
-import { ExtData } from "@msgpack/msgpack";
+import { Extension } from "../../src/protocol/extension.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -322,8 +322,8 @@ describe("data", () => {
   });
 
   test("keeps extensions that nobody knows as they are", () => {
-    expect(roundTrip(new ExtData(5, Uint8Array.of(1, 2, 3)))).toEqual(new ExtData(5, Uint8Array.of(1, 2, 3)));
-    expect(decodePayload(fromHex("92c0d4fe07")).data).toEqual(new ExtData(-2, Uint8Array.of(7)));
+    expect(roundTrip(new Extension(5, Uint8Array.of(1, 2, 3)))).toEqual(new Extension(5, Uint8Array.of(1, 2, 3)));
+    expect(decodePayload(fromHex("92c0d4fe07")).data).toEqual(new Extension(-2, Uint8Array.of(7)));
   });
 
   test("rounds integers beyond 2^53, as every JavaScript number", () => {

@@ -1,4 +1,4 @@
-import { ExtData } from "@msgpack/msgpack";
+import { Extension } from "../../src/protocol/extension.ts";
 import { readFileSync } from "node:fs";
 import type { ClientFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { MessageOptions } from "../../src/protocol/message.ts";
@@ -57,7 +57,7 @@ export function dataOf(json: unknown): unknown {
   if (Array.isArray(json)) return json.map(dataOf);
   const { $bytes, $ext, $time, $float } = json as { $bytes?: string; $ext?: [number, string]; $time?: number; $float?: string };
   if ($bytes !== undefined) return fromHex($bytes);
-  if ($ext !== undefined) return new ExtData($ext[0], fromHex($ext[1]));
+  if ($ext !== undefined) return new Extension($ext[0], fromHex($ext[1]));
   if ($time !== undefined) return new Date($time);
   if ($float !== undefined) return Number($float);
   return Object.fromEntries(Object.entries(json).map(([key, value]) => [key, dataOf(value)]));
