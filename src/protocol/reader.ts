@@ -1,5 +1,5 @@
 import { Extension } from "./extension.ts";
-import { badFrame, byteAt, MAX_DEPTH, scanValue, textHeader, TIMESTAMP, timestampAt, uintAt } from "./scan.ts";
+import { badFrame, byteAt, lengthSize, MAX_DEPTH, scanValue, textHeader, TIMESTAMP, timestampAt, uintAt } from "./scan.ts";
 
 /** How deep a value in an array or map may nest, where nothing else is said. */
 const ELEMENT_DEPTH = MAX_DEPTH - 1;
@@ -37,23 +37,12 @@ export class Reader {
 
   /** Steps into an array. Answers what `leave` wants. */
   enter(what: string): number {
-    this.#count(what);
-    const outer = this.#left;
-    const head = byteAt(this.#bytes, this.#at);
-    const size = head >= 0x90 && head < 0xa0 ? 0 : head === 0xdc ? 2 : head === 0xdd ? 4 : -1;
-    if (size < 0) throw badFrame(`${what}: not an array`);
-    this.#open(size === 0 ? head & 0x0f : uintAt(this.#bytes, this.#at + 1, size), 1, 1 + size, what);
-    return outer;
+    return this.#open(what, "an array", 0x90, 0xdc, 1);
   }
 
   /** A map: `read` is called before each value that is not nil, and reads or skips it. */
   fields(what: string, read: (key: string) => void): void {
-    this.#count(what);
-    const outer = this.#left;
-    const head = byteAt(this.#bytes, this.#at);
-    const size = head >= 0x80 && head < 0x90 ? 0 : head === 0xde ? 2 : head === 0xdf ? 4 : -1;
-    if (size < 0) throw badFrame(`${what}: not a map`);
-    this.#open(size === 0 ? head & 0x0f : uintAt(this.#bytes, this.#at + 1, size), 2, 1 + size, what);
+    const outer = this.#open(what, "a map", 0x80, 0xde, 2);
     while (this.#left > 0) {
       const key = this.text(`a key of ${what}`);
       if (!this.nil()) read(key);
@@ -88,7 +77,7 @@ export class Reader {
     const start = this.#at;
     if (isIntegerHead(byteAt(this.#bytes, start))) {
       this.#at = scanValue(this.#bytes, start, 0);
-      const value = integerAt(this.#bytes, start)!;
+      const value = integerAt(this.#bytes, start);
       if (value >= 0 && Number.isSafeInteger(value)) return value;
     }
     throw badFrame(`${what}: not an integer from 0 to 2^53 - 1`);
@@ -140,11 +129,19 @@ export class Reader {
     return this.#bytes.subarray(start, this.#at);
   }
 
-  /** Goes on behind a header that promised `count` elements of so many values each. */
-  #open(count: number, values: number, header: number, what: string): void {
-    this.#at += header;
+  /** Goes on behind the header of elements of so many values each: `short` with the count in the head, `long` with it behind. */
+  #open(what: string, kind: string, short: number, long: number, values: number): number {
+    this.#count(what);
+    const outer = this.#left;
+    const head = byteAt(this.#bytes, this.#at);
+    const isShort = (head & 0xf0) === short;
+    if (!isShort && (head & 0xfe) !== long) throw badFrame(`${what}: not ${kind}`);
+    const size = lengthSize(head);
+    const count = isShort ? head & 0x0f : uintAt(this.#bytes, this.#at + 1, size);
+    this.#at += 1 + size;
     if (count * values > this.#bytes.length - this.#at) throw badFrame(`${what}: more elements than bytes`);
     this.#left = count * values;
+    return outer;
   }
 
   #count(what: string): void {
@@ -158,31 +155,21 @@ function isIntegerHead(head: number): boolean {
   return head < 0x80 || head >= 0xe0 || (head >= 0xcc && head <= 0xd3);
 }
 
-/** The integer of a scanned value, or undefined when it is of another type. May be beyond what is safe. */
-function integerAt(bytes: Uint8Array, at: number): number | undefined {
+/** The scanned integer at `at`. May be beyond what is safe. */
+function integerAt(bytes: Uint8Array, at: number): number {
   const head = bytes[at]!;
   if (head < 0x80) return head;
   if (head >= 0xe0) return head - 0x100;
-  switch (head) {
-    case 0xcc:
-      return bytes[at + 1]!;
-    case 0xcd:
-      return uintAt(bytes, at + 1, 2);
-    case 0xce:
-      return uintAt(bytes, at + 1, 4);
-    case 0xcf:
-      return uintAt(bytes, at + 1, 4) * 0x1_0000_0000 + uintAt(bytes, at + 5, 4);
-    case 0xd0:
-      return (bytes[at + 1]! << 24) >> 24;
-    case 0xd1:
-      return (uintAt(bytes, at + 1, 2) << 16) >> 16;
-    case 0xd2:
-      return uintAt(bytes, at + 1, 4) | 0;
-    case 0xd3:
-      return (uintAt(bytes, at + 1, 4) | 0) * 0x1_0000_0000 + uintAt(bytes, at + 5, 4);
-    default:
-      return undefined;
+  const size = 1 << (head & 3);
+  if (size === 8) {
+    const high = uintAt(bytes, at + 1, 4);
+    return (head === 0xcf ? high : high | 0) * 0x1_0000_0000 + uintAt(bytes, at + 5, 4);
   }
+  const value = uintAt(bytes, at + 1, size);
+  if (head < 0xd0) return value;
+  // Shifting there and back carries the sign into all 32 bits.
+  const unused = 32 - 8 * size;
+  return value << unused >> unused;
 }
 
 /**
@@ -197,58 +184,51 @@ function textOf(bytes: Uint8Array): string {
 
 /** Decodes a scanned value and moves behind it. */
 function decodeAt(from: { bytes: Uint8Array; at: number }): unknown {
-  const { bytes } = from;
-  const start = from.at;
-  const head = bytes[start]!;
-  const view = () => new DataView(bytes.buffer, bytes.byteOffset + start + 1);
-  /** The next `length` bytes behind a header of `header` bytes. */
-  const take = (header: number, length: number) => bytes.subarray(start + header, from.at = start + header + length);
-  /** The length that stands in the `size` bytes behind the head. */
-  const length = (size: number) => uintAt(bytes, start + 1, size);
+  const { bytes, at } = from;
+  const head = bytes[at]!;
+  const size = lengthSize(head);
+  const length = uintAt(bytes, at + 1, size);
+  const body = at + 1 + size;
+  const take = (length: number) => bytes.subarray(body, from.at = body + length);
 
-  const integer = integerAt(bytes, start);
-  if (integer !== undefined) {
-    take(head < 0x80 || head >= 0xe0 ? 1 : 1 + (1 << (head & 3)), 0);
-    return integer;
+  from.at = body;
+  if (head < 0x80 || head >= 0xe0) return integerAt(bytes, at);
+  if (head < 0x90) return decodeMap(from, head & 0x0f);
+  if (head < 0xa0) return decodeArray(from, head & 0x0f);
+  if (head < 0xc0) return textOf(take(head & 0x1f));
+  if (head < 0xc4) return head === 0xc0 ? null : head === 0xc3;
+  if (head < 0xc7) return take(length);
+  if (head < 0xca) return extensionOf(take(1 + length));
+  if (head < 0xcc) return floatOf(take(4 << (head & 1)));
+  if (head < 0xd4) {
+    from.at += 1 << (head & 3);
+    return integerAt(bytes, at);
   }
-  if (head < 0xa0 || head >= 0xdc) {
-    const size = head < 0xa0 ? 0 : head & 1 ? 4 : 2;
-    let count = size === 0 ? head & 0x0f : length(size);
-    take(1 + size, 0);
-    if (head < 0x90 || head >= 0xde) {
-      const map: Record<string, unknown> = {};
-      for (; count > 0; count--) map[decodeAt(from) as string] = decodeAt(from);
-      return map;
-    }
-    const list: unknown[] = [];
-    for (; count > 0; count--) list.push(decodeAt(from));
-    return list;
-  }
-  const text = textHeader(head);
-  if (text > 0) return textOf(take(text, text === 1 ? head & 0x1f : length(text - 1)));
-  switch (head) {
-    case 0xc0:
-      take(1, 0);
-      return null;
-    case 0xc2:
-    case 0xc3:
-      take(1, 0);
-      return head === 0xc3;
-    case 0xca:
-      take(5, 0);
-      return view().getFloat32(0);
-    case 0xcb:
-      take(9, 0);
-      return view().getFloat64(0);
-    case 0xc4:
-    case 0xc5:
-    case 0xc6: {
-      const size = 1 << (head - 0xc4);
-      return take(1 + size, length(size));
-    }
-  }
-  const size = head < 0xd4 ? 1 << (head - 0xc7) : 0;
-  const data = take(2 + size, size > 0 ? length(size) : 1 << (head - 0xd4));
-  const type = view().getInt8(size);
+  if (head < 0xd9) return extensionOf(take(1 + (1 << (head - 0xd4))));
+  if (head < 0xdc) return textOf(take(length));
+  return head < 0xde ? decodeArray(from, length) : decodeMap(from, length);
+}
+
+function decodeArray(from: { bytes: Uint8Array; at: number }, count: number): unknown[] {
+  const list: unknown[] = [];
+  for (; count > 0; count--) list.push(decodeAt(from));
+  return list;
+}
+
+function decodeMap(from: { bytes: Uint8Array; at: number }, count: number): Record<string, unknown> {
+  const map: Record<string, unknown> = {};
+  for (; count > 0; count--) map[decodeAt(from) as string] = decodeAt(from);
+  return map;
+}
+
+function floatOf({ buffer, byteOffset, length }: Uint8Array): number {
+  const view = new DataView(buffer, byteOffset);
+  return length === 4 ? view.getFloat32(0) : view.getFloat64(0);
+}
+
+/** Of its type and its data. */
+function extensionOf(bytes: Uint8Array): Date | Extension {
+  const type = bytes[0]! << 24 >> 24;
+  const data = bytes.subarray(1);
   return type === TIMESTAMP ? new Date(timestampAt(data, 0, data.length)) : new Extension(type, data);
 }

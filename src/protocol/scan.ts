@@ -25,66 +25,37 @@ export function scanValue(bytes: Uint8Array, at: number, depth: number): number 
   if (head < 0x90) return scanMap(bytes, at + 1, head & 0x0f, depth);
   if (head < 0xa0) return scanArray(bytes, at + 1, head & 0x0f, depth);
   if (head < 0xc0) return scanText(bytes, at + 1, head & 0x1f);
-  switch (head) {
-    case 0xc0: // nil
-    case 0xc2: // false
-    case 0xc3: // true
-      return at + 1;
-    case 0xcc: // uint 8
-    case 0xd0: // int 8
-      return skip(bytes, at + 1, 1);
-    case 0xcd: // uint 16
-    case 0xd1: // int 16
-      return skip(bytes, at + 1, 2);
-    case 0xca: // float 32
-    case 0xce: // uint 32
-    case 0xd2: // int 32
-      return skip(bytes, at + 1, 4);
-    case 0xcb: // float 64
-    case 0xcf: // uint 64
-    case 0xd3: // int 64
-      return skip(bytes, at + 1, 8);
-    case 0xc4: // bin 8
-      return skip(bytes, at + 2, uintAt(bytes, at + 1, 1));
-    case 0xc5: // bin 16
-      return skip(bytes, at + 3, uintAt(bytes, at + 1, 2));
-    case 0xc6: // bin 32
-      return skip(bytes, at + 5, uintAt(bytes, at + 1, 4));
-    case 0xd4: // fixext 1, 2, 4, 8, 16
-    case 0xd5:
-    case 0xd6:
-    case 0xd7:
-    case 0xd8:
-      return scanExtension(bytes, at + 1, 1 << (head - 0xd4));
-    case 0xc7: // ext 8
-      return scanExtension(bytes, at + 2, uintAt(bytes, at + 1, 1));
-    case 0xc8: // ext 16
-      return scanExtension(bytes, at + 3, uintAt(bytes, at + 1, 2));
-    case 0xc9: // ext 32
-      return scanExtension(bytes, at + 5, uintAt(bytes, at + 1, 4));
-    case 0xd9: // str 8
-      return scanText(bytes, at + 2, uintAt(bytes, at + 1, 1));
-    case 0xda: // str 16
-      return scanText(bytes, at + 3, uintAt(bytes, at + 1, 2));
-    case 0xdb: // str 32
-      return scanText(bytes, at + 5, uintAt(bytes, at + 1, 4));
-    case 0xdc: // array 16
-      return scanArray(bytes, at + 3, uintAt(bytes, at + 1, 2), depth);
-    case 0xdd: // array 32
-      return scanArray(bytes, at + 5, uintAt(bytes, at + 1, 4), depth);
-    case 0xde: // map 16
-      return scanMap(bytes, at + 3, uintAt(bytes, at + 1, 2), depth);
-    case 0xdf: // map 32
-      return scanMap(bytes, at + 5, uintAt(bytes, at + 1, 4), depth);
-    default: // 0xc1
-      throw badFrame("a byte that msgpack never uses");
+  if (head === 0xc1) throw badFrame("a byte that msgpack never uses");
+  if (head < 0xc4) return at + 1; // nil, false, true
+  if (head >= 0xca && head < 0xd9) {
+    if (head < 0xcc) return skip(bytes, at + 1, 4 << (head & 1)); // float
+    if (head < 0xd4) return skip(bytes, at + 1, 1 << (head & 3)); // uint, int
+    return scanExtension(bytes, at + 1, 1 << (head - 0xd4)); // fixext
   }
+  const size = lengthSize(head);
+  const length = uintAt(bytes, at + 1, size);
+  const body = at + 1 + size;
+  if (head < 0xc7) return skip(bytes, body, length); // bin
+  if (head < 0xca) return scanExtension(bytes, body, length); // ext
+  if (head < 0xdc) return scanText(bytes, body, length); // str
+  if (head < 0xde) return scanArray(bytes, body, length, depth);
+  return scanMap(bytes, body, length, depth);
+}
+
+/** How many bytes behind `head` say the length of what follows: 0 where the head says it itself. */
+export function lengthSize(head: number): number {
+  if (head < 0xc4 || head >= 0xe0) return 0;
+  if (head < 0xc7) return 1 << (head - 0xc4); // bin
+  if (head < 0xca) return 1 << (head - 0xc7); // ext
+  if (head < 0xd9) return 0;
+  if (head < 0xdc) return 1 << (head - 0xd9); // str
+  return 2 << (head & 1); // array, map
 }
 
 /** How many bytes stand before the text of a value that begins with `head`; 0 when it is no text. */
 export function textHeader(head: number): number {
   if (head >= 0xa0 && head < 0xc0) return 1;
-  return head === 0xd9 ? 2 : head === 0xda ? 3 : head === 0xdb ? 5 : 0;
+  return head >= 0xd9 && head < 0xdc ? 1 + lengthSize(head) : 0;
 }
 
 /** The byte at `at`. */
@@ -94,7 +65,7 @@ export function byteAt(bytes: Uint8Array, at: number): number {
   return byte;
 }
 
-/** The big-endian unsigned integer of `size` (1, 2 or 4) bytes at `at`. */
+/** The big-endian unsigned integer of `size` (0 to 4) bytes at `at`. */
 export function uintAt(bytes: Uint8Array, at: number, size: number): number {
   if (at + size > bytes.length) throw badFrame("cut off");
   let value = 0;

@@ -189,7 +189,14 @@ describe("a count beyond the bytes that are left is refused before anything behi
 
   test("in a frame's own header, its lists and its maps", () => {
     const wanted = expect.objectContaining({ hint: expect.stringMatching("more elements than bytes") });
-    for (const hex of ["dd ffffffff c1", "93 03 01 dd ffffffff c1", "97 04 01 c0 a161 a161 df ffffffff c1"]) {
+    for (
+      const hex of [
+        "dd ffffffff c1",
+        "93 03 01 dd ffffffff c1",
+        "97 04 01 c0 a161 a161 df ffffffff c1",
+        "97 04 01 c0 a161 a161 83 c1c1c1c1",
+      ]
+    ) {
       expect(() => decodeClientFrames(fromHex(hex)), hex).toThrow(wanted);
     }
   });
