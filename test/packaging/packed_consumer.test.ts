@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
+import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { importsOf, parse, root, target } from "./source_tree.ts";
 
@@ -87,6 +88,19 @@ function loads(entry: string): string[] {
   return [...packages].sort();
 }
 
+/** What a bundler makes of a program that imports what is installed. */
+async function bundle(platform: "browser" | "node", contents: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: consumer },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform,
+    write: false,
+  });
+  return outputFiles[0]?.text ?? "no output";
+}
+
 /** The sample's message arrived, and the engine had no trouble to log. */
 function expectGreeting(told: string): void {
   expect(told).toContain("sara got: Hello world");
@@ -144,6 +158,21 @@ describe("the packed package, alone in an empty project", () => {
     // The same look finds what the adapters do load.
     expect(loads(exports["./node"]?.default ?? "")).toContain("ws");
     expect(loads(exports["./sqlite"]?.default ?? "")).toContain("node:sqlite");
+  });
+
+  test.each(subpaths)("leaves nothing of `%s` in a bundle that imports it and does not use it", async (name) => {
+    const platform = name === "peyk/client" ? "browser" : "node";
+    const unused = await bundle(platform, `import * as unused from "${name}";`);
+    expect(unused.length).toBe(0);
+    // The same look finds what is used.
+    const used = await bundle(platform, `import * as used from "${name}"; console.log(used);`);
+    expect(used.length).toBeGreaterThan(500);
+  });
+
+  test("leaves nothing but the error's class in a bundle that uses nothing else of the client", async () => {
+    const text = await bundle("browser", `import { PeykError } from "peyk/client"; console.log(PeykError);`);
+    expect(text).toContain("retryAfterMs");
+    expect(text.length).toBeLessThan(500);
   });
 });
 
