@@ -22,6 +22,7 @@ export {
 /** Cursors in one frame: bounds what an ack of 64 KiB can make a server do. */
 const MAX_CURSORS = 1000;
 const MAX_CAPABILITIES = 64;
+const MAX_SIGNED_OUT = 16;
 
 /**
  * A client's frame as bytes.
@@ -36,6 +37,8 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
         frame.version,
         frame.capabilities,
         frame.deviceId,
+        frame.temporary,
+        frame.signedOut,
         frame.token,
         frame.visible,
         frame.idleMs,
@@ -65,6 +68,7 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
     case "state":
       return pack([type, frame.visible, frame.idleMs]);
     case "token":
+    case "identify":
       return pack([type, frame.ref, frame.token]);
     case "mark":
       return pack([type, frame.ref, lineItems(frame), frame.kind, frame.topic, frame.epoch, frame.offset]);
@@ -236,6 +240,8 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
         version: reader.uint("version"),
         capabilities: reader.list("capabilities", MAX_CAPABILITIES, () => reader.text("capability")),
         deviceId: reader.text("deviceId"),
+        temporary: reader.flag("temporary"),
+        signedOut: reader.list("signedOut", MAX_SIGNED_OUT, () => reader.text("deviceId")),
         token: reader.nil() ? null : reader.text("token"),
         visible: reader.flag("visible"),
         idleMs: readIdleMs(reader),
@@ -308,6 +314,8 @@ function readClientFrame(type: number, reader: Reader): ClientFrame | undefined 
       return { type: "logout", ref: reader.uint("ref") };
     case T.probe:
       return { type: "probe" };
+    case T.identify:
+      return { type: "identify", ref: reader.uint("ref"), token: reader.text("token") };
   }
   return undefined;
 }
@@ -388,14 +396,14 @@ function cursorItems({ topic, epoch, offset }: Cursor): [Topic, number, number] 
   return [topic, epoch, offset];
 }
 
-function lineItems({ line }: { line?: InLine | undefined }): [string, number, number] | null {
-  return line === undefined ? null : [line.id, line.number, line.ageMs];
+function lineItems({ line }: { line?: InLine | undefined }): [string, number, number, string] | null {
+  return line === undefined ? null : [line.id, line.number, line.ageMs, line.user];
 }
 
 function readLine(reader: Reader): InLine | undefined {
   if (reader.nil()) return undefined;
   const outer = reader.enter("line");
-  const line = { id: reader.text("line"), number: reader.uint("number"), ageMs: reader.uint("ageMs") };
+  const line = { id: reader.text("line"), number: reader.uint("number"), ageMs: reader.uint("ageMs"), user: reader.text("user") };
   reader.leave(outer);
   return line;
 }

@@ -28,6 +28,7 @@ export const FrameType = {
   failed: 11,
   logout: 12,
   probe: 13,
+  identify: 14,
   // from the server
   welcome: 33,
   message: 34,
@@ -64,7 +65,7 @@ export interface Recovery {
 
 /**
  * A request's place in a line. A line is one queue of requests, such as a tab's: they take effect in the order of their numbers, each
- * once, however often it is said. On the wire `[line, number, ageMs]`, or nil: the request stands outside of all lines, it is acted on
+ * once, however often it is said. On the wire `[line, number, ageMs, user]`, or nil: the request stands outside of all lines, it is acted on
  * as it comes, and to say it again is another request.
  */
 export interface InLine {
@@ -74,18 +75,24 @@ export interface InLine {
   number: number;
   /** How long ago the request was first said, on whichever connection. 0: it is said for the first time. */
   ageMs: number;
+  /** The userId of whoever made the request. Over another user's connection it is refused with `unauthorized`. */
+  user: string;
 }
 
 /** Milliseconds since the last input of the person at this device; null: there was none so far. */
 export type IdleMs = number | null;
 
-/** The first frame. `[1, version, capabilities, deviceId, token, visible, idleMs, cursors, more]` */
+/** The first frame. `[1, version, capabilities, deviceId, temporary, signedOut, token, visible, idleMs, cursors, more]` */
 export interface HelloFrame {
   type: "hello";
   version: number;
   /** Names of optional features the client has. None are defined yet: send an empty array. */
   capabilities: string[];
   deviceId: string;
+  /** The deviceId is kept nowhere: the device takes no push target, and is forgotten an hour after it left. */
+  temporary: boolean;
+  /** Devices that were signed out while there was no connection: whoever was signed in on them is signed out there, before anything else. */
+  signedOut: string[];
   token: string | null;
   /** False: connected, but the app is in the background. */
   visible: boolean;
@@ -210,6 +217,13 @@ export interface ProbeFrame {
   type: "probe";
 }
 
+/** Asks whose token this is, beside the session. `[14, ref, token]` */
+export interface IdentifyFrame {
+  type: "identify";
+  ref: number;
+  token: string;
+}
+
 export type ClientFrame =
   | HelloFrame
   | CursorsFrame
@@ -223,7 +237,8 @@ export type ClientFrame =
   | TargetFrame
   | FailedFrame
   | LogoutFrame
-  | ProbeFrame;
+  | ProbeFrame
+  | IdentifyFrame;
 
 /** The answer to hello. `[33, version, userId, time, heartbeatMs, ackMs, inputMs, limits, recovery]` */
 export interface WelcomeFrame {
@@ -279,7 +294,7 @@ export interface GapFrame {
   offset: number;
 }
 
-/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, durability, duplicate }`, for subscribe `{ epoch, offset, recovered }`. To a repeated subscribe or unsubscribe that took effect before, a map with `again` true. */
+/** `[38, ref, value]`; value is nil, or for publish `{ id, topic, epoch, offset, durable, durability, duplicate }`, for subscribe `{ epoch, offset, recovered }`, for identify `{ userId }`. To a repeated subscribe or unsubscribe that took effect before, a map with `again` true. */
 export interface OkFrame {
   type: "ok";
   ref: number;
