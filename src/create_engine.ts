@@ -297,6 +297,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     ...{ authorize: options.authorize, publishesPerSecond: limits.publishesPerSecond },
     ...{ progress, publisher, subscriptions, signOut, lease, records, roster, mark, clock, logger },
     renewToken: (link, session, token) => gateway.renewToken(link, session, token),
+    identify: (session, token) => gateway.identify(session, token),
   });
   const gateway: Gateway = new Gateway({
     ...{

@@ -62,7 +62,16 @@ export class Device {
         queueMicrotask(() => this.drop());
       },
     }, REQUEST);
-    const hello = { version: 1, capabilities: [], deviceId: deviceId ?? phoneOf(userId), token: userId, visible, idleMs: null };
+    const hello = {
+      version: 1,
+      capabilities: [],
+      deviceId: deviceId ?? phoneOf(userId),
+      temporary: false,
+      signedOut: [],
+      token: userId,
+      visible,
+      idleMs: null,
+    };
     this.#events.message(encodeClientFrame({ type: "hello", ...hello, cursors: [], more: false }));
   }
 

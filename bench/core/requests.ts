@@ -41,7 +41,9 @@ export async function measureRequests(ground: Ground): Promise<void> {
             const at = number++;
             await device.ask(
               asked(client, at),
-              where === "in a line" ? { id: `${name} of ${client}`, number: at + 1, ageMs: 0 } : undefined,
+              where === "in a line"
+                ? { id: `${name} of ${client}`, number: at + 1, ageMs: 0, user: `client ${client}` }
+                : undefined,
             );
           }
         });

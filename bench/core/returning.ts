@@ -46,7 +46,16 @@ export class Returning {
       send: (bytes) => this.#receive(bytes),
       close() {},
     }, REQUEST);
-    const hello = { version: 1, capabilities: [], deviceId: phoneOf(userId), token: userId, visible: true, idleMs: null };
+    const hello = {
+      version: 1,
+      capabilities: [],
+      deviceId: phoneOf(userId),
+      temporary: false,
+      signedOut: [],
+      token: userId,
+      visible: true,
+      idleMs: null,
+    };
     this.#events.message(encodeClientFrame({ type: "hello", ...hello, cursors: [], more: false }));
   }
 

@@ -42,7 +42,16 @@ function connect(engine: Engine, userId: string): Promise<ConnectionEvents> {
       close: (code: number) => reject(new Error(`the engine closed with ${code}`)),
     };
     const events = engine.accept(connection, { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" });
-    const hello = { version: 1, capabilities: [], deviceId: `device of ${userId}`, visible: true, idleMs: null, cursors: [] };
+    const hello = {
+      version: 1,
+      capabilities: [],
+      deviceId: `device of ${userId}`,
+      temporary: false,
+      signedOut: [],
+      visible: true,
+      idleMs: null,
+      cursors: [],
+    };
     events.message(encodeClientFrame({ type: "hello", token: userId, more: false, ...hello }));
   });
 }

@@ -38,7 +38,8 @@ class Peyk:
         for cursor in kept["cursors"]:
             self._begin(*cursor)
         self.visible, self.input_at, self.ended, self._link = True, None, False, Link()
-        self._line, self._number, self._ref, self._requests = secrets.token_urlsafe(12), 0, 0, []  # the line and its queue [2]
+        self._ref, self._requests, self._owner = 0, [], None  # the queue [2], and who made what is in it: whom a welcome names first
+        self._line, self._number = secrets.token_urlsafe(12), 0
 
     def keep(self):
         cursors = [[name, topic.epoch, topic.acked] for name, topic in self.topics.items()]
@@ -102,7 +103,7 @@ class Peyk:
 
     async def _talk(self, link, socket, token):
         writer = asyncio.create_task(link.write(socket))
-        hello = HELLO, 1, [], self.device, token, self.visible, self._idle_ms()
+        hello = HELLO, 1, [], self.device, False, [], token, self.visible, self._idle_ms()
         first, *rest = pages(self.keep()["cursors"], 1020 - len(msgpack.packb(hello)))
         link.send(*hello, first, bool(rest))
         while rest:
@@ -160,6 +161,11 @@ class Peyk:
                 raise PeykError("bad-frame", hint="not a frame that is known here")
 
     def _welcome(self, link, user, recovery):
+        if self._owner not in (None, user):  # another user's requests are not said as this one's [2]
+            for request in self._requests[:]:
+                self._settle(request, PeykError("unauthorized"))
+            self._line, self._number = secrets.token_urlsafe(12), 0
+        self._owner = user
         if self.user not in (None, user):
             self.topics, self.user = {}, user
             return link.leave(RESUME)  # the cursors were another user's: again, without them
@@ -273,7 +279,7 @@ class Peyk:
                 self._settle(request, PeykError("outcome-unknown"))
                 continue
             self._ref = request.ref = self._ref + 1
-            line = [] if request.type == LOGOUT else [request.number and [self._line, request.number, age]]
+            line = [] if request.type == LOGOUT else [request.number and [self._line, request.number, age, self._owner]]
             self._link.send(request.type, request.ref, *line, *request.fields)
 
     def _answered(self, ref, outcome):

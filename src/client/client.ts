@@ -272,7 +272,7 @@ export function connectIn(
       }
       case "status":
         if (!message.life) outgoing.disconnected();
-        else if (message.life !== life) outgoing.connected();
+        else if (message.life !== life) outgoing.connected((message.status as { userId: string }).userId);
         life = message.life;
         return follow(message.status);
       case "subscriptions":

@@ -187,7 +187,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   /** hello, with as many cursors as fit beside the token; the others on pages of their own. */
   function greet(token: string | null): void {
     const { cursors, ...rest } = options.hello();
-    const hello: HelloFrame = { type: "hello", version: VERSION, capabilities: [], token, ...rest, cursors: [], more: true };
+    const who = { ...rest, temporary: false, signedOut: [], token };
+    const hello: HelloFrame = { type: "hello", version: VERSION, capabilities: [], ...who, cursors: [], more: true };
     let page = pageOf(cursors, PAGE_BYTES - PAGE_HEAD_BYTES - encodeClientFrame(hello).length, 0);
     let at = page.length;
     write({ ...hello, cursors: page, more: at < cursors.length });

@@ -43,15 +43,16 @@ export interface Outgoing {
   /** Resolves with the value of the ok frame. `ephemeral`: now or never, outside of the line. */
   ask(frame: Ask, ephemeral?: boolean): Promise<unknown>;
   answer(frame: OkFrame | ErrorFrame): void;
-  /** There is a new connection. */
-  connected(): void;
+  /** There is a new connection, of that user: what another one made is rejected. What was made before the first is of the first. */
+  connected(userId: string): void;
   disconnected(): void;
   /** Rejects all there are, and all to come. */
   close(error: PeykError): void;
 }
 
 export function createOutgoing(time: Time, send: (frame: RequestFrame) => void): Outgoing {
-  const line = randomId();
+  let line = randomId();
+  let user: string | undefined;
   const requests = new Map<number, Request>();
   let refs = 0;
   let numbers = 0;
@@ -89,7 +90,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
     request.underWay = true;
     const ageMs = request.said ? Math.max(1, Math.round(since(request.said.at))) : 0;
     if (isLined) request.said ??= { at: moment(), number: ++numbers };
-    const place: InLine | undefined = isLined ? { id: line, number: request.said!.number, ageMs } : undefined;
+    const place: InLine | undefined = isLined ? { id: line, number: request.said!.number, ageMs, user: user! } : undefined;
     send({ ...frame, ref, ...(place && { line: place }) } as RequestFrame);
   }
 
@@ -173,8 +174,14 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
       }
       pump();
     },
-    connected() {
+    connected(userId) {
       disconnected();
+      if (user !== undefined && user !== userId) {
+        rejectAll(new PeykError("unauthorized", "another user is signed in now"));
+        line = randomId();
+        numbers = 0;
+      }
+      user = userId;
       // The timer may have stood still with the machine.
       expire();
       isConnected = true;

@@ -12,7 +12,7 @@ export interface Credentials {
   token: string | undefined;
   /** The device's secret name. */
   deviceId: string;
-  /** The request that opened the socket, with headers and cookies; undefined when a connection renews its token. */
+  /** The request that opened the socket, with headers and cookies; undefined when it renews its token or asks whose one is. */
   request: ConnectionRequest | undefined;
 }
 

@@ -127,14 +127,17 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.#expiries.set(link, identity.expiresAt);
   }
 
-  /** @throws {PeykError} `unauthorized`, also when the token is another user's: then the connection is over too */
+  /** @throws {PeykError} `unauthorized`, also when the token is another user's: the connection goes on until its own token ends */
   async renewToken(link: Link, session: Session, token: string): Promise<void> {
     const identity = await checkedIdentity(this, { token, deviceId: session.deviceId, request: undefined });
     if (!link.isOpen) return;
     if (identity.userId === session.userId) return this.#expiries.set(link, identity.expiresAt);
-    link.fail(
-      new PeykError("unauthorized", "a token of another user", { hint: "Another user needs a connection of their own." }),
-    );
+    throw new PeykError("unauthorized", "a token of another user", { hint: "Another user needs a connection of their own." });
+  }
+
+  /** @throws {PeykError} as {@link checkedIdentity} */
+  async identify({ deviceId }: Session, token: string): Promise<string> {
+    return (await checkedIdentity(this, { token, deviceId, request: undefined })).userId;
   }
 
   /** A user, or one device of theirs by its short name, was signed out: nothing of theirs that waits has an effect any more. */

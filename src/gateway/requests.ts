@@ -24,6 +24,8 @@ export interface RequestParts extends PublishingParts {
   /** The person read or dismissed a message. */
   mark(session: Session, frame: MarkFrame): Promise<void>;
   renewToken(link: Link, session: Session, token: string): Promise<void>;
+  /** Whose token this is, beside the session. */
+  identify(session: Session, token: string): Promise<string>;
 }
 
 /** A frame that is answered. */
@@ -79,6 +81,7 @@ export class Requests {
       case "cursors":
         throw new PeykError("bad-order", `${frame.type} after the welcome`);
       case "token":
+      case "identify":
       case "logout":
         return void this.#answer(link, session, frame);
       default:
@@ -92,8 +95,9 @@ export class Requests {
     session.lines?.wake();
   }
 
-  /** In a line: in its turn. */
+  /** In a line: in its turn. What another user made is nothing of this session's lines: it takes no place, and ends nobody's. */
   #queue(link: Link, session: Session, frame: Lined, line: InLine): void {
+    if (line.user !== session.userId) return link.write(errorFrame(frame.ref, madeByAnother()));
     const lines = session.lines ??= new Lines(this.#parts.clock);
     const request = new LinedFrame(this.#host, link, session, frame, line, lines);
     try {
@@ -138,6 +142,7 @@ export class Requests {
     this.#asking.set(session, (this.#asking.get(session) ?? 0) + 1);
     try {
       if (frame.type === "publish") return await this.#publishing.begin(session, frame, this.#stillThere(link, session, frame));
+      if (frame.type === "identify") return { outcome: { userId: await this.#parts.identify(session, frame.token) } };
       await this.#change(link, asked, frame);
       return DONE;
     } finally {
@@ -147,7 +152,7 @@ export class Requests {
     }
   }
 
-  #change(link: Link, asked: Asked, frame: Exclude<Request, { type: "publish" }>): Promise<void> {
+  #change(link: Link, asked: Asked, frame: Exclude<Request, { type: "publish" | "identify" }>): Promise<void> {
     const { mark, renewToken, subscriptions } = this.#parts;
     const { answer, remember, session } = asked;
     const done = { session, remember: (stored: SessionRecord): SessionRecord => remember(stored, null) };
@@ -211,3 +216,10 @@ export class Requests {
 }
 
 const DONE: Outcome = Object.freeze({ outcome: null });
+
+function madeByAnother(): PeykError {
+  return new PeykError("unauthorized", "a request of another user", {
+    hint:
+      "Whoever made it is not signed in on this connection: it is not acted on. Requests of this user are a line of their own.",
+  });
+}

@@ -10,6 +10,8 @@ test("a client says hello, is welcomed, gets a message and acks it when the hand
   await world.socket.welcome([at("sara/default", 0)]);
   expect(world.socket.one("hello")).toEqual({
     type: "hello",
+    temporary: false,
+    signedOut: [],
     version: 1,
     capabilities: [],
     deviceId: "d",

@@ -13,7 +13,7 @@ const leave: Lined = { type: "unsubscribe", ref: 0, topic: ROOM };
 const target = (token: string | null): Lined => ({ type: "target", ref: 0, provider: "fake", token, details: null });
 
 function say(device: ClusterDevice, number: number, frame: Lined, ageMs = 0): void {
-  device.send({ ...frame, ref: number, line: { id: "the only one", number, ageMs } });
+  device.send({ ...frame, ref: number, line: { id: "the only one", number, ageMs, user: "sara" } });
 }
 
 async function stored(): Promise<{ isIn: boolean; tokens: string[] }> {

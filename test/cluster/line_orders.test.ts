@@ -64,7 +64,11 @@ class Client {
       const ageMs = asked.saidAt === undefined ? 0 : Math.max(1, now - asked.saidAt);
       asked.saidAt ??= now;
       this.#said.add(asked.number);
-      this.device!.send({ ...asked.frame, ref: asked.number, line: { id: "the only one", number: asked.number, ageMs } });
+      this.device!.send({
+        ...asked.frame,
+        ref: asked.number,
+        line: { id: "the only one", number: asked.number, ageMs, user: this.userId },
+      });
     }
   }
 

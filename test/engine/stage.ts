@@ -42,6 +42,9 @@ export interface Stage {
 
 export interface DeviceOptions {
   deviceId?: string;
+  temporary?: boolean;
+  /** Devices that were signed out while there was no connection. */
+  signedOut?: string[];
   visible?: boolean;
   /** Short for `idleMs` 0 or null. */
   attended?: boolean;
@@ -148,7 +151,8 @@ export class Device {
     }, { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" });
     const { visible = true, attended = false, idleMs = attended ? 0 : null, cursors = [] } = options;
     this.idleMs = idleMs;
-    this.send({ type: "hello", version: 1, capabilities: [], deviceId, token: userId, visible, idleMs, cursors, more: false });
+    const who = { deviceId, temporary: options.temporary ?? false, signedOut: options.signedOut ?? [], token: userId };
+    this.send({ type: "hello", version: 1, capabilities: [], ...who, visible, idleMs, cursors, more: false });
   }
 
   send(...frames: ClientFrame[]): void {

@@ -53,7 +53,6 @@ describe("what a client does wrong is fatal, answered or nothing, as PROTOCOL.md
     ["a seen that goes back", ack(1), "bad-order 4102"],
     ["a seen beyond what was sent", ack(3), "bad-order 4102"],
     ["failed, of what was not sent", { type: "failed", ...at(3), reason: "threw" }, "bad-order 4102"],
-    ["another user's token", { type: "token", ref: 5, token: "omid" }, "unauthorized 4100"],
   ])("fatal: %s", async (_, frame, end) => expect((await said(frame)).end).toBe(end));
 
   test.each<[string, ClientFrame, string]>([
@@ -65,6 +64,8 @@ describe("what a client does wrong is fatal, answered or nothing, as PROTOCOL.md
     ["a mark of what is not there", { ...mark, offset: 99, kind: "read" }, "bad-message"],
     ["a mark in a topic that is not read", { ...mark, topic: "*/news", kind: "read" }, "not-subscribed"],
     ["a mark of a kind that is not known", { ...mark, kind: "liked" }, "unsupported"],
+    ["another user's token", { type: "token", ref: 5, token: "omid" }, "unauthorized"],
+    ["a request that another user made", publish({ line: { id: "a line", number: 1, ageMs: 0, user: "omid" } }), "unauthorized"],
   ])("answered: %s", async (_, frame, code) => {
     const sara = await said(frame);
     expect(sara.answer(5)).toMatchObject({ type: "error", code });

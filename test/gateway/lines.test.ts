@@ -20,7 +20,7 @@ class Tab {
 
   /** The number is the ref too. */
   say(number: number, frame: Asked, ageMs = 0): void {
-    this.wire.send({ ...frame, ref: number, line: { id: this.#line, number, ageMs } } as ClientFrame);
+    this.wire.send({ ...frame, ref: number, line: { id: this.#line, number, ageMs, user: "sara" } } as ClientFrame);
   }
 
   /** ok, the error's code, or that there is no answer. */
@@ -417,7 +417,7 @@ describe("bad input", () => {
     const { clock, tab: { wire } } = await open();
     new Tab(wire, "").say(1, join);
     new Tab(wire, "x".repeat(65)).say(2, join);
-    wire.send({ ...join, ref: 3, line: { id: "x".repeat(64), number: 0, ageMs: 0 } } as ClientFrame);
+    wire.send({ ...join, ref: 3, line: { id: "x".repeat(64), number: 0, ageMs: 0, user: "sara" } } as ClientFrame);
     new Tab(wire, "x".repeat(64)).say(4, publish("x".repeat(5_000)));
     await clock.settle();
     expect(wire.of("error").map(({ code, ref }) => [ref, code])).toEqual([
@@ -471,4 +471,61 @@ test("a connection that is lost leaves no timer of a request that waits to be tr
   tab.wire.leave();
   await clock.settle();
   expect(clock.timers).toBeLessThan(timers);
+});
+
+describe("a request that another user made", () => {
+  const ofOmid = (number: number, frame: Asked): ClientFrame =>
+    ({ ...frame, ref: 100 + number, line: { id: "a line of this tab", number, ageMs: 0, user: "omid" } }) as ClientFrame;
+
+  test("has no effect and takes no place in the line: its numbers are the user's own still", async () => {
+    const { clock, engine, tab } = await open();
+    tab.say(1, join);
+    tab.wire.send(ofOmid(2, publish("omid's")), ofOmid(3, leave), ofOmid(4, target("omid's")));
+    for (const number of [2, 3, 4]) tab.say(number, publish(`${number}`));
+    await clock.settle();
+    for (const number of [2, 3, 4]) {
+      expect(tab.wire.answer(100 + number)).toMatchObject({ type: "error", code: "unauthorized", retryable: false });
+    }
+    expect([1, 2, 3, 4].map((number) => tab.answer(number))).toEqual(Array(4).fill("ok"));
+    expect(tab.wire.contents).toEqual(["2", "3", "4"]);
+    expect((await engine.sessions("sara"))[0]!.targets).toEqual([]);
+  });
+
+  test("does not end what waits, nor is it kept: no line is opened for it, and its repeat is refused the same", async () => {
+    const decided = Promise.withResolvers<boolean>();
+    const { again, clock, tab } = await open({ authorize: ({ topic }) => topic === NEWS ? decided.promise : true });
+    tab.say(1, join);
+    tab.wire.send(ofOmid(1, publish("omid's")));
+    // Lines beyond the 16 of a device would make the first one be forgotten.
+    for (let line = 0; line < 40; line++) {
+      const place = { id: `line ${line}`, number: 1, ageMs: 0, user: "omid" };
+      tab.wire.send({ ...leave, ref: 200 + line, line: place } as ClientFrame);
+    }
+    await clock.settle();
+    expect([tab.answer(1), tab.wire.answer(101)]).toMatchObject(["none", { code: "unauthorized" }]);
+    expect(tab.wire.of("error")).toHaveLength(41);
+    decided.resolve(true);
+    await clock.settle();
+    expect(tab.answer(1)).toBe("ok");
+    await again();
+    tab.wire.send(ofOmid(1, publish("omid's")));
+    tab.say(1, join, 1_000);
+    await clock.settle();
+    expect([tab.answer(1), tab.wire.answer(101)]).toMatchObject(["ok", { code: "unauthorized" }]);
+  });
+
+  test("is refused over another user's connection on the same device, and so are theirs of before", async () => {
+    const { clock, tab, ...bench } = await open();
+    const omid = await bench.open("omid", { deviceId: "sara's device" });
+    omid.send(
+      { ...publish("sara's", null, "omid/default"), ref: 1, line: { id: "x", number: 1, ageMs: 9, user: "sara" } } as ClientFrame,
+    );
+    omid.send(
+      { ...publish("omid's", null, "omid/default"), ref: 2, line: { id: "x", number: 1, ageMs: 0, user: "omid" } } as ClientFrame,
+    );
+    await clock.settle();
+    expect(tab.wire.closedWith).toBe(4101);
+    expect([omid.answer(1), omid.answer(2)]).toMatchObject([{ code: "unauthorized" }, { type: "ok" }]);
+    expect(omid.contents).toEqual(["omid's"]);
+  });
 });

@@ -50,7 +50,7 @@ test("frames that arrive late on the old connection change nothing", async () =>
 });
 
 test.each([
-  ["in a line has no effect, for it is said again", { id: "a line", number: 1, ageMs: 0 }, []],
+  ["in a line has no effect, for it is said again", { id: "a line", number: 1, ageMs: 0, user: "sara" }, []],
   ["outside of lines takes effect", undefined, ["slow"]],
 ])("an answer that is late for the old connection goes nowhere; what was asked for %s", async (_, line, contents) => {
   const asked = Promise.withResolvers<boolean>();

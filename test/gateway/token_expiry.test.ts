@@ -55,14 +55,20 @@ test("a renewed token keeps the connection open, until that one runs out", async
   expect(sara.closedWith).toBeUndefined();
 });
 
-test("another user's token ends the connection and opens no other session", async () => {
+test("another user's token is refused by an answer: the connection goes on until its own ends, and no other session is opened", async () => {
   const { clock, engine, open, state } = await createBench({ authenticate });
   const sara = await open("sara 60");
   sara.send({ type: "token", ref: 1, token: "omid 600" });
   await clock.settle();
-  expect(sara.of("error")).toMatchObject([{ ref: null, code: "unauthorized", retryable: false }]);
-  expect(sara.closedWith).toBe(4100);
-  expect(await state("sara")).toBe("disconnected.recent");
+  expect(sara.of("error")).toMatchObject([{ ref: 1, code: "unauthorized", retryable: false }]);
+  await engine.publish({ to: "sara", content: "still hers" });
+  await clock.advance(30_000);
+  sara.ack();
+  await clock.advance(29_999);
+  expect(sara.contents).toEqual(["still hers"]);
+  expect(await state("sara")).toMatch(/^connected/);
+  await clock.advance(1);
+  expect(sara.closedWith).toBe(4001);
   expect(await engine.sessions("omid")).toEqual([]);
 });
 

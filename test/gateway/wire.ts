@@ -134,6 +134,8 @@ export function helloFrame(token: string | null, fields: Partial<HelloFrame> = {
     version: 1,
     capabilities: [],
     deviceId,
+    temporary: false,
+    signedOut: [],
     token,
     visible: true,
     idleMs: null,

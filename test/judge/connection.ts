@@ -58,7 +58,7 @@ export class Connection {
     const { id: deviceId, presence, user: token } = device;
     this.#told();
     this.#send({
-      ...{ type: "hello", version: 1, capabilities: [], deviceId, token, cursors, more: false },
+      ...{ type: "hello", version: 1, capabilities: [], deviceId, temporary: false, signedOut: [], token, cursors, more: false },
       ...presence,
     });
   }

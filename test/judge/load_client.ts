@@ -17,7 +17,17 @@ export class LoadClient {
       close: () => queueMicrotask(() => this.leave()),
     }, { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" });
     this.#events.message(encodeClientFrame({
-      ...{ type: "hello", version: 1, capabilities: [], deviceId, token: user, cursors: [], more: false },
+      ...{
+        type: "hello",
+        version: 1,
+        capabilities: [],
+        deviceId,
+        temporary: false,
+        signedOut: [],
+        token: user,
+        cursors: [],
+        more: false,
+      },
       ...{ visible: true, idleMs: null },
     }));
   }

@@ -41,7 +41,17 @@ export class Script {
     const presence = { visible, idleMs };
     this.#open.set(device, { id, visible, idleAt: idleMs === null ? null : this.#now - idleMs });
     const hello: ClientFrame = {
-      ...{ type: "hello", version: 1, capabilities: [], deviceId: device, token: "sara", visible, idleMs },
+      ...{
+        type: "hello",
+        version: 1,
+        capabilities: [],
+        deviceId: device,
+        temporary: false,
+        signedOut: [],
+        token: "sara",
+        visible,
+        idleMs,
+      },
       ...{ cursors: [], more: false },
     };
     this.#note({ what: "said", user: "sara", device, connection: id, frame: hello, presence });

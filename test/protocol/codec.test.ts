@@ -101,13 +101,15 @@ function frame<Type extends string, Fields extends object>(
   return record(fields).map((values) => ({ type, ...values }));
 }
 
-const line = fc.option(record({ id: text, number: uint, ageMs: uint }), { nil: undefined });
+const line = fc.option(record({ id: text, number: uint, ageMs: uint, user: text }), { nil: undefined });
 
 const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
   frame("hello", {
     version: uint,
     capabilities: fc.array(text, { maxLength: 64 }),
     deviceId: text,
+    temporary: flag,
+    signedOut: fc.array(text, { maxLength: 16 }),
     token: fc.option(text),
     visible: flag,
     idleMs,
@@ -133,6 +135,7 @@ const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
   frame("failed", { topic, epoch: uint, offset: uint, reason: text }),
   frame("logout", { ref }),
   fc.constant({ type: "probe" as const }),
+  frame("identify", { ref, token: text }),
 );
 
 const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
@@ -481,6 +484,8 @@ describe("limits of a frame", () => {
     version: 1,
     capabilities: [],
     deviceId: "d",
+    temporary: false,
+    signedOut: [],
     token: null,
     visible: true,
     idleMs: 5,
@@ -503,6 +508,12 @@ describe("limits of a frame", () => {
     expect(() => decodeClientFrames(encodeClientFrame({ ...hello, capabilities: Array<string>(65).fill("x") }))).toThrow(
       badFrame,
     );
+  });
+
+  test("16 devices that were signed out pass, one more does not", () => {
+    const fits = { ...hello, signedOut: Array<string>(16).fill("x") };
+    expect(decodeClientFrames(encodeClientFrame(fits))).toStrictEqual([fits]);
+    expect(() => decodeClientFrames(encodeClientFrame({ ...hello, signedOut: Array<string>(17).fill("x") }))).toThrow(badFrame);
   });
 
   test("a welcome may name as many topics as there are", () => {
@@ -531,6 +542,8 @@ test("an error says what was wrong and nothing of what was sent", () => {
       version: 1,
       capabilities: [],
       deviceId: secret,
+      temporary: false,
+      signedOut: [secret],
       token: secret,
       visible: true,
       idleMs: 5,

@@ -119,10 +119,12 @@ test("limits of the vectors are those of the code", () => {
     messageBytes: MAX_MESSAGE_BYTES,
     ttlSeconds: DEFAULT_TTL_SECONDS,
   });
-  const { cursorsPerFrame, capabilities } = vectors.limits as { cursorsPerFrame: number; capabilities: number };
-  const cursors = Array.from({ length: cursorsPerFrame }, () => ({ topic: "u/c", epoch: 1, offset: 1 }));
-  const hello = { type: "hello", version: 1, deviceId: "d", token: null, visible: true, idleMs: null, more: false } as const;
-  const good = encodeClientFrame({ ...hello, cursors, capabilities: Array.from({ length: capabilities }, () => "") });
+  const { cursorsPerFrame, capabilities, signedOut } = vectors.limits as Record<string, number>;
+  const cursors = Array.from({ length: cursorsPerFrame! }, () => ({ topic: "u/c", epoch: 1, offset: 1 }));
+  const texts = (length: number) => Array.from({ length }, () => "");
+  const lists = { cursors, capabilities: texts(capabilities!), signedOut: texts(signedOut!) };
+  const hello = { type: "hello", version: 1, deviceId: "d", temporary: false, token: null, visible: true, idleMs: null } as const;
+  const good = encodeClientFrame({ ...hello, ...lists, more: false });
   expect(decodeClientFrames(good)).toHaveLength(1);
 });
 
