@@ -282,7 +282,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       registered(target, isAnother);
       if (isAnother) elsewhere.replaced(target);
     },
-    forbid: (userId, device) => gateway.signedOut(userId, device),
+    forbid: (userId, device, before) => gateway.signedOut(userId, device, before),
   });
   actor.connect({
     pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
@@ -309,7 +309,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       inputMs: policy.inputMs,
       drainWindowMs: policy.drainWindowMs,
     },
-    ...{ attachments, departures, catchUp, requests, counters, tick, lease, clock, logger },
+    ...{ attachments, departures, catchUp, signOut, requests, counters, tick, lease, clock, logger },
   });
 
   // The other nodes, and what is to be done from time to time.

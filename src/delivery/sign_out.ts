@@ -34,8 +34,11 @@ export interface SignOutParts {
   roster: Roster;
   elsewhere: Elsewhere;
   actor: SessionActor;
-  /** Nothing that waits on this node for that user (on that device, by its short name) has an effect any more. */
-  forbid(userId: string, device: string | undefined): void;
+  /**
+   * Nothing that waits on this node for that user (on that device, by its short name) has an effect any more.
+   * @param before connections as new as this one, and newer, are let in all the same
+   */
+  forbid(userId: string, device: string | undefined, before?: Outlet): void;
   clock: Clock;
 }
 
@@ -53,6 +56,8 @@ export type Remember = (stored: SessionRecord) => SessionRecord;
 /** Which of a user's sessions end, and what goes with them. */
 interface Ending {
   matches(session: { deviceId: string }): boolean;
+  /** Asked before the record is written. A throw: it is not. */
+  check?(): void;
   /** The pushes that are dropped. */
   drops(gone: readonly SessionRecord[]): CancelMatch[];
   /** The record is written: inside the user's section, before anything else happens there. */
@@ -134,6 +139,30 @@ export class SignOut {
   }
 
   /**
+   * Ends whoever's session on a device, as `end` does, for a hello that tells of a sign-out which could not be said when it was made.
+   * Connections as new as the one that hello came on, and newer, are not meant: it may be their own device.
+   * @throws {PeykError} `closed`: that connection is gone. It is said again on the next one, so nothing more is done on its behalf
+   */
+  async endBefore(asker: Outlet, own: Pick<SessionRecord, "deviceId">, deviceId: string): Promise<void> {
+    const { elsewhere, forbid, records, roster } = this.#parts;
+    const device = deviceName(deviceId);
+    for (const userId of await records.store.holders({ deviceId })) {
+      const { nodes } = await this.#end(userId, {
+        matches: (session) => session.deviceId === deviceId && !isNewer(roster.find(userId, deviceId), asker),
+        check() {
+          if (!asker.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
+        },
+        drops: (gone) => gone.map(() => ({ userId, deviceId })),
+        written: () => forbid(userId, device, asker),
+        asking: undefined,
+      });
+      // A hello on another node with the device's own name may be newer. What the record has is looked at there.
+      if (deviceId === own.deviceId) await elsewhere.follow(nodes, userId);
+      else await elsewhere.signedOut(nodes, userId, device);
+    }
+  }
+
+  /**
    * Another node signs a user out. Whoever was let in on this one before it heard of that, and after the record was read there, goes
    * too; those whom the record does not have any more are the follower's.
    * @param device its short name; undefined: all devices
@@ -160,7 +189,10 @@ export class SignOut {
     await elsewhere.follow(nodes, userId);
   }
 
-  async #end(userId: string, { matches, drops, written: isWritten, asking }: Ending): Promise<{ ended: number; nodes: Nodes }> {
+  async #end(
+    userId: string,
+    { matches, check, drops, written: isWritten, asking }: Ending,
+  ): Promise<{ ended: number; nodes: Nodes }> {
     const { actor, clock, node, records, roster, pushes } = this.#parts;
     let ended = 0;
     let nodes: Nodes = [];
@@ -175,12 +207,12 @@ export class SignOut {
         gone = record.sessions.filter(matches);
         known = record.positions.progress;
         nodes = otherNodes({ ...record, sessions: gone }, node);
+        check?.();
         if (gone.length === 0) return undefined;
         return { record: { ...withoutDevices(withStartsBehind(record, gone), matches), seenAt: clock.now() } };
       });
       isWritten();
       ended = gone.length;
-      for (const match of drops(gone)) if (await pushes.dropNow(match, "signed out")) nodes = "all";
       // What was acked while this was written counts too.
       while (ended > 0 && told() !== written) {
         written = told();
@@ -200,6 +232,8 @@ export class SignOut {
         // The machine's answer is "release": the connection is closed, the session is gone from memory.
         actor.raise(session, SessionEvent.signOut);
       }
+      // Last: should it fail, nothing is written to these sessions any more, and the last look drops what no session has a target for.
+      for (const match of drops(gone)) if (await pushes.dropNow(match, "signed out")) nodes = "all";
     });
     return { ended, nodes };
   }
@@ -263,6 +297,11 @@ export class SignOut {
     });
     await elsewhere.follow(nodes, userId);
   }
+}
+
+/** Whether a session has a connection that came after that one. */
+function isNewer(session: Session | undefined, { order }: Outlet): boolean {
+  return session?.outlet !== undefined && session.outlet.order > order;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { CloseCode, closeName } from "../protocol/codes.ts";
 import { encodeServerFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
-import { type ClientFrame, type Recovery, VERSION } from "../protocol/frames.ts";
+import { type ClientFrame, type HelloFrame, type Recovery, VERSION } from "../protocol/frames.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Acceptor, Connection, ConnectionEvents, ConnectionRequest, UpgradeRefusal } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
@@ -10,8 +10,10 @@ import type { CatchUp } from "../delivery/catch_up.ts";
 import type { Counters } from "../delivery/counters.ts";
 import type { Lease } from "../delivery/lease.ts";
 import type { Departures } from "../delivery/leave.ts";
+import type { Outlet } from "../delivery/outlet.ts";
 import { PassingMap } from "../delivery/passing_map.ts";
 import type { Session } from "../delivery/session.ts";
+import type { SignOut } from "../delivery/sign_out.ts";
 import type { Tick } from "../delivery/tick.ts";
 import type { Authenticate, Identity } from "./authorization.ts";
 import { Expiries } from "./expiries.ts";
@@ -34,6 +36,7 @@ export interface GatewayParts {
   attachments: Attachments;
   departures: Departures;
   catchUp: CatchUp;
+  signOut: SignOut;
   requests: Requests;
   counters: Counters;
   tick: Tick;
@@ -106,6 +109,10 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     return this.#parts.attachments.attach(request);
   }
 
+  async endSignedOut(link: Link, { deviceId, signedOut }: HelloFrame): Promise<void> {
+    for (const gone of new Set(signedOut)) await this.#parts.signOut.endBefore(link, { deviceId }, gone);
+  }
+
   /** The session has this connection now: the welcome goes out before anything else can. */
   welcome(link: Link, session: Session, identity: Identity, recovery: Recovery[]): void {
     if (!link.isOpen) return this.#leave(link, session);
@@ -140,9 +147,14 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     return (await checkedIdentity(this, { token, deviceId, request: undefined })).userId;
   }
 
-  /** A user, or one device of theirs by its short name, was signed out: nothing of theirs that waits has an effect any more. */
-  signedOut(userId: string, device: string | undefined): void {
-    for (const handshake of this.#handshakes.values()) handshake.signedOut(userId, device);
+  /**
+   * A user, or one device of theirs by its short name, was signed out: nothing of theirs that waits has an effect any more.
+   * @param before of the hellos only those of connections that are older than this one
+   */
+  signedOut(userId: string, device: string | undefined, before?: Outlet): void {
+    for (const link of this.#handshakes.keys()) {
+      if (before === undefined || link.order < before.order) this.#handshakes.get(link)?.signedOut(userId, device);
+    }
     this.#parts.requests.signedOut(userId, device);
   }
 

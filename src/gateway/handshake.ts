@@ -16,6 +16,8 @@ export interface HandshakeHost {
   readonly authenticate: Authenticate;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Signs out the devices that hello says were signed out. */
+  endSignedOut(link: Link, hello: HelloFrame): Promise<void>;
   attach(request: AttachRequest): Promise<void>;
   welcome(link: Link, session: Session, identity: Identity, recovery: Parameters<AttachRequest["ready"]>[1]): void;
 }
@@ -61,6 +63,7 @@ export class Handshake {
     if (frame.type === "hello" && this.#hello === undefined) {
       checkVersion(frame.version);
       checkName(frame.deviceId, "deviceId");
+      for (const deviceId of frame.signedOut) checkName(deviceId, "signedOut");
       this.#hello = frame;
     } else if (frame.type !== "cursors" || this.#hello === undefined) {
       throw new PeykError("bad-order", `${frame.type} where hello belongs`);
@@ -86,11 +89,13 @@ export class Handshake {
     else if (this.#userId === userId) this.#link.close(CloseCode.signedOut, "signed out");
   }
 
-  async #finish({ deviceId, token, visible, idleMs }: HelloFrame): Promise<void> {
+  async #finish(hello: HelloFrame): Promise<void> {
+    const { deviceId, token, visible, idleMs } = hello;
     const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
     if (!this.#link.isOpen) return;
     if (this.#signedOut?.has(identity.userId)) return this.#link.close(CloseCode.signedOut, "signed out");
     this.#userId = identity.userId;
+    await this.#host.endSignedOut(this.#link, hello);
     await this.#host.attach({
       userId: identity.userId,
       deviceId,
