@@ -4,7 +4,7 @@ import type { Durability, Message, MessageRef, OutgoingMessage, Position } from 
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
 import type { TargetDetails } from "../protocol/target.ts";
 import type { CloseReason, Status } from "./connection.ts";
-import { createDeviceStore } from "./device_store.ts";
+import { createCredentials } from "./credentials.ts";
 import {
   type ClientStorage,
   currentEnvironment,
@@ -14,12 +14,12 @@ import {
   type WebSocketConstructor,
 } from "./environment.ts";
 import { createInbox } from "./inbox.ts";
-import { createLeader, type ToTab } from "./leader.ts";
+import type { StatusNote, ToTab } from "./leader.ts";
 import { join, type ListenOptions } from "./listeners.ts";
 import { readMessages } from "./message_loop.ts";
 import { createOutgoing } from "./outgoing.ts";
 import { type Activity, watchActivity } from "./activity.ts";
-import { joinTabs, type Tabs } from "./tabs.ts";
+import { createSharing } from "./sharing.ts";
 
 export { PeykError } from "../protocol/errors.ts";
 export type { ErrorCode } from "../protocol/errors.ts";
@@ -44,7 +44,15 @@ export type { Activity } from "./activity.ts";
 export interface ConnectOptions {
   /** What `authenticate` gets. A function is asked at each connect, and when the token is about to run out. */
   token?: string | (() => string | Promise<string>);
-  /** Names this installation: random, at least 128 bits, a secret. Default: made, and kept in `storage`. */
+  /**
+   * Names who is signed in here, in the app's words. Tabs with the same account (and url) share a connection and a device. Without it,
+   * they do when the engine says that their tokens are of the same user; tabs without a token, in apps that go by a cookie, don't.
+   */
+  account?: string;
+  /**
+   * Names this installation: random, at least 128 bits, a secret. With `account` the device is named by both. Default: made, and kept
+   * in `storage`.
+   */
   deviceId?: string;
   /** Keeps the deviceId and how far this device has read. Default: `localStorage` in a page, else nothing is kept. */
   storage?: ClientStorage;
@@ -104,8 +112,8 @@ export type MessageHandler<Data = unknown> = (message: Message<Data>) => void | 
 /**
  * A device's line to the engine. It connects by itself, comes back by itself, and brings every message once.
  *
- * Tabs of one installation share one connection where the browser can (Web Locks, BroadcastChannel): each tab's handlers get
- * each message, and the device has acked it when the first tab's are done.
+ * Tabs of one user share one connection where the browser can (Web Locks, BroadcastChannel): each tab's handlers get each message,
+ * and the device has acked it when the first tab's are done. Where it can't, each tab is a device of its own.
  */
 export interface PeykClient extends AsyncDisposable {
   /**
@@ -136,7 +144,7 @@ export interface PeykClient extends AsyncDisposable {
    * once: they are kept and said again until they are answered, also while offline, up to 1,000 of them, 1 MiB and 12 hours. An
    * `ephemeral` message is for now: it is not kept, and stands in no order.
    * @throws {PeykError} as a rejection: what the engine refused (with `retryable` true also what could not be done for a minute),
-   * `too-many`, `closed`, `signed-out`, `timeout` when there was no connection for 12 hours, `unavailable` for an ephemeral message, and
+   * `unauthorized` when another user is signed in before it was said, `too-many`, `closed`, `signed-out`, `timeout` when there was no connection for 12 hours, `unavailable` for an ephemeral message, and
    * `outcome-unknown` when the engine has forgotten whether it was accepted: published again under its id it is there once
    */
   publish(message: OutgoingMessage): Promise<PublishResult>;
@@ -177,7 +185,8 @@ export interface PeykClient extends AsyncDisposable {
   setActivity(activity: Partial<Activity> | undefined): void;
   /**
    * Ends the session: push targets are released, nothing more is delivered to this device, and requests that wait are rejected with
-   * `signed-out`. Then the client is closed.
+   * `signed-out`. Then the client is closed. Without a connection it waits for one; when the page is left before, the next client in
+   * this browser says it, whoever signs in there.
    */
   logout(): Promise<void>;
   /** Only leaves: messages go on to be pushed. What is unanswered is rejected with `closed`. */
@@ -187,7 +196,7 @@ export interface PeykClient extends AsyncDisposable {
 /**
  * Connects to an engine.
  * @param url ws(s) or http(s), in a page also a path
- * @throws {PeykError} `bad-url`, `bad-name` (deviceId), `unsupported` (no WebSocket here)
+ * @throws {PeykError} `bad-url`, `bad-name` (deviceId, account), `unsupported` (no WebSocket here)
  */
 export function connect(url: string, options: ConnectOptions = {}): PeykClient {
   return connectIn(currentEnvironment(options), url, options);
@@ -197,11 +206,13 @@ export function connect(url: string, options: ConnectOptions = {}): PeykClient {
 export function connectIn(
   environment: Environment,
   url: string,
-  options: Pick<ConnectOptions, "token" | "deviceId">,
+  { account, deviceId, token }: Pick<ConnectOptions, "account" | "token" | "deviceId">,
 ): PeykClient {
   const { time, page } = environment;
   const address = socketUrl(url, page);
-  const store = createDeviceStore(environment, address, options.deviceId);
+  const credentials = createCredentials(token, time);
+  if (account !== undefined) checkName(account, "account");
+  if (deviceId !== undefined) checkName(deviceId, "deviceId");
   const statusListeners = new Set<(status: Status) => void>();
   const receiptListeners = new Set<(receipt: DeliveryReceipt) => void>();
   const gapListeners = new Set<(gap: Gap) => void>();
@@ -209,20 +220,22 @@ export function connectIn(
   const subscriptionListeners = new Set<(subscriptions: readonly Subscription[]) => void>();
   let status: Status = { state: "connecting" };
   let subscriptions: readonly Subscription[] = [];
+  /** Whose connection it is. */
+  let user: string | undefined;
   let life = "";
 
   const ended = new AbortController();
   const { signal } = ended;
 
   const activity = watchActivity(page, time, signal, (activity, back) => {
-    tabs.send({ type: "activity", activity });
-    if (back) tabs.send({ type: "wake" });
+    sharing.send({ type: "activity", activity });
+    if (back) sharing.send({ type: "wake" });
   });
-  const outgoing = createOutgoing(time, (frame) => tabs.send({ type: "request", frame }));
+  const outgoing = createOutgoing(time, credentials, (frame) => sharing.send({ type: "request", life, frame }));
   const inbox = createInbox({
     time,
-    done: (cursor, failed) => tabs.send({ type: "done", cursor, failed }),
-    wanted: () => tabs.send({ type: "pending" }),
+    done: (cursor, failed) => sharing.send({ type: "done", cursor, failed }),
+    wanted: () => sharing.send({ type: "pending" }),
     gap: receive,
     failed(error, message) {
       tell(errorListeners, error, message);
@@ -230,26 +243,37 @@ export function connectIn(
       if (errorListeners.size === 0 && error.code !== "bad-message") unhandled(error);
     },
   });
-  let tabs = enter();
+  const sharing = createSharing({
+    environment,
+    url: address,
+    account,
+    deviceId,
+    credentials,
+    activity: activity.current,
+    identify: outgoing.identify,
+    life(name) {
+      life = name;
+      outgoing.disconnected();
+    },
+    connected(userId) {
+      // What is queued was another user's.
+      if (user !== userId) inbox.clear();
+      user = userId;
+      outgoing.connected(userId);
+    },
+    subscribed,
+    status: follow,
+    receive,
+  });
 
-  page?.window.addEventListener("online", () => tabs.send({ type: "wake" }), { signal });
+  page?.window.addEventListener("online", () => sharing.send({ type: "wake" }), { signal });
   // A page that is put aside may come back as it was, without its socket; it may not hold the connection meanwhile.
-  page?.window.addEventListener("pagehide", () => void tabs.close(), { signal });
+  page?.window.addEventListener("pagehide", () => sharing.pause(), { signal });
   page?.window.addEventListener("pageshow", ({ persisted }: Event & { persisted?: boolean }) => {
-    if (persisted) tabs = enter();
+    if (persisted) sharing.resume();
   }, { signal });
 
-  function enter(): Tabs {
-    return joinTabs({
-      environment,
-      name: store.name,
-      lead: (emit) => createLeader({ environment, url: address, store, token: options.token, emit }),
-      receive,
-      activity: activity.current,
-    });
-  }
-
-  function receive(message: ToTab): void {
+  function receive(message: Exclude<ToTab, StatusNote>): void {
     if (signal.aborted) return;
     switch (message.type) {
       case "message":
@@ -270,13 +294,6 @@ export function connectIn(
         if (kind !== "delivered" && kind !== "read" && kind !== "dismissed") return;
         return tell(receiptListeners, { kind, id, topic, position: positionOf(message), at });
       }
-      case "status":
-        if (!message.life) outgoing.disconnected();
-        else if (message.life !== life) outgoing.connected((message.status as { userId: string }).userId);
-        life = message.life;
-        return follow(message.status);
-      case "subscriptions":
-        return subscribed(message.topics);
     }
   }
 
@@ -290,7 +307,7 @@ export function connectIn(
   }
 
   function follow(next: Status): void {
-    if (same(next, status)) return;
+    if (signal.aborted || same(next, status)) return;
     status = next;
     if (next.state === "closed") void end(closedBy(next.reason));
     tell(statusListeners, next);
@@ -300,7 +317,7 @@ export function connectIn(
     outgoing.close(error);
     inbox.close();
     ended.abort();
-    return tabs.close();
+    return sharing.leave();
   }
 
   async function mark(kind: "read" | "dismissed", { topic, position }: MessageRef): Promise<void> {
@@ -364,6 +381,7 @@ export function connectIn(
     },
     setActivity: activity.set,
     async logout() {
+      sharing.signOut();
       await outgoing.ask({ type: "logout" });
     },
     close,

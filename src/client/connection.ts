@@ -3,10 +3,8 @@ import { decodeServerFrames, encodeClientFrame } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import {
   type ClientFrame,
-  type Cursor,
   type ErrorFrame,
   type HelloFrame,
-  type IdleMs,
   type ServerFrame,
   SUBPROTOCOL,
   VERSION,
@@ -35,14 +33,14 @@ export type Status =
   /** For good. Without a reason: `close()` was called. */
   | { readonly state: "closed"; readonly reason?: CloseReason; readonly hint?: string };
 
-const BACKOFF_FIRST_MS = 250;
-const BACKOFF_MOST_MS = 30_000;
+export const BACKOFF_FIRST_MS = 250;
+export const BACKOFF_MOST_MS = 30_000;
 /** The same while nothing says that this address and this token can ever do. */
 const UNPROVEN_MOST_MS = 300_000;
 /** A connection that lived this long was a good one: the next backoff begins anew. */
 const STABLE_MS = 5_000;
 /** From the first step of a try to its welcome. */
-const WELCOME_WITHIN_MS = 20_000;
+export const WELCOME_WITHIN_MS = 20_000;
 /** On top of two heartbeats. */
 const SILENCE_MS = 5_000;
 /** Between a probe and the first word after it. */
@@ -66,9 +64,10 @@ export interface ConnectionOptions {
   url: string;
   token: () => string | null | Promise<string | null>;
   /** What to say in hello, asked at each try. */
-  hello: () => { deviceId: string; visible: boolean; idleMs: IdleMs; cursors: Cursor[] };
+  hello: () => Omit<HelloFrame, "type" | "version" | "capabilities" | "token" | "more">;
+  /** All but "connected". */
   status(status: Status): void;
-  /** The answer to hello; before `status` says connected. */
+  /** The answer to hello: it is connected. */
   welcome(frame: WelcomeFrame): void;
   /** The frames of one WebSocket message. */
   frames(frames: ServerFrame[]): void;
@@ -136,9 +135,10 @@ export function createConnection(options: ConnectionOptions): Connection {
     let token: string | null;
     try {
       token = await options.token();
-    } catch {
-      if (mine === life) retry(reached);
-      return;
+    } catch (error) {
+      if (mine !== life) return;
+      if (error instanceof PeykError) hint = error.hint;
+      return retry(reached);
     }
     if (mine !== life) return;
     reached = "unreachable";
@@ -153,14 +153,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     mine.binaryType = "arraybuffer";
     mine.onopen = () => {
       reached = "lost";
-      try {
-        greet(token);
-      } catch {
-        // All else in hello was checked before.
-        hint = "The token is no text that can be sent.";
-        drop(CloseCode.normal);
-        retry("token");
-      }
+      greet(token);
     };
     mine.onmessage = ({ data }: { data: unknown }) => {
       heardAt = time.elapsed();
@@ -187,7 +180,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   /** hello, with as many cursors as fit beside the token; the others on pages of their own. */
   function greet(token: string | null): void {
     const { cursors, ...rest } = options.hello();
-    const who = { ...rest, temporary: false, signedOut: [], token };
+    const who = { ...rest, token };
     const hello: HelloFrame = { type: "hello", version: VERSION, capabilities: [], ...who, cursors: [], more: true };
     let page = pageOf(cursors, PAGE_BYTES - PAGE_HEAD_BYTES - encodeClientFrame(hello).length, 0);
     let at = page.length;
@@ -205,10 +198,10 @@ export function createConnection(options: ConnectionOptions): Connection {
         welcomed = frame;
         welcomedAt = heardAt;
         proven = true;
+        state = "connected";
         look();
         options.welcome(frame);
         if (!welcomed) return; // It was left at once.
-        report({ state: "connected", userId: frame.userId });
       } else if (frame.type === "error" && frame.ref === null) {
         refusal = frame;
       }

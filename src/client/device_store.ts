@@ -1,19 +1,30 @@
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Cursor } from "../protocol/frames.ts";
-import { checkName, type Topic } from "../protocol/names.ts";
-import { type ClientStorage, type Environment, randomId } from "./environment.ts";
+import { nameFault, splitTopic, type Topic } from "../protocol/names.ts";
+import { type Environment, randomId } from "./environment.ts";
 
+/** Counts the forms in which this is kept. A value of a higher one is another client's: it is left alone. */
+const FORMAT = 2;
 /** Cursors kept, at most. The one that moved longest ago goes first. */
 const MAX_CURSORS = 1000;
 const WRITE_AFTER_MS = 250;
+/** Devices whose sign-out is kept, at most; and told in one hello, which has little room. */
+const MAX_SIGNED_OUT = 16;
+const TOLD_AT_ONCE = 4;
 
 /** What survives a reload: who this device is, and how far it is in each topic. */
 export interface DeviceStore {
   readonly deviceId: string;
-  /** Names this installation to other tabs. Tells nothing of the deviceId. */
-  readonly name: string;
-  /** Reads what an earlier life, or another tab, left. */
-  load(): void;
+  /** The deviceId is kept nowhere: it ends with this page. */
+  readonly temporary: boolean;
+  /**
+   * This tab leads: reads what the former leader left, and from here on writes.
+   * @param heard the highest term that this tab knows of
+   * @returns its term, above all before
+   */
+  begin(heard: number): number;
+  /** Another tab has the device: this one is a temporary device of its own from here on. */
+  separate(): void;
   cursors(): Cursor[];
   cursor(topic: Topic): Cursor | undefined;
   move(cursor: Cursor): void;
@@ -22,12 +33,37 @@ export interface DeviceStore {
   claim(userId: string | undefined): boolean;
   /** Writes now what waits to be written. */
   flush(): void;
+  /** The device is to be signed out: if not on this connection, then at the next start. */
+  signOut(): void;
+  /** Devices that are to be signed out: as many as one hello tells. */
+  signedOut(): string[];
+  /** The engine has heard of them, or need not. */
+  told(deviceIds: readonly string[]): void;
 }
 
-/** @throws {PeykError} `bad-name` for a deviceId that is none */
-export function createDeviceStore({ storage, time }: Environment, url: string, givenId: string | undefined): DeviceStore {
-  const deviceId = givenId === undefined ? keptDeviceId(storage, `peyk:${url}`) : checkName(givenId, "deviceId");
-  const name = `peyk:${fingerprint(`${url} ${deviceId}`)}`;
+/** What is kept of a device. */
+interface Kept {
+  readonly term: number;
+  readonly deviceId: string | undefined;
+  readonly owner: string | undefined;
+  readonly cursors: Cursor[];
+}
+
+export interface DeviceStoreOptions {
+  environment: Environment;
+  url: string;
+  /** The key. Undefined: nothing is kept, the device is a temporary one. */
+  name: string | undefined;
+  /** By the app. Undefined: one is made. */
+  deviceId: string | undefined;
+}
+
+export function createDeviceStore({ environment, url, name, deviceId: given }: DeviceStoreOptions): DeviceStore {
+  const { page, storage, time } = environment;
+  const signOuts = `peyk:${fingerprint(url)}:out`;
+  let deviceId = name ? given : undefined;
+  let temporary = !name;
+  let term = 0;
   let owner: string | undefined;
   let cursors = new Map<Topic, Cursor>();
   let timer: unknown;
@@ -40,19 +76,59 @@ export function createDeviceStore({ storage, time }: Environment, url: string, g
     if (timer === undefined) return;
     time.clearTimeout(timer);
     timer = undefined;
+    if (!temporary) write();
+  }
+
+  /** Says whether it is kept. A later leader's, or a later client's, stays as it is. */
+  function write(): boolean {
+    const [format = 0, last = 0] = headOf(read(name!));
+    if (format > FORMAT || (format === FORMAT && last > term)) return false;
     const rows = [...cursors.values()].map(({ topic, epoch, offset }) => [topic, epoch, offset]);
-    attempt(() => storage?.set(name, JSON.stringify([owner, rows])));
+    return keep(name!, [FORMAT, term, given ? null : deviceId, owner, rows]);
+  }
+
+  function read(key: string): string | undefined {
+    return attempt(() => storage?.get(key)) ?? undefined;
+  }
+
+  function keep(key: string, value: unknown): boolean {
+    return attempt(() => storage && (storage.set(key, JSON.stringify(value)), true)) ?? false;
+  }
+
+  function separate(): void {
+    temporary = true;
+    deviceId = randomId();
+  }
+
+  /** What is not as it should be is left out: somebody else's code, or a person, may write there too. */
+  function listed(): string[] {
+    const list = parse(read(signOuts));
+    return Array.isArray(list) ? list.filter((id) => !nameFault(id)).slice(-MAX_SIGNED_OUT) : [];
   }
 
   return {
-    deviceId,
-    name,
-    load() {
-      const kept = attempt(() => JSON.parse(storage?.get(name) ?? "null"));
-      if (!Array.isArray(kept) || !Array.isArray(kept[1])) return;
-      owner = kept[0] ?? undefined;
-      cursors = new Map(kept[1].map(([topic, epoch, offset]) => [topic, { topic, epoch, offset }]));
+    get deviceId() {
+      return deviceId!;
     },
+    get temporary() {
+      return temporary;
+    },
+    begin(heard) {
+      const text = name && read(name);
+      const kept = keptIn(text);
+      term = Math.max(kept.term, heard) + 1;
+      if (temporary || headOf(text)[0]! > FORMAT) {
+        if (!temporary || !deviceId) separate();
+        return term;
+      }
+      owner = kept.owner;
+      cursors = new Map(kept.cursors.map((cursor) => [cursor.topic, cursor]));
+      deviceId = given ?? kept.deviceId ?? deviceId ?? randomId();
+      // In a page, a device that nobody will find again is no place to push to.
+      if (!write() && page && !given && !kept.deviceId) temporary = true;
+      return term;
+    },
+    separate,
     cursors: () => [...cursors.values()],
     cursor: (topic) => cursors.get(topic),
     move(cursor) {
@@ -72,18 +148,46 @@ export function createDeviceStore({ storage, time }: Environment, url: string, g
       return others;
     },
     flush,
+    signOut() {
+      // A tab that does not lead reads who the device is.
+      const id = deviceId ?? (name && keptIn(read(name)).deviceId);
+      if (id && !temporary) keep(signOuts, [...new Set([...listed(), id])]);
+    },
+    signedOut: () => listed().slice(0, TOLD_AT_ONCE),
+    told(deviceIds) {
+      if (deviceIds.length > 0) keep(signOuts, listed().filter((id) => !deviceIds.includes(id)));
+    },
   };
 }
 
-function keptDeviceId(storage: ClientStorage | undefined, key: string): string {
-  const kept = attempt(() => storage?.get(key));
-  if (kept) return kept;
-  const made = randomId();
-  attempt(() => storage?.set(key, made));
-  return made;
+/** The format and the term, of a value that begins like one of ours. */
+function headOf(text: string | undefined): number[] {
+  return /^\[(\d+),(\d+)[,\]]/.exec(text ?? "")?.slice(1).map(Number) ?? [];
 }
 
-/** A storage that fails costs a repeated message after a reload, never the session. */
+function keptIn(text: string | undefined): Kept {
+  const [format, term] = headOf(text);
+  if (format !== FORMAT) return { term: 0, deviceId: undefined, owner: undefined, cursors: [] };
+  const [, , deviceId, owner, rows] = (parse(text) ?? []) as unknown[];
+  return {
+    term: Number.isSafeInteger(term) ? term! : 0,
+    deviceId: nameFault(deviceId) ? undefined : deviceId as string,
+    owner: typeof owner === "string" ? owner : undefined,
+    cursors: (Array.isArray(rows) ? rows : []).flatMap((row) => attempt(() => cursorOf(row)) ?? []),
+  };
+}
+
+/** @throws for a row that is none */
+function cursorOf([topic, epoch, offset]: [Topic, number, number]): Cursor | undefined {
+  splitTopic(topic);
+  return [epoch, offset].every((value) => Number.isSafeInteger(value) && value >= 0) ? { topic, epoch, offset } : undefined;
+}
+
+function parse(text: string | undefined): unknown {
+  return attempt(() => JSON.parse(text ?? "null"));
+}
+
+/** A storage that fails costs a repeated message after a reload, never the session; and damaged values count as none. */
 function attempt<Result>(task: () => Result): Result | undefined {
   try {
     return task();

@@ -26,9 +26,16 @@ export interface Page {
   readonly window: EventTarget;
 }
 
+/** Who has a lock, or waits for it. */
+export interface LockInfo {
+  name?: string;
+  clientId?: string;
+}
+
 /** The part of `navigator.locks` that the tabs use. */
 export interface Locks {
-  request(name: string, options: { signal: AbortSignal }, held: () => Promise<void> | void): Promise<unknown>;
+  request(name: string, options: { signal?: AbortSignal; steal?: boolean }, held: () => Promise<void> | void): Promise<unknown>;
+  query(): Promise<{ held?: LockInfo[]; pending?: LockInfo[] }>;
 }
 
 /** The part of a BroadcastChannel that the tabs use. */

@@ -55,6 +55,8 @@ export interface Inbox {
   ephemeral(frame: EphemeralFrame): void;
   /** What is queued is not wanted any more; the topic may begin anew. */
   forget(topic: Topic): void;
+  /** The same for all topics. */
+  clear(): void;
   close(): void;
 }
 
@@ -166,6 +168,12 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
     return timer;
   }
 
+  function forget(topic: Topic): void {
+    const queue = topics.get(topic);
+    if (queue) queue.queue = [];
+    topics.delete(topic);
+  }
+
   function read(frame: MessageFrame | EphemeralFrame): Message | undefined {
     try {
       return messageOf(frame);
@@ -204,10 +212,9 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
       if (!message) return;
       for (const handler of now) call(handler, message)?.catch((error) => failed(failure(error), message));
     },
-    forget(topic) {
-      const queue = topics.get(topic);
-      if (queue) queue.queue = [];
-      topics.delete(topic);
+    forget,
+    clear() {
+      for (const topic of topics.keys()) forget(topic);
     },
     close() {
       closed = true;

@@ -16,7 +16,8 @@ import type {
   UnsubscribedFrame,
   WelcomeFrame,
 } from "../protocol/frames.ts";
-import { createConnection, type Status } from "./connection.ts";
+import { type CloseReason, type Connection, createConnection, type Status } from "./connection.ts";
+import type { Credentials } from "./credentials.ts";
 import type { DeviceStore } from "./device_store.ts";
 import { type Environment, randomId } from "./environment.ts";
 import type { Topic } from "../protocol/names.ts";
@@ -30,23 +31,33 @@ export type PersonState = Omit<StateFrame, "type">;
 
 /** What a tab says to the one that holds the connection. */
 export type ToLeader =
-  /** A tab begins, or found a new leader. */
+  /** Is there a leader? And can this tab's own token do, should the leader's not? */
+  | { type: "ask"; failed: boolean }
+  /** A tab of the leader's user begins, or found a new leader. */
   | { type: "join"; activity: PersonState }
   | { type: "activity"; activity: PersonState }
   /** A handler was added: say again what nobody is done with. */
   | { type: "pending" }
-  | { type: "request"; frame: RequestFrame }
+  /** For the connection of that name. */
+  | { type: "request"; life: string; frame: RequestFrame }
   /** The tab's handlers are done with an entry, or gave up for that reason. */
   | { type: "done"; cursor: Cursor; failed: string | undefined }
   /** The network is back, or the person: try now, or ask whether the connection lives. */
   | { type: "wake" };
 
+/** How the leader stands. It says so whenever it is asked, too: by that others know that it lives. */
+export interface StatusNote {
+  readonly type: "status";
+  readonly status: Status;
+  /** Names the connection, "" while there is none: with a new one, unanswered requests are to be sent again. */
+  readonly life: string;
+  /** All that the user is subscribed to, in order. */
+  readonly topics: readonly Topic[];
+}
+
 /** What the one that holds the connection says to tabs. */
 export type ToTab =
-  /** `life` names the connection, "" while there is none: with a new one, unanswered requests are to be sent again. */
-  | { type: "status"; status: Status; life: string }
-  /** All that the user is subscribed to, in order. */
-  | { type: "subscriptions"; topics: readonly Topic[] }
+  | StatusNote
   | MessageFrame
   | EphemeralFrame
   | GapFrame
@@ -56,8 +67,10 @@ export type ToTab =
   | OkFrame
   | ErrorFrame;
 
-/** Holds the connection for all tabs of this installation. */
+/** Holds the connection for all tabs that share the device. */
 export interface Leader {
+  /** Counts the leaders of this device. */
+  readonly term: number;
   receive(tab: string, message: ToLeader): void;
   /** The tab is gone. */
   leave(tab: string): void;
@@ -65,16 +78,44 @@ export interface Leader {
   stop(): Promise<void>;
 }
 
+/** Who made this tab the leader. */
+export interface LeaderHost {
+  /** The highest term that was heard of. */
+  readonly heard: number;
+  /** Whether other tabs can take the connection over. */
+  readonly shared: boolean;
+  /** To one tab, or to all. */
+  emit(tab: string | undefined, message: ToTab): void;
+  /** Whether other tabs wait for their turn. */
+  others(): Promise<boolean>;
+  /** Whether another tab leads by now. */
+  deposed(): Promise<boolean>;
+  /** Another tab's turn. */
+  stepDown(): void;
+}
+
 export interface LeaderOptions {
   environment: Environment;
   url: string;
   store: DeviceStore;
-  token: (() => string | Promise<string>) | string | undefined;
-  /** To one tab, or to all. */
-  emit(tab: string | undefined, message: ToTab): void;
+  credentials: Credentials;
+  /** Whose connection it has to be. Undefined: whoever's. */
+  user: string | undefined;
+  host: LeaderHost;
+  /** The token is refused: it ends for this tab, and for no other one. */
+  end(status: Status): void;
 }
 
-export function createLeader({ environment, url, store, token, emit }: LeaderOptions): Leader {
+/** So long other tabs have to say that their token may do. */
+const OTHERS_WITHIN_MS = 1_000;
+
+/** Whether a tab's own token is the reason. */
+export function isRefused(status: Status): status is Status & { reason: CloseReason } {
+  return "reason" in status && (status.reason === "unauthorized" || status.reason === "token" || status.reason === "tooLarge");
+}
+
+export function createLeader({ environment, url, store, credentials, user, host, end }: LeaderOptions): Leader {
+  const { emit } = host;
   const { time } = environment;
   /** `inputAt` by the clock of this tab; -Infinity: no input. */
   const tabs = new Map<string, { visible: boolean; inputAt: number }>();
@@ -86,14 +127,16 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
   const requests = new Map<number, { tab: string; asked: RequestFrame }>();
   let ref = 0;
   let status: Status = { state: "connecting" };
-  /** Undefined: no engine has said so far. */
-  let subscribed: Set<Topic> | undefined;
+  let subscribed = new Set<Topic>();
   let life = "";
   let drainTimer: unknown;
   /** The moment to leave a draining node has come: as soon as nothing is under way. */
   let leaving = false;
+  /** Devices that this connection's hello signs out. */
+  let signedOut: string[] = [];
+  let endTimer: unknown;
 
-  store.load();
+  const term = store.begin(host.heard);
   const progress = createProgress({
     time,
     store,
@@ -103,18 +146,38 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     gap: (frame) => emit(undefined, frame),
     resync: () => connection.reconnect(CloseCode.drain),
   });
-  const connection = createConnection({
-    environment,
-    url,
-    token: async () => (typeof token === "function" ? await token() : token) ?? null,
-    hello: () => ({ deviceId: store.deviceId, ...tell(), cursors: store.cursors() }),
-    status: report,
-    welcome,
-    frames: take,
-  });
+  let connection = connect();
+
+  function connect(): Connection {
+    return createConnection({
+      environment,
+      url,
+      token: credentials.ask,
+      hello() {
+        signedOut = store.signedOut();
+        const { deviceId, temporary } = store;
+        return { deviceId, temporary, signedOut, ...tell(), cursors: store.cursors() };
+      },
+      status: (next) => next.state === "closed" && next.reason === "replaced" ? void replaced(next) : report(next),
+      welcome,
+      frames: take,
+    });
+  }
+
+  /** Another connection has the session. */
+  async function replaced(next: Status): Promise<void> {
+    if (!host.shared && environment.page) {
+      // Tabs that can't agree on who leads: the newest one has the device, this one gets one of its own.
+      store.separate();
+      connection = connect();
+    } else if (!await host.deposed()) report(next);
+  }
 
   function report(next: Status): void {
-    status = next;
+    time.clearTimeout(endTimer);
+    const isOver = isRefused(next) && next.state === "closed";
+    status = isOver ? { ...next, state: "waiting", retryAt: time.now() + OTHERS_WITHIN_MS } : next;
+    if (isRefused(next)) credentials.failed = true;
     if (status.state !== "connected") {
       requests.clear();
       progress.disconnected();
@@ -122,18 +185,42 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       leaving = false;
       life = "";
     }
-    emit(undefined, { type: "status", status, life });
+    if (isOver) void refused(next, status);
+    else tellStatus();
+  }
+
+  /** Before this tab ends, another one's token is tried. */
+  async function refused(over: Status, now: Status): Promise<void> {
+    const others = host.shared && await host.others();
+    if (status !== now) return;
+    if (!others) return end(over);
+    tellStatus();
+    endTimer = time.setTimeout(() => end(over), OTHERS_WITHIN_MS);
+  }
+
+  /** To one tab, or to all. */
+  function tellStatus(tab?: string): void {
+    emit(tab, { type: "status", status, life, topics: [...subscribed].sort() });
   }
 
   function welcome(frame: WelcomeFrame): void {
+    store.told(signedOut);
+    const { userId } = frame;
+    const isOther = user !== undefined && user !== userId;
     // The cursors in hello were another user's: say hello again, without them.
-    if (store.claim(frame.userId)) return connection.reconnect(CloseCode.slow);
+    if (!isOther && store.claim(userId)) return connection.reconnect(CloseCode.slow);
+    credentials.failed = false;
     life = randomId();
-    progress.welcome(frame);
     subscribed = new Set(frame.recovery.map(({ topic }) => topic));
-    list();
+    report({ state: "connected", userId });
+    // The tabs go elsewhere, or a listener has closed the client.
+    if (isOther || !life) return;
+    progress.welcome(frame);
     inputMs = frame.inputMs;
     present();
+    // A tab wanted it while there was no connection, and is gone.
+    const isAsked = [...requests.values()].some(({ asked }) => asked.type === "logout");
+    if (!isAsked && store.signedOut().includes(store.deviceId)) request("", life, { type: "logout", ref: 0 });
   }
 
   function take(frames: ServerFrame[]): void {
@@ -172,22 +259,17 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     progress.settled();
   }
 
-  /** Says what the user is subscribed to, to one tab or to all. */
-  function list(tab?: string): void {
-    if (subscribed) emit(tab, { type: "subscriptions", topics: [...subscribed].sort() });
-  }
-
   function place(start: Recovery): void {
     progress.place(start);
-    subscribed?.add(start.topic);
-    list();
+    subscribed.add(start.topic);
+    tellStatus();
     emit(undefined, { ...start, type: "subscribed" });
     if (!start.recovered) emit(undefined, { ...start, type: "gap" });
   }
 
   function unsubscribed(topic: Topic): void {
     forget(topic);
-    if (subscribed?.delete(topic)) list();
+    if (subscribed.delete(topic)) tellStatus();
   }
 
   function forget(topic: Topic): void {
@@ -195,9 +277,9 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
     emit(undefined, { type: "unsubscribed", topic });
   }
 
-  function request(tab: string, asked: RequestFrame): void {
+  function request(tab: string, wanted: string, asked: RequestFrame): void {
     // While there is no connection the tab keeps it, and says it again on the next one.
-    if (!life || leaving) return;
+    if (!life || wanted !== life || leaving) return;
     requests.set(++ref, { tab, asked });
     try {
       connection.send({ ...asked, ref });
@@ -223,7 +305,12 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       if (asked.type === "unsubscribe") unsubscribed(asked.topic);
     }
     emit(tab, { ...frame, ref: asked.ref });
-    if (frame.type === "ok" && asked.type === "logout") signOut();
+    if (asked.type === "logout") {
+      store.told([store.deviceId]);
+      if (frame.type === "ok") return signOut();
+    }
+    // Not the user's of this connection any more: it ends, and begins anew with that token.
+    if (asked.type === "token" && frame.type === "error" && frame.code === "unauthorized") connection.reconnect(CloseCode.drain);
     else leaveWhenDone();
   }
 
@@ -251,9 +338,10 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
   }
 
   async function refreshToken(): Promise<void> {
-    if (typeof token !== "function") return;
+    if (!credentials.canChange) return;
     try {
-      connection.send({ type: "token", token: await token(), ref: ++ref });
+      const token = await credentials.ask();
+      if (token !== null) request("", life, { type: "token", ref: 0, token });
     } catch {
       // The engine closes when the old token ends, and the next try asks again.
     }
@@ -283,14 +371,15 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
   }
 
   return {
+    term,
     receive(tab, message) {
       switch (message.type) {
+        case "ask":
+          return isRefused(status) && !message.failed ? host.stepDown() : tellStatus();
         case "join":
         case "activity": {
-          if (message.type === "join") {
-            list(tab);
-            emit(tab, { type: "status", status, life });
-          }
+          if (message.type === "activity" && !tabs.has(tab)) return;
+          if (message.type === "join") tellStatus(tab);
           const { visible, idleMs } = message.activity;
           tabs.set(tab, { visible, inputAt: time.elapsed() - (idleMs ?? Infinity) });
           return present();
@@ -299,7 +388,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
           for (const frame of progress.pending()) emit(tab, frame);
           return;
         case "request":
-          return request(tab, message.frame);
+          return request(tab, message.life, message.frame);
         case "done":
           return progress.done(message.cursor, message.failed);
         case "wake":
@@ -312,6 +401,7 @@ export function createLeader({ environment, url, store, token, emit }: LeaderOpt
       present();
     },
     stop() {
+      time.clearTimeout(endTimer);
       progress.flush();
       // The connection ends here. Another tab's may follow at once, or, where that one sleeps, much later.
       report({ state: "connecting" });

@@ -1,5 +1,6 @@
 import { PeykError } from "../protocol/errors.ts";
 import type { ErrorFrame, InLine, OkFrame } from "../protocol/frames.ts";
+import type { Credentials } from "./credentials.ts";
 import { randomId, type Time } from "./environment.ts";
 import type { RequestFrame } from "./leader.ts";
 
@@ -12,6 +13,8 @@ const WINDOW = 32;
 const WINDOW_BYTES = 128 * 1024;
 /** What a request weighs beside its payload, about. */
 const FRAME_BYTES = 200;
+/** When it could not be asked whose a token is, it is asked again. */
+const ASK_AGAIN_MS = 5_000;
 
 type WithoutRef<Frame> = Frame extends unknown ? Omit<Frame, "ref" | "line"> : never;
 /** A request as it is made. */
@@ -30,6 +33,9 @@ interface Request {
   readonly reject: (error: PeykError) => void;
   /** It has its place in the line; else it is for now. */
   readonly isLined: boolean;
+  /** Who made it. Undefined: that is not known yet, but with which token. */
+  user: string | undefined;
+  readonly token: Credentials["latest"];
   readonly bytes: number;
   readonly made: Moment;
   /** When it was said first, under which number. */
@@ -38,22 +44,32 @@ interface Request {
   underWay: boolean;
 }
 
-/** A tab's requests. They stand in one line: in order, kept until they are answered, said again on every new connection. */
+/**
+ * A tab's requests. They stand in one line: in order, kept until they are answered, said again on every new connection. Each is the
+ * user's who made it: over another one's connection it is never said.
+ */
 export interface Outgoing {
   /** Resolves with the value of the ok frame. `ephemeral`: now or never, outside of the line. */
   ask(frame: Ask, ephemeral?: boolean): Promise<unknown>;
+  /** Asks whose this token is, over whichever connection there is. */
+  identify(token: string): Promise<string>;
   answer(frame: OkFrame | ErrorFrame): void;
-  /** There is a new connection, of that user: what another one made is rejected. What was made before the first is of the first. */
+  /** There is a new connection, of this user. What another one made is rejected. */
   connected(userId: string): void;
   disconnected(): void;
   /** Rejects all there are, and all to come. */
   close(error: PeykError): void;
 }
 
-export function createOutgoing(time: Time, send: (frame: RequestFrame) => void): Outgoing {
+export function createOutgoing(time: Time, credentials: Credentials, send: (frame: RequestFrame) => void): Outgoing {
   let line = randomId();
+  /** Whose connection it is, or was the last time, and with which token. */
   let user: string | undefined;
+  let token: Credentials["latest"];
   const requests = new Map<number, Request>();
+  const questions = new Map<number, Pick<Request, "resolve" | "reject">>();
+  let attributions = 0;
+  let again: unknown;
   let refs = 0;
   let numbers = 0;
   let bytes = 0;
@@ -74,7 +90,7 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
     let weight = 0;
     let lowest: number | undefined;
     for (const request of requests.values()) {
-      if (!isConnected) return;
+      if (!isConnected || !request.user) return;
       if (request.isLined) {
         const number = request.said?.number ?? numbers + 1;
         lowest ??= number;
@@ -105,7 +121,8 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
   function rejectAll(error: PeykError): void {
     for (const request of requests.values()) {
       end(request);
-      request.reject(error);
+      if (request.frame.type === "logout" && error.code === "signed-out") request.resolve(null);
+      else request.reject(error);
     }
   }
 
@@ -131,12 +148,56 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
 
   function disconnected(): void {
     isConnected = false;
+    attributions++;
+    time.clearTimeout(again);
+    for (const [ref, { reject }] of questions) {
+      questions.delete(ref);
+      reject(unavailable());
+    }
     for (const request of requests.values()) {
       request.underWay = false;
       if (request.isLined || request.frame.type === "logout") continue;
       end(request);
       request.reject(unavailable());
     }
+  }
+
+  /**
+   * Finds out whose the requests are that were made without a connection, with another token than the one that is good now.
+   * @param former whose connection the last one was: when it is the same user's again, a token that can't be asked about is no doubt
+   */
+  async function attribute(former: string | undefined): Promise<void> {
+    const mine = ++attributions;
+    for (const { token, user: known } of requests.values()) {
+      if (known) continue;
+      let whose: string | undefined;
+      try {
+        whose = token ? await identify(token) : former;
+      } catch (error) {
+        if (mine !== attributions) return;
+        const { code, retryable } = error as PeykError;
+        if (retryable && code !== "expired") return void (again = time.setTimeout(() => attribute(former), ASK_AGAIN_MS));
+        whose = former;
+      }
+      if (mine !== attributions) return;
+      for (const request of requests.values()) if (!request.user && request.token === token) settle(request, whose);
+    }
+    pump();
+  }
+
+  function settle(request: Request, whose: string | undefined): void {
+    request.user = whose;
+    if (whose === user) return;
+    end(request);
+    if (request.frame.type === "logout") closed = undefined;
+    request.reject(new PeykError("unauthorized", "another user is signed in", { hint: `It was not made by ${user}.` }));
+  }
+
+  function identify(token: string): Promise<string> {
+    return new Promise<unknown>((resolve, reject) => {
+      questions.set(++refs, { resolve, reject });
+      send({ type: "identify", ref: refs, token });
+    }).then((value) => (value as { userId: string }).userId);
   }
 
   return {
@@ -156,14 +217,22 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
         const ref = ++refs;
         requests.set(ref, {
           ...{ frame, ref, resolve, reject, isLined, bytes: weight, made: moment(), said: undefined, underWay: false },
+          user: isConnected || credentials.latest === token ? user : undefined,
+          token: credentials.latest,
         });
         bytes += weight;
         watch();
         pump();
       });
     },
+    identify,
     answer(frame) {
+      const question = questions.get(frame.ref!);
       const request = requests.get(frame.ref!);
+      if (question) {
+        questions.delete(frame.ref!);
+        return frame.type === "ok" ? question.resolve(frame.value) : question.reject(refusal(frame));
+      }
       if (!request) return;
       end(request);
       if (frame.type === "ok") request.resolve(frame.value);
@@ -176,20 +245,22 @@ export function createOutgoing(time: Time, send: (frame: RequestFrame) => void):
     },
     connected(userId) {
       disconnected();
-      if (user !== undefined && user !== userId) {
-        rejectAll(new PeykError("unauthorized", "another user is signed in now"));
-        line = randomId();
-        numbers = 0;
-      }
-      user = userId;
       // The timer may have stood still with the machine.
       expire();
-      isConnected = true;
-      pump();
+      const former = user;
+      // A line is one user's. Nothing of the former one is left to be said.
+      if (former !== userId) [line, numbers] = [randomId(), 0];
+      [user, token, isConnected] = [userId, credentials.latest, true];
+      for (const request of requests.values()) {
+        if (request.token === undefined || request.token === token) request.user ??= userId;
+        if (request.user) settle(request, request.user);
+      }
+      void attribute(former);
     },
     disconnected,
     close(error) {
       rejectAll(closed = error);
+      disconnected();
     },
   };
 }

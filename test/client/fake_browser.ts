@@ -1,6 +1,6 @@
 import type { BroadcastChannelLike, Environment, Locks, Page } from "../../src/client/environment.ts";
 import type { PeykClient } from "../../src/client/client.ts";
-import { World } from "./fake_server.ts";
+import { quiet, World } from "./fake_server.ts";
 
 /** A page whose window and document are event targets, and whose visibility the test sets. */
 export class FakePage implements Page {
@@ -28,37 +28,62 @@ export class FakePage implements Page {
   }
 }
 
-/** Locks as the Web Locks API keeps them: exclusive, first come, first served. */
-class FakeLocks {
-  readonly #held = new Map<string, number>();
-  readonly #waiting: { name: string; tab: number; signal: AbortSignal; grant: () => void }[] = [];
+interface Wait {
+  readonly name: string;
+  readonly tab: number;
+  readonly grant: () => void;
+}
 
-  of(tab: number): Locks {
+interface Hold {
+  readonly tab: number;
+  readonly steal: () => void;
+}
+
+/** Locks as the Web Locks API keeps them: exclusive, first come, first served, unless one is stolen. */
+class FakeLocks {
+  readonly #held = new Map<string, Hold>();
+  readonly #waiting: Wait[] = [];
+
+  of({ id, act }: { id: number; act: (task: () => void) => void }): Locks {
     return {
-      request: (name, { signal }, held) =>
+      request: (name, { signal, steal }, held) =>
         new Promise((resolve, reject) => {
           const grant = () => {
-            this.#held.set(name, tab);
-            Promise.resolve(held()).then((value) => {
-              if (this.#held.get(name) === tab) this.#release(name);
-              resolve(value);
+            const stolen = () => act(() => reject(new DOMException("stolen", "AbortError")));
+            const hold: Hold = { tab: id, steal: stolen };
+            this.#held.set(name, hold);
+            act(() => {
+              Promise.resolve(held()).then((value) => {
+                if (this.#held.get(name) === hold) this.#release(name);
+                resolve(value);
+              });
             });
           };
-          const waits = { name, tab, signal, grant };
+          if (steal) {
+            this.#held.get(name)?.steal();
+            return queueMicrotask(grant);
+          }
+          const waits = { name, tab: id, grant };
           this.#waiting.push(waits);
-          signal.addEventListener("abort", () => {
+          signal?.addEventListener("abort", () => {
             const at = this.#waiting.indexOf(waits);
-            if (at >= 0) this.#waiting.splice(at, 1);
+            if (at < 0) return;
+            this.#waiting.splice(at, 1);
             reject(signal.reason);
           });
           queueMicrotask(() => this.#next(name));
+        }),
+      query: () =>
+        Promise.resolve({
+          held: [...this.#held].map(([name, { tab }]) => ({ name, clientId: `${tab}` })),
+          pending: this.#waiting.map(({ name, tab }) => ({ name, clientId: `${tab}` })),
         }),
     };
   }
   /** A tab is gone without a word. */
   kill(tab: number): void {
     for (let i = this.#waiting.length - 1; i >= 0; i--) if (this.#waiting[i]!.tab === tab) this.#waiting.splice(i, 1);
-    for (const [name, holder] of this.#held) if (holder === tab) this.#release(name);
+    for (const [name, hold] of this.#held) if (hold.tab === tab) this.#release(name);
   }
   #release(name: string): void {
     this.#held.delete(name);
@@ -69,19 +94,30 @@ class FakeLocks {
     const at = this.#waiting.findIndex((waiting) => waiting.name === name);
     if (at < 0) return;
     const [next] = this.#waiting.splice(at, 1);
-    this.#held.set(name, next!.tab);
     next!.grant();
   }
+}
+
+interface Channel {
+  readonly tab: number;
+  readonly name: string;
+  readonly end: BroadcastChannelLike;
+  readonly act: (task: () => void) => void;
 }
 
 /** Tabs of one browser: one storage, one set of locks, broadcast channels between them. */
 export class Browser {
   readonly world = new World();
   readonly #locks = new FakeLocks();
-  readonly #channels = new Set<{ tab: number; name: string; end: BroadcastChannelLike }>();
+  readonly #channels = new Set<Channel>();
   #tabs = 0;
   /** How long a note between tabs is under way, in microtasks. */
   hops = 1;
+
+  /** Of the channels that are open. */
+  channelNames(): string[] {
+    return [...new Set([...this.#channels].map(({ name }) => name))];
+  }
 
   /** An environment of its own for each tab. */
   tab(): Tab {
@@ -92,6 +128,13 @@ export class Browser {
     };
     const page = new FakePage();
     const { time } = this.world;
+    const cleared = new Set<unknown>();
+    /** What happens to a tab that stands still happens when it goes on. */
+    let still: (() => void)[] | undefined;
+    const act = (task: () => void): void => {
+      if (still) still.push(task);
+      else task();
+    };
     const environment: Environment = {
       ...this.world.environment,
       page,
@@ -99,16 +142,26 @@ export class Browser {
       time: {
         now: () => time.now(),
         elapsed: () => time.elapsed() + 1_000_000 * tab,
-        setTimeout: (task, ms) => time.setTimeout(task, ms),
-        clearTimeout: (timer) => time.clearTimeout(timer),
+        setTimeout(task, ms) {
+          const timer = time.setTimeout(() =>
+            act(() => {
+              if (!cleared.delete(timer)) task();
+            }), ms);
+          return timer;
+        },
+        clearTimeout(timer) {
+          // It may be due already, in a tab that stands still.
+          if (still) cleared.add(timer);
+          time.clearTimeout(timer);
+        },
         random: () => time.random(),
       },
-      locks: this.#locks.of(tab),
+      locks: this.#locks.of({ id: tab, act }),
       BroadcastChannel: class implements BroadcastChannelLike {
         onmessage: ((event: never) => void) | null = null;
-        readonly #own: { tab: number; name: string; end: BroadcastChannelLike };
+        readonly #own: Channel;
         constructor(name: string) {
-          this.#own = { tab, name, end: this };
+          this.#own = { tab, name, end: this, act };
           channels.add(this.#own);
         }
         postMessage(message: unknown): void {
@@ -117,7 +170,9 @@ export class Browser {
           for (const other of [...channels]) {
             if (other === this.#own || other.name !== this.#own.name) continue;
             void underWay().then(() => {
-              if (channels.has(other)) other.end.onmessage?.({ data } as never);
+              other.act(() => {
+                if (channels.has(other)) other.end.onmessage?.({ data } as never);
+              });
             });
           }
         }
@@ -130,7 +185,16 @@ export class Browser {
       for (const channel of channels) if (channel.tab === tab) channels.delete(channel);
       this.#locks.kill(tab);
     };
-    return { page, environment, kill };
+    const freeze = () => void (still ??= []);
+    const thaw = async () => {
+      const missed = still ?? [];
+      still = undefined;
+      for (const task of missed) {
+        task();
+        await quiet();
+      }
+    };
+    return { page, environment, kill, freeze, thaw };
   }
 }
 
@@ -139,6 +203,9 @@ export interface Tab {
   readonly environment: Environment;
   /** The tab crashes: nothing of it runs any more that others could notice. */
   kill(): void;
+  /** It stands still, as under a dialog: nothing of it runs, and what comes waits. */
+  freeze(): void;
+  thaw(): Promise<void>;
 }
 
 /** A connected client in a page. */

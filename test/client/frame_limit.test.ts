@@ -96,7 +96,6 @@ test.each(["\ud800", 7 as unknown as string])(
     const statuses: Status[] = [];
     client.onStatus((status) => void statuses.push(status));
     await quiet();
-    await world.socket.open();
     expect(statuses.at(-1)).toMatchObject({ state: "waiting", reason: "token" });
     given = "good";
     await world.time.pass(1_000);

@@ -173,7 +173,7 @@ test("the person's return tries at once, however long the wait", async () => {
   const { world } = browser;
   world.time.chance = 1;
   const tab = browser.tab();
-  const client = connectIn(tab.environment, "ws://engine.test/peyk", {});
+  const client = connectIn(tab.environment, "ws://engine.test/peyk", { account: "home" });
   const told = waits(world, client);
   for (let i = 0; i < 12; i++) {
     await quiet();
@@ -192,7 +192,7 @@ test("the person's return tries at once, however long the wait", async () => {
 async function twoTabs() {
   const browser = new Browser();
   const tabs = [browser.tab(), browser.tab()] as const;
-  const [leader, follower] = tabs.map((tab) => connectIn(tab.environment, "ws://engine.test/peyk", {})) as [
+  const [leader, follower] = tabs.map((tab) => connectIn(tab.environment, "ws://engine.test/peyk", { account: "home" })) as [
     PeykClient,
     PeykClient,
   ];
@@ -206,7 +206,7 @@ test.each(["closes", "is put aside"])(
   async (how) => {
     const browser = new Browser();
     const tabs = [browser.tab(), browser.tab(), browser.tab()] as const;
-    const leader = connectIn(tabs[0].environment, "ws://engine.test/peyk", {});
+    const leader = connectIn(tabs[0].environment, "ws://engine.test/peyk", { account: "home" });
     await quiet();
     await browser.world.socket.welcome([at("sara/default", 0)]);
     let asleep = false;
@@ -214,9 +214,10 @@ test.each(["closes", "is put aside"])(
     const sleepy: Locks = {
       // It gets its lock, and nothing follows.
       request: (name, options, held) => locks!.request(name, options, () => asleep ? new Promise(() => {}) : held()),
+      query: () => locks!.query(),
     };
-    const sleeper = connectIn({ ...tabs[1].environment, locks: sleepy }, "ws://engine.test/peyk", {});
-    const third = connectIn(tabs[2].environment, "ws://engine.test/peyk", {});
+    const sleeper = connectIn({ ...tabs[1].environment, locks: sleepy }, "ws://engine.test/peyk", { account: "home" });
+    const third = connectIn(tabs[2].environment, "ws://engine.test/peyk", { account: "home" });
     await quiet();
     asleep = true;
     if (how === "closes") await leader.close();
@@ -231,7 +232,7 @@ test.each(["closes", "is put aside"])(
 
 test("a tab is told each status once, however often it asks", async () => {
   const { browser, world, leader, follower } = await twoTabs();
-  const late = connectIn(browser.tab().environment, "ws://engine.test/peyk", {});
+  const late = connectIn(browser.tab().environment, "ws://engine.test/peyk", { account: "home" });
   const told: string[] = [];
   late.onStatus(({ state }) => void told.push(state));
   await quiet();
@@ -242,7 +243,7 @@ test("a tab is told each status once, however often it asks", async () => {
 
 test("what a tab that held the connection said last and comes too late does not stay", async () => {
   const { browser, world, leader, follower } = await twoTabs();
-  const third = connectIn(browser.tab().environment, "ws://engine.test/peyk", {});
+  const third = connectIn(browser.tab().environment, "ws://engine.test/peyk", { account: "home" });
   await quiet();
   browser.hops = 400; // The last words of the first tab are under way for long.
   const closing = leader.close();

@@ -90,7 +90,7 @@ test("the list is there at once for who listens later, and of all tabs", async (
   const browser = new Browser();
   const { world } = browser;
   const tabs = [browser.tab(), browser.tab(), browser.tab()] as const;
-  const connect = (tab: typeof tabs[number]) => connectIn(tab.environment, "ws://engine.test/peyk", {});
+  const connect = (tab: typeof tabs[number]) => connectIn(tab.environment, "ws://engine.test/peyk", { account: "home" });
   const leader = connect(tabs[0]);
   const follower = connect(tabs[1]);
   const followers = lists(follower);

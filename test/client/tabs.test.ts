@@ -7,7 +7,7 @@ import { at, entry, quiet } from "./fake_server.ts";
 const cursor = (offset: number) => ({ topic: "sara/default", epoch: 7, offset });
 
 async function open(tab: Tab): Promise<PeykClient> {
-  const client = connectIn(tab.environment, "ws://engine.test/peyk", {});
+  const client = connectIn(tab.environment, "ws://engine.test/peyk", { account: "home" });
   await quiet();
   return client;
 }
@@ -247,15 +247,13 @@ test("what ends the client for good ends it in every tab, and no tab takes over"
   expect([world.sockets.length, world.time.pending]).toEqual([1, 0]);
 });
 
-test("the end for good reaches a tab that took over before it heard of it", async () => {
+test("a sign-out reaches a tab that took over before it heard of it", async () => {
   const { browser, world, leader, follower } = await twoTabs();
   browser.hops = 40;
-  await world.socket.end(CloseCode.unauthorized);
+  await world.socket.end(CloseCode.signedOut);
   await quiet();
   await world.time.pass(100_000);
-  expect(statusOf(follower)).toEqual({ state: "closed", reason: "unauthorized" });
-  expect(statusOf(leader)).toEqual({ state: "closed", reason: "unauthorized" });
-  expect(world.sockets.map(({ closedWith }) => closedWith)).toEqual([CloseCode.unauthorized, CloseCode.normal]);
+  for (const client of [leader, follower]) expect(statusOf(client)).toEqual({ state: "closed", reason: "signedOut" });
   expect(world.time.pending).toBe(0);
 });
 

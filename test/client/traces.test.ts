@@ -62,7 +62,7 @@ class PeykSubject implements Subject {
   async state(): Promise<ClientState> {
     await this.#world.time.pass(300);
     const [row] = [...this.#world.storage.rows.values()].flatMap((text) => text.startsWith("[") ? [JSON.parse(text)] : []);
-    const cursors = (row?.[1] ?? []) as [string, number, number][];
+    const cursors = (row?.[4] ?? []) as [string, number, number][];
     return { ...this.#state, cursors: cursors.map(([topic, epoch, offset]) => ({ topic, epoch, offset })) };
   }
   async close(): Promise<void> {
