@@ -23,6 +23,8 @@ export interface DeviceStore {
    * @returns its term, above all before
    */
   begin(heard: number): number;
+  /** A later client has written here: to share with it is not possible. */
+  isLost(): boolean;
   /** Another tab has the device: this one is a temporary device of its own from here on. */
   separate(): void;
   cursors(): Cursor[];
@@ -43,7 +45,6 @@ export interface DeviceStore {
 
 /** What is kept of a device. */
 interface Kept {
-  readonly term: number;
   readonly deviceId: string | undefined;
   readonly owner: string | undefined;
   readonly cursors: Cursor[];
@@ -81,8 +82,8 @@ export function createDeviceStore({ environment, url, name, deviceId: given }: D
 
   /** Says whether it is kept. A later leader's, or a later client's, stays as it is. */
   function write(): boolean {
-    const [format = 0, last = 0] = headOf(read(name!));
-    if (format > FORMAT || (format === FORMAT && last > term)) return false;
+    const last = read(name!);
+    if (isLater(last) || termOf(last) > term) return false;
     const rows = [...cursors.values()].map(({ topic, epoch, offset }) => [topic, epoch, offset]);
     return keep(name!, [FORMAT, term, given ? null : deviceId, owner, rows]);
   }
@@ -116,8 +117,8 @@ export function createDeviceStore({ environment, url, name, deviceId: given }: D
     begin(heard) {
       const text = name && read(name);
       const kept = keptIn(text);
-      term = Math.max(kept.term, heard) + 1;
-      if (temporary || headOf(text)[0]! > FORMAT) {
+      term = Math.max(termOf(text), heard) + 1;
+      if (temporary || isLater(text)) {
         if (!temporary || !deviceId) separate();
         return term;
       }
@@ -128,6 +129,7 @@ export function createDeviceStore({ environment, url, name, deviceId: given }: D
       if (!write() && page && !given && !kept.deviceId) temporary = true;
       return term;
     },
+    isLost: () => name !== undefined && isLater(read(name)),
     separate,
     cursors: () => [...cursors.values()],
     cursor: (topic) => cursors.get(topic),
@@ -165,13 +167,21 @@ function headOf(text: string | undefined): number[] {
   return /^\[(\d+),(\d+)[,\]]/.exec(text ?? "")?.slice(1).map(Number) ?? [];
 }
 
-function keptIn(text: string | undefined): Kept {
+function isLater(text: string | undefined): boolean {
+  return headOf(text)[0]! > FORMAT;
+}
+
+/** 0: it is none of this format. */
+function termOf(text: string | undefined): number {
   const [format, term] = headOf(text);
-  if (format !== FORMAT) return { term: 0, deviceId: undefined, owner: undefined, cursors: [] };
-  const [, , deviceId, owner, rows] = (parse(text) ?? []) as unknown[];
+  return format === FORMAT && Number.isSafeInteger(term) ? term! : 0;
+}
+
+function keptIn(text: string | undefined): Kept {
+  const value = termOf(text) > 0 ? parse(text) : undefined;
+  const [, , deviceId, owner, rows] = Array.isArray(value) ? value : [];
   return {
-    term: Number.isSafeInteger(term) ? term! : 0,
-    deviceId: nameFault(deviceId) ? undefined : deviceId as string,
+    deviceId: nameFault(deviceId) ? undefined : deviceId,
     owner: typeof owner === "string" ? owner : undefined,
     cursors: (Array.isArray(rows) ? rows : []).flatMap((row) => attempt(() => cursorOf(row)) ?? []),
   };

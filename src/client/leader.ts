@@ -132,8 +132,9 @@ export function createLeader({ environment, url, store, credentials, user, host,
   let drainTimer: unknown;
   /** The moment to leave a draining node has come: as soon as nothing is under way. */
   let leaving = false;
-  /** Devices that this connection's hello signs out. */
+  /** Devices that this connection's hello signs out; and those of which that was wanted before this tab led. */
   let signedOut: string[] = [];
+  let signedOutBefore = store.signedOut();
   let endTimer: unknown;
 
   const term = store.begin(host.heard);
@@ -166,7 +167,7 @@ export function createLeader({ environment, url, store, credentials, user, host,
 
   /** Another connection has the session. */
   async function replaced(next: Status): Promise<void> {
-    if (!host.shared && environment.page) {
+    if ((!host.shared && environment.page) || store.isLost()) {
       // Tabs that can't agree on who leads: the newest one has the device, this one gets one of its own.
       store.separate();
       connection = connect();
@@ -204,8 +205,10 @@ export function createLeader({ environment, url, store, credentials, user, host,
   }
 
   function welcome(frame: WelcomeFrame): void {
-    store.told(signedOut);
     const { userId } = frame;
+    const isSignedOut = signedOut.includes(store.deviceId) && !signedOutBefore.includes(store.deviceId);
+    store.told(signedOut);
+    signedOutBefore = [];
     const isOther = user !== undefined && user !== userId;
     // The cursors in hello were another user's: say hello again, without them.
     if (!isOther && store.claim(userId)) return connection.reconnect(CloseCode.slow);
@@ -218,9 +221,9 @@ export function createLeader({ environment, url, store, credentials, user, host,
     progress.welcome(frame);
     inputMs = frame.inputMs;
     present();
-    // A tab wanted it while there was no connection, and is gone.
+    // A tab wanted it while there was no connection, and may be gone.
     const isAsked = [...requests.values()].some(({ asked }) => asked.type === "logout");
-    if (!isAsked && store.signedOut().includes(store.deviceId)) request("", life, { type: "logout", ref: 0 });
+    if (isSignedOut && !isAsked) request("", life, { type: "logout", ref: 0 });
   }
 
   function take(frames: ServerFrame[]): void {
