@@ -56,13 +56,18 @@ export function createSharing(options: SharingOptions): Sharing {
   /** Whose tab this is, as far as the engine has said. */
   let user: string | undefined;
   let scope: Scope;
+  /** It has a name that says whose it is. */
+  let isNamed: boolean;
+  let name: string | undefined;
   let store: DeviceStore;
   let tabs: Tabs;
+  /** This tab holds the connection. */
+  let leads: boolean;
   let life = "";
   /** What the leader said last of how it stands. */
   let heard: StatusNote | undefined;
   /** What the tab is told of this connection is for its user. */
-  let isMember = false;
+  let isMember: boolean;
   /** The connection whose user was compared with this tab's, or is being. */
   let compared = "";
   let comparisons = 0;
@@ -71,19 +76,23 @@ export function createSharing(options: SharingOptions): Sharing {
 
   function enter(next: Scope): void {
     scope = next;
-    isMember = false;
-    begin("");
     const { alone, ...who } = scope;
-    const isNamed = Object.keys(who).length > 0;
+    isNamed = Object.keys(who).length > 0;
     const key = fingerprint(JSON.stringify([url, who, deviceId]));
     // One installation that the app has named is as many devices as there are people.
     const named = isNamed && deviceId ? `${deviceId.slice(-100)}~${key}` : deviceId;
-    const name = alone ? undefined : `peyk:${key}`;
+    name = alone ? undefined : `peyk:${key}`;
     store = createDeviceStore({ environment, url, name, deviceId: nameFault(named) ? undefined : named });
+    resume();
+  }
+
+  function resume(): void {
+    leads = isMember = false;
+    begin("");
     tabs = joinTabs({
       environment,
       name,
-      lead: (host) => createLeader({ environment, url, store, credentials, host, user: next.user, end: options.status }),
+      lead: (host) => createLeader({ environment, url, store, credentials, host, user: scope.user, end: options.status }),
       receive,
       activity,
       belongs: () => isNamed || user !== undefined,
@@ -111,6 +120,7 @@ export function createSharing(options: SharingOptions): Sharing {
 
   function hear(note: StatusNote, own: boolean): void {
     const { status } = heard = note;
+    leads = own;
     begin(note.life);
     if (status.state === "connected") {
       const { userId } = status;
@@ -169,7 +179,7 @@ export function createSharing(options: SharingOptions): Sharing {
       const { code, hint } = (error ?? {}) as Partial<PeykError>;
       const why = { reason: code === "expired" || code === "unauthorized" ? code : reason, ...(hint && { hint }) };
       if (code === "unauthorized") return options.status({ state: "closed", ...why });
-      credentials.failed = true;
+      if (reason === "token") credentials.failed = true;
       const ms = time.random() * Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures++);
       timer = time.setTimeout(() => void compare(leaders), ms);
       options.status({ state: "waiting", retryAt: time.now() + ms, ...why });
@@ -179,9 +189,12 @@ export function createSharing(options: SharingOptions): Sharing {
   enter(account === undefined ? {} : { account });
   return {
     send: (message) => tabs.send(message),
-    signOut: () => store.signOut(),
+    signOut() {
+      // Of a tab that has not been heard of yet the device may be another user's.
+      if (leads || isMember || isNamed) store.signOut();
+    },
     pause: () => void tabs.close(true),
-    resume: () => enter(scope),
+    resume,
     leave() {
       time.clearTimeout(timer);
       comparisons++;

@@ -232,6 +232,39 @@ test("a follower's logout without a connection is said by the tab that stays, an
   expect((await hello(world.storage)).signedOut).toEqual([]);
 });
 
+test("a tab that nobody has compared yet signs nobody out", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const leader = await open(browser.tab().environment, { token: "sara" });
+  const follower = await open(browser.tab().environment, { token: "reza" });
+  await world.socket.welcome([at("sara/default", 0)]);
+  void follower.logout().catch(() => {});
+  await follower.close();
+  await leader.close();
+  expect((await hello(world.storage)).signedOut).toEqual([]);
+});
+
+test("a temporary device that is put aside comes back as the same one", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const first = await open(browser.tab().environment, {});
+  await world.socket.welcome([at("sara/default", 0)]);
+  const tab = browser.tab();
+  const second = await open(tab.environment, {});
+  await world.socket.welcome([at("sara/default", 3)]);
+  const { deviceId } = world.socket.one("hello");
+  tab.page.happens("pagehide", { persisted: true });
+  tab.page.happens("pageshow", { persisted: true });
+  await quiet();
+  await world.socket.welcome([at("sara/default", 3)]);
+  expect(world.socket.one("hello")).toMatchObject({
+    deviceId,
+    temporary: true,
+    cursors: [{ topic: "sara/default", epoch: 7, offset: 3 }],
+  });
+  await Promise.all([first.close(), second.close()]);
+});
+
 test("a logout that the engine refused is not said again at the next start", async () => {
   const world = new World();
   const client = await world.connected();
