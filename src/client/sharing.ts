@@ -177,9 +177,10 @@ export function createSharing(options: SharingOptions): Sharing {
       if (mine !== comparisons) return;
       time.clearTimeout(timer);
       const { code, hint } = (error ?? {}) as Partial<PeykError>;
-      const why = { reason: code === "expired" || code === "unauthorized" ? code : reason, ...(hint && { hint }) };
-      if (code === "unauthorized") return options.status({ state: "closed", ...why });
       if (reason === "token") credentials.failed = true;
+      else if (code === "expired" || code === "unauthorized") reason = code;
+      const why = { reason, ...(hint && { hint }) };
+      if (reason === "unauthorized") return options.status({ state: "closed", ...why });
       const ms = time.random() * Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures++);
       timer = time.setTimeout(() => void compare(leaders), ms);
       options.status({ state: "waiting", retryAt: time.now() + ms, ...why });
