@@ -33,8 +33,8 @@ export type Status =
   /** For good. Without a reason: `close()` was called. */
   | { readonly state: "closed"; readonly reason?: CloseReason; readonly hint?: string };
 
-export const BACKOFF_FIRST_MS = 250;
-export const BACKOFF_MOST_MS = 30_000;
+const BACKOFF_FIRST_MS = 250;
+const BACKOFF_MOST_MS = 30_000;
 /** The same while nothing says that this address and this token can ever do. */
 const UNPROVEN_MOST_MS = 300_000;
 /** A connection that lived this long was a good one: the next backoff begins anew. */

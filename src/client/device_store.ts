@@ -8,9 +8,8 @@ const FORMAT = 2;
 /** Cursors kept, at most. The one that moved longest ago goes first. */
 const MAX_CURSORS = 1000;
 const WRITE_AFTER_MS = 250;
-/** Devices whose sign-out is kept, at most; and told in one hello, which has little room. */
-const MAX_SIGNED_OUT = 16;
-const TOLD_AT_ONCE = 4;
+/** Devices whose sign-out is kept, at most: one hello tells all, and has little room. */
+const MAX_SIGNED_OUT = 4;
 
 /** What survives a reload: who this device is, and how far it is in each topic. */
 export interface DeviceStore {
@@ -37,7 +36,7 @@ export interface DeviceStore {
   flush(): void;
   /** The device is to be signed out: if not on this connection, then at the next start. */
   signOut(): void;
-  /** Devices that are to be signed out: as many as one hello tells. */
+  /** Devices that are to be signed out. */
   signedOut(): string[];
   /** The engine has heard of them, or need not. */
   told(deviceIds: readonly string[]): void;
@@ -155,7 +154,7 @@ export function createDeviceStore({ environment, url, name, deviceId: given }: D
       const id = deviceId ?? (name && keptIn(read(name)).deviceId);
       if (id && !temporary) keep(signOuts, [...new Set([...listed(), id])]);
     },
-    signedOut: () => listed().slice(0, TOLD_AT_ONCE),
+    signedOut: listed,
     told(deviceIds) {
       if (deviceIds.length > 0) keep(signOuts, listed().filter((id) => !deviceIds.includes(id)));
     },

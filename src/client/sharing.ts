@@ -1,7 +1,7 @@
 import { fingerprint } from "../protocol/fingerprint.ts";
 import { nameFault, type Topic } from "../protocol/names.ts";
 import type { PeykError } from "../protocol/errors.ts";
-import { BACKOFF_FIRST_MS, BACKOFF_MOST_MS, type CloseReason, type Status, WELCOME_WITHIN_MS } from "./connection.ts";
+import { type CloseReason, type Status, WELCOME_WITHIN_MS } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
 import { createDeviceStore, type DeviceStore } from "./device_store.ts";
 import type { Environment } from "./environment.ts";
@@ -20,6 +20,9 @@ interface Scope {
   /** Nobody can say whose tab this is: it shares with none. */
   readonly alone?: true;
 }
+
+/** When it could not be said whose this tab is, it is asked again. */
+const COMPARE_AGAIN_WITHIN_MS = 10_000;
 
 /** This tab's part in a connection, of its own or shared. */
 export interface Sharing {
@@ -71,7 +74,6 @@ export function createSharing(options: SharingOptions): Sharing {
   /** The connection whose user was compared with this tab's, or is being. */
   let compared = "";
   let comparisons = 0;
-  let failures = 0;
   let timer: unknown;
 
   function enter(next: Scope): void {
@@ -139,7 +141,6 @@ export function createSharing(options: SharingOptions): Sharing {
     if (compared !== life || !isMember) {
       compared = life;
       isMember = true;
-      failures = 0;
       user = userId;
       if (!own) {
         tabs.send({ type: "join", activity: activity() });
@@ -181,7 +182,7 @@ export function createSharing(options: SharingOptions): Sharing {
       else if (code === "expired" || code === "unauthorized") reason = code;
       const why = { reason, ...(hint && { hint }) };
       if (reason === "unauthorized") return options.status({ state: "closed", ...why });
-      const ms = time.random() * Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures++);
+      const ms = time.random() * COMPARE_AGAIN_WITHIN_MS;
       timer = time.setTimeout(() => void compare(leaders), ms);
       options.status({ state: "waiting", retryAt: time.now() + ms, ...why });
     }

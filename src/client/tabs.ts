@@ -140,7 +140,7 @@ export function joinTabs(options: TabsOptions): Tabs {
       shared: channel !== undefined,
       emit(tab, body) {
         // The others first: what ends this tab is for them too.
-        if (leader && tab !== self) post({ up: false, term, from: self, to: tab, body });
+        if (tab !== self) post({ up: false, term, from: self, to: tab, body });
         if (tab === undefined || tab === self) receive(body, true);
       },
       others,
@@ -194,8 +194,7 @@ export function joinTabs(options: TabsOptions): Tabs {
     if (holder && holds !== holder) silentFrom = time.elapsed();
     holder = holds;
     const left = silentFrom + SILENT_MS - time.elapsed();
-    // Where nobody has the lock it is about to be given.
-    if (left > 0 || !holds) plan(left > 0 ? Math.min(ASK_EVERY_MS, left) : ASK_EVERY_MS);
+    if (left > 0) plan(Math.min(ASK_EVERY_MS, left));
     else queue(true);
   }
 
