@@ -13,8 +13,6 @@ export interface Credentials {
   ask(): Promise<string | null>;
   /** What it was the last time; undefined: nobody has asked. */
   readonly latest: string | null | undefined;
-  /** Whether the app's function can give another one. */
-  readonly canChange: boolean;
   /** The engine refused it just now, or the app's function did not give one. */
   failed: boolean;
 }
@@ -36,7 +34,6 @@ export function createCredentials(token: TokenSource | undefined, time: Time): C
     get latest() {
       return latest;
     },
-    canChange: typeof token === "function",
     get failed() {
       return time.elapsed() - failedAt < FORGIVEN_AFTER_MS;
     },

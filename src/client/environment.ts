@@ -26,16 +26,10 @@ export interface Page {
   readonly window: EventTarget;
 }
 
-/** Who has a lock, or waits for it. */
-export interface LockInfo {
-  name?: string;
-  clientId?: string;
-}
-
 /** The part of `navigator.locks` that the tabs use. */
 export interface Locks {
   request(name: string, options: { signal?: AbortSignal; steal?: boolean }, held: () => Promise<void> | void): Promise<unknown>;
-  query(): Promise<{ held?: LockInfo[]; pending?: LockInfo[] }>;
+  query(): Promise<{ held?: { name?: string; clientId?: string }[] }>;
 }
 
 /** The part of a BroadcastChannel that the tabs use. */
@@ -85,11 +79,11 @@ export function currentEnvironment(given: { WebSocket?: WebSocketConstructor; st
     locks: document && navigator?.locks,
     BroadcastChannel: document && BroadcastChannel,
     time: {
-      now: () => Date.now(),
+      now: Date.now,
       elapsed: () => performance!.now(),
       setTimeout: (task, ms) => setTimeout(task, ms),
       clearTimeout: (timer) => clearTimeout(timer as number | undefined),
-      random: () => Math.random(),
+      random: Math.random,
     },
   };
 }

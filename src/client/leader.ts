@@ -86,8 +86,6 @@ export interface LeaderHost {
   readonly shared: boolean;
   /** To one tab, or to all. */
   emit(tab: string | undefined, message: ToTab): void;
-  /** Whether other tabs wait for their turn. */
-  others(): Promise<boolean>;
   /** Whether another tab leads by now. */
   deposed(): Promise<boolean>;
   /** Another tab's turn. */
@@ -136,6 +134,8 @@ export function createLeader({ environment, url, store, credentials, user, host,
   let signedOut: string[] = [];
   let signedOutBefore = store.signedOut();
   let endTimer: unknown;
+  /** By tabs that may be another user's. */
+  let isAsked = false;
 
   const term = store.begin(host.heard);
   const progress = createProgress({
@@ -186,17 +186,10 @@ export function createLeader({ environment, url, store, credentials, user, host,
       leaving = false;
       life = "";
     }
-    if (isOver) void refused(next, status);
-    else tellStatus();
-  }
-
-  /** Before this tab ends, another one's token is tried. */
-  async function refused(over: Status, now: Status): Promise<void> {
-    const others = host.shared && await host.others();
-    if (status !== now) return;
-    if (!others) return end(over);
+    // Before this tab ends, another one's token is tried.
+    if (isOver && tabs.size < 2 && !isAsked) return end(next);
+    if (isOver) endTimer = time.setTimeout(() => end(next), OTHERS_WITHIN_MS);
     tellStatus();
-    endTimer = time.setTimeout(() => end(over), OTHERS_WITHIN_MS);
   }
 
   /** To one tab, or to all. */
@@ -222,8 +215,8 @@ export function createLeader({ environment, url, store, credentials, user, host,
     inputMs = frame.inputMs;
     present();
     // A tab wanted it while there was no connection, and may be gone.
-    const isAsked = [...requests.values()].some(({ asked }) => asked.type === "logout");
-    if (isSignedOut && !isAsked) request("", life, { type: "logout", ref: 0 });
+    const isSaid = [...requests.values()].some(({ asked }) => asked.type === "logout");
+    if (isSignedOut && !isSaid) request("", life, { type: "logout", ref: 0 });
   }
 
   function take(frames: ServerFrame[]): void {
@@ -341,7 +334,6 @@ export function createLeader({ environment, url, store, credentials, user, host,
   }
 
   async function refreshToken(): Promise<void> {
-    if (!credentials.canChange) return;
     try {
       const token = await credentials.ask();
       if (token !== null) request("", life, { type: "token", ref: 0, token });
@@ -378,6 +370,7 @@ export function createLeader({ environment, url, store, credentials, user, host,
     receive(tab, message) {
       switch (message.type) {
         case "ask":
+          isAsked ||= !tabs.has(tab);
           return isRefused(status) && !message.failed ? host.stepDown() : tellStatus();
         case "join":
         case "activity": {

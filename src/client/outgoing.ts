@@ -33,8 +33,8 @@ interface Request {
   readonly reject: (error: PeykError) => void;
   /** It has its place in the line; else it is for now. */
   readonly isLined: boolean;
-  /** Who made it. Undefined: that is not known yet, but with which token. */
-  user: string | undefined;
+  /** Who made it. Undefined: that is not known yet, but with which token; null: it is a question that may be anybody's. */
+  user: string | null | undefined;
   readonly token: Credentials["latest"];
   readonly bytes: number;
   readonly made: Moment;
@@ -67,7 +67,6 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
   let user: string | undefined;
   let token: Credentials["latest"];
   const requests = new Map<number, Request>();
-  const questions = new Map<number, Pick<Request, "resolve" | "reject">>();
   let attributions = 0;
   let again: unknown;
   let refs = 0;
@@ -90,7 +89,7 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
     let weight = 0;
     let lowest: number | undefined;
     for (const request of requests.values()) {
-      if (!isConnected || !request.user) return;
+      if (!isConnected || request.user === undefined) return;
       if (request.isLined) {
         const number = request.said?.number ?? numbers + 1;
         lowest ??= number;
@@ -150,10 +149,6 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
     isConnected = false;
     attributions++;
     time.clearTimeout(again);
-    for (const [ref, { reject }] of questions) {
-      questions.delete(ref);
-      reject(unavailable());
-    }
     for (const request of requests.values()) {
       request.underWay = false;
       if (request.isLined || request.frame.type === "logout") continue;
@@ -169,7 +164,7 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
   async function attribute(former: string | undefined): Promise<void> {
     const mine = ++attributions;
     for (const { token, user: known } of requests.values()) {
-      if (known) continue;
+      if (known !== undefined) continue;
       let whose: string | undefined;
       try {
         whose = token ? await identify(token) : former;
@@ -180,7 +175,7 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
         whose = former;
       }
       if (mine !== attributions) return;
-      for (const request of requests.values()) if (!request.user && request.token === token) settle(request, whose);
+      for (const request of requests.values()) if (request.user === undefined && request.token === token) settle(request, whose);
     }
     pump();
   }
@@ -190,49 +185,44 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
     if (whose === user) return;
     end(request);
     if (request.frame.type === "logout") closed = undefined;
-    request.reject(new PeykError("unauthorized", "another user is signed in", { hint: `It was not made by ${user}.` }));
+    request.reject(new PeykError("unauthorized", "another user is signed in"));
   }
 
-  function identify(token: string): Promise<string> {
-    return new Promise<unknown>((resolve, reject) => {
-      questions.set(++refs, { resolve, reject });
-      send({ type: "identify", ref: refs, token });
-    }).then((value) => (value as { userId: string }).userId);
+  async function identify(token: string): Promise<string> {
+    const { userId } = await add({ type: "identify", token }, false, null) as { userId: string };
+    return userId;
+  }
+
+  function add(frame: Ask, isLined: boolean, user: Request["user"]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const request: Request = {
+        ...{ frame, ref: ++refs, resolve, reject, isLined, bytes: weightOf(frame), made: moment(), said: undefined },
+        ...{ underWay: false, user, token: credentials.latest },
+      };
+      requests.set(refs, request);
+      bytes += request.bytes;
+      watch();
+      if (user === null) say(request);
+      else pump();
+    });
   }
 
   return {
     ask(frame, ephemeral = false) {
-      const weight = FRAME_BYTES + ("payload" in frame ? frame.payload.length : 0);
       if (closed) return Promise.reject(closed);
       if (ephemeral && !isConnected) return Promise.reject(unavailable());
-      if (requests.size >= MOST_WAITING || (bytes > 0 && bytes + weight > MOST_BYTES)) {
+      if (requests.size >= MOST_WAITING || (bytes > 0 && bytes + weightOf(frame) > MOST_BYTES)) {
         const hint = `At most ${MOST_WAITING} requests of ${MOST_BYTES} bytes wait for a connection.`;
         return Promise.reject(new PeykError("too-many", "too many requests wait", { retryable: true, hint }));
       }
-      return new Promise((resolve, reject) => {
-        const isLogout = frame.type === "logout";
-        // It overtakes: requests that wait must not take effect for a user who has signed out.
-        if (isLogout) rejectAll(closed = signedOut());
-        const isLined = !ephemeral && !isLogout;
-        const ref = ++refs;
-        requests.set(ref, {
-          ...{ frame, ref, resolve, reject, isLined, bytes: weight, made: moment(), said: undefined, underWay: false },
-          user: isConnected || credentials.latest === token ? user : undefined,
-          token: credentials.latest,
-        });
-        bytes += weight;
-        watch();
-        pump();
-      });
+      const isLogout = frame.type === "logout";
+      // It overtakes: requests that wait must not take effect for a user who has signed out.
+      if (isLogout) rejectAll(closed = signedOut());
+      return add(frame, !ephemeral && !isLogout, isConnected || credentials.latest === token ? user : undefined);
     },
     identify,
     answer(frame) {
-      const question = questions.get(frame.ref!);
       const request = requests.get(frame.ref!);
-      if (question) {
-        questions.delete(frame.ref!);
-        return frame.type === "ok" ? question.resolve(frame.value) : question.reject(refusal(frame));
-      }
       if (!request) return;
       end(request);
       if (frame.type === "ok") request.resolve(frame.value);
@@ -263,6 +253,10 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
       disconnected();
     },
   };
+}
+
+function weightOf(frame: Ask): number {
+  return FRAME_BYTES + ("payload" in frame ? frame.payload.length : 0);
 }
 
 function unavailable(): PeykError {

@@ -154,28 +154,29 @@ export function createSharing(options: SharingOptions): Sharing {
 
   /** Whose is this tab's token? Until that is known nothing of the leader's is for it. */
   async function compare(leaders: string): Promise<void> {
-    const mine = comparisons;
+    const mine = ++comparisons;
     let reason: CloseReason = "token";
     isMember = false;
     compared = life;
     options.status({ state: "connecting" });
+    timer = time.setTimeout(failed, WELCOME_WITHIN_MS);
     try {
-      const token = await Promise.race([
-        credentials.ask(),
-        new Promise<never>((_, reject) => timer = time.setTimeout(reject, WELCOME_WITHIN_MS)),
-      ]);
+      const token = await credentials.ask();
       if (mine !== comparisons) return;
       time.clearTimeout(timer);
       if (token === null) return move({ alone: true });
       reason = "internal";
       const userId = await options.identify(token);
       if (mine !== comparisons) return;
-      credentials.failed = false;
       user = userId;
+      credentials.failed = false;
       if (userId === leaders) belong(userId, false);
       else move({ user: userId });
     } catch (error) {
-      if (mine !== comparisons) return;
+      if (mine === comparisons) failed(error);
+    }
+
+    function failed(error?: unknown): void {
       time.clearTimeout(timer);
       const { code, hint } = (error ?? {}) as Partial<PeykError>;
       if (reason === "token") credentials.failed = true;

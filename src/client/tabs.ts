@@ -89,10 +89,6 @@ export function joinTabs(options: TabsOptions): Tabs {
     return (await locks!.query()).held?.find(({ name }) => name === lock)?.clientId;
   }
 
-  async function others(): Promise<boolean> {
-    return (await locks!.query()).pending?.some((lock) => lock.name === name) === true;
-  }
-
   /** The leader waits for the lock that a tab holds as long as it lives. */
   function watch(tab: string): void {
     if (watched.has(tab)) return;
@@ -143,7 +139,6 @@ export function joinTabs(options: TabsOptions): Tabs {
         if (tab !== self) post({ up: false, term, from: self, to: tab, body });
         if (tab === undefined || tab === self) receive(body, true);
       },
-      others,
       deposed: async () => channel !== undefined && await holderOf(name!) !== await holderOf(lockOf(self)),
       stepDown: depose,
     });

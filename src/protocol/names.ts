@@ -58,9 +58,7 @@ export function topicOf(to: string, channel: string = DEFAULT_CHANNEL): Topic {
 export function splitTopic(topic: unknown): { to: string; channel: string } {
   const slash = typeof topic === "string" ? topic.indexOf("/") : -1;
   if (slash < 0) {
-    throw new PeykError("bad-name", "topic: no '/' between to and channel", {
-      hint: "A topic is 'to/channel', such as 'u42/default'.",
-    });
+    throw new PeykError("bad-name", "topic: no '/' in it", { hint: "A topic is 'to/channel', such as 'u42/default'." });
   }
   const to = (topic as string).slice(0, slash);
   const channel = (topic as string).slice(slash + 1);

@@ -22,8 +22,8 @@ export function badFrame(fault: string): PeykError {
 export function scanValue(bytes: Uint8Array, at: number, depth: number): number {
   const head = byteAt(bytes, at);
   if (head < 0x80 || head >= 0xe0) return at + 1; // fixint
-  if (head < 0x90) return scanMap(bytes, at + 1, head & 0x0f, depth);
-  if (head < 0xa0) return scanArray(bytes, at + 1, head & 0x0f, depth);
+  if (head < 0x90) return scanElements(bytes, at + 1, head & 0x0f, depth, true);
+  if (head < 0xa0) return scanElements(bytes, at + 1, head & 0x0f, depth, false);
   if (head < 0xc0) return scanText(bytes, at + 1, head & 0x1f);
   if (head === 0xc1) throw badFrame("a byte that msgpack never uses");
   if (head < 0xc4) return at + 1; // nil, false, true
@@ -38,8 +38,7 @@ export function scanValue(bytes: Uint8Array, at: number, depth: number): number 
   if (head < 0xc7) return skip(bytes, body, length); // bin
   if (head < 0xca) return scanExtension(bytes, body, length); // ext
   if (head < 0xdc) return scanText(bytes, body, length); // str
-  if (head < 0xde) return scanArray(bytes, body, length, depth);
-  return scanMap(bytes, body, length, depth);
+  return scanElements(bytes, body, length, depth, head >= 0xde);
 }
 
 /** How many bytes behind `head` say the length of what follows: 0 where the head says it itself. */
@@ -78,20 +77,12 @@ function skip(bytes: Uint8Array, at: number, length: number): number {
   return at + length;
 }
 
-function scanArray(bytes: Uint8Array, at: number, count: number, depth: number): number {
+/** The elements of an array, or the keys and values of a map. */
+function scanElements(bytes: Uint8Array, at: number, count: number, depth: number, isMap: boolean): number {
   if (depth <= 0) throw badFrame("nested too deep");
-  // Each element takes a byte or more: a count beyond that is a lie, told before anything is allocated for it.
-  if (count > bytes.length - at) throw badFrame("an array of more elements than bytes");
-  for (; count > 0; count--) at = scanValue(bytes, at, depth - 1);
-  return at;
-}
-
-function scanMap(bytes: Uint8Array, at: number, count: number, depth: number): number {
-  if (depth <= 0) throw badFrame("nested too deep");
-  if (count * 2 > bytes.length - at) throw badFrame("a map of more entries than bytes");
-  for (; count > 0; count--) {
-    at = scanValue(bytes, scanKey(bytes, at), depth - 1);
-  }
+  // Each takes a byte or more: a count beyond that is a lie, told before anything is allocated for it.
+  if (count * (isMap ? 2 : 1) > bytes.length - at) throw badFrame("more elements than bytes");
+  for (; count > 0; count--) at = scanValue(bytes, isMap ? scanKey(bytes, at) : at, depth - 1);
   return at;
 }
 
@@ -100,19 +91,14 @@ function scanKey(bytes: Uint8Array, at: number): number {
   const header = textHeader(byteAt(bytes, at));
   if (header === 0) throw badFrame("a map key that is not text");
   const end = scanValue(bytes, at, 0);
-  if (isProto(bytes, at + header, end)) throw badFrame("a map key __proto__");
+  const text = at + header;
+  if (end - text === PROTO.length && String.fromCharCode(...bytes.subarray(text, end)) === PROTO) {
+    throw badFrame("a map key __proto__");
+  }
   return end;
 }
 
-const PROTO = [0x5f, 0x5f, 0x70, 0x72, 0x6f, 0x74, 0x6f, 0x5f, 0x5f];
-
-function isProto(bytes: Uint8Array, start: number, end: number): boolean {
-  if (end - start !== PROTO.length) return false;
-  for (let i = 0; i < PROTO.length; i++) {
-    if (bytes[start + i] !== PROTO[i]) return false;
-  }
-  return true;
-}
+const PROTO = "__proto__";
 
 /** Unknown extensions pass as they are; the one that is known, the timestamp, has to be one. */
 function scanExtension(bytes: Uint8Array, at: number, length: number): number {
@@ -128,7 +114,7 @@ export function timestampAt(bytes: Uint8Array, at: number, length: number): numb
   const first = uintAt(bytes, at, 4);
   if (length === 4) return first * 1e3;
   const nanoseconds = length === 8 ? first >>> 2 : first;
-  if (nanoseconds > 999_999_999) throw badFrame("a timestamp of more than a second of nanoseconds");
+  if (nanoseconds > 999_999_999) throw badFrame("a timestamp out of range");
   const high = length === 8 ? first & 3 : uintAt(bytes, at + 4, 4) | 0;
   const ms = (high * 0x1_0000_0000 + uintAt(bytes, at + length - 4, 4)) * 1e3 + nanoseconds / 1e6;
   // ECMA-262 21.4.1.1: a time value is within 8.64e15 ms of 1970. Dart's DateTime has the same range.

@@ -130,6 +130,17 @@ test("a tab that stood still itself does not take the lead away: it asks again",
   await closeAll();
 });
 
+test("a tab that stood still for as long as a leader may be silent asks again, too", async () => {
+  const { world, tabs, closeAll } = await openTabs(2);
+  await world.time.pass(1_000);
+  tabs[1]!.freeze();
+  await world.time.pass(5_600);
+  await tabs[1]!.thaw();
+  await world.time.pass(100);
+  expect(world.sockets).toHaveLength(1);
+  await closeAll();
+});
+
 test("a machine that slept takes no lead away", async () => {
   const { world, closeAll } = await openTabs(2);
   world.time.sleep(3_600_000, false);
@@ -169,8 +180,9 @@ test("a hidden tab leaves it to a visible one; one that comes to the front asks 
   await closeAll();
 });
 
-test("two visible tabs do not take the lead from each other", async () => {
-  const { world, tabs, closeAll } = await openTabs(5);
+test.each([1, 400])("visible tabs do not take the lead from each other, when a note is under way for %i turns", async (hops) => {
+  const { browser, world, tabs, closeAll } = await openTabs(5);
+  browser.hops = hops;
   tabs[0]!.freeze();
   await world.time.pass(5_100);
   await world.socket.welcome([at("sara/default", 0)]);
@@ -228,6 +240,36 @@ test("the next connection begins when the last one has ended", async () => {
   await closing;
   await quiet();
   expect(world.sockets).toHaveLength(2);
+  await closeAll();
+});
+
+test("what a tab said to a former leader is not for the new one", async () => {
+  const { browser, world, tabs, clients, closeAll } = await openTabs(3);
+  await clients[0]!.close();
+  await quiet();
+  await world.socket.welcome([at("sara/default", 0)]);
+  for (const tab of tabs) tab.page.show("hidden");
+  await quiet();
+  world.socket.take("state");
+  const channel = new (browser.tab().environment.BroadcastChannel!)(browser.channelNames()[0]!);
+  channel.postMessage({ up: true, term: 1, from: "x", body: { type: "join", activity: { visible: true, idleMs: 0 } } });
+  await quiet();
+  expect(world.socket.take("state")).toEqual([]);
+  await closeAll();
+});
+
+test("however often a tab joins, the leader waits for its end once", async () => {
+  const { browser, world, tabs, closeAll } = await openTabs(2);
+  for (let i = 0; i < 10; i++) {
+    await world.socket.end(1006);
+    await world.time.pass(30_000);
+    await world.socket.welcome([at("sara/default", 0)]);
+  }
+  const { pending } = await browser.locks();
+  expect(pending.length).toBe(2);
+  tabs[1]!.kill();
+  await quiet();
+  expect((await browser.locks()).pending).toEqual([]);
   await closeAll();
 });
 

@@ -44,6 +44,12 @@ class FakeLocks {
   readonly #held = new Map<string, Hold>();
   readonly #waiting: Wait[] = [];
 
+  snapshot() {
+    return {
+      held: [...this.#held].map(([name, { tab }]) => ({ name, clientId: `${tab}` })),
+      pending: this.#waiting.map(({ name, tab }) => ({ name, clientId: `${tab}` })),
+    };
+  }
   of({ id, act }: { id: number; act: (task: () => void) => void }): Locks {
     return {
       request: (name, { signal, steal }, held) =>
@@ -73,11 +79,7 @@ class FakeLocks {
           });
           queueMicrotask(() => this.#next(name));
         }),
-      query: () =>
-        Promise.resolve({
-          held: [...this.#held].map(([name, { tab }]) => ({ name, clientId: `${tab}` })),
-          pending: this.#waiting.map(({ name, tab }) => ({ name, clientId: `${tab}` })),
-        }),
+      query: () => Promise.resolve(this.snapshot()),
     };
   }
   /** A tab is gone without a word. */
@@ -113,6 +115,10 @@ export class Browser {
   #tabs = 0;
   /** How long a note between tabs is under way, in microtasks. */
   hops = 1;
+
+  locks() {
+    return this.#locks.snapshot();
+  }
 
   /** Of the channels that are open. */
   channelNames(): string[] {

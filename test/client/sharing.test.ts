@@ -161,7 +161,7 @@ test("a tab whose token function was down joins when it is up again", async () =
   const second = await open(browser.tab(), { token: () => token() });
   await world.time.pass(1_000);
   token = () => Promise.resolve("sara 2") as Promise<never>;
-  await world.time.pass(3_000);
+  await world.time.pass(10_000);
   await identify(world.socket);
   expect(statusOf(second)).toEqual({ state: "connected", userId: "sara" });
   await closeAll(first, second);
@@ -290,6 +290,112 @@ test("when the leading tab's fresh token is another user's, every tab is asked a
   expect(await kept).toBe("ok");
   expect([statusOf(first), statusOf(second)]).toMatchObject([{ userId: "reza" }, { userId: "sara" }]);
   await closeAll(first, second);
+});
+
+test("a tab of a user whose connection becomes another one's begins again, and shares with whom it belongs to", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const sara = await open(browser.tab(), { token: "sara 1" });
+  await welcome(world.socket, "sara");
+  let token = "reza 1";
+  const moved = await open(browser.tab(), { token: () => token });
+  await identify(world.sockets[0]!);
+  await welcome(world.socket, "reza");
+  expect(statusOf(moved)).toEqual({ state: "connected", userId: "reza" });
+  token = "sara 2";
+  await world.socket.end(1006);
+  await world.time.pass(1_000);
+  await welcome(world.socket, "sara");
+  expect(await identify(world.sockets[0]!)).toEqual(["sara 2"]);
+  expect(statusOf(moved)).toEqual({ state: "connected", userId: "sara" });
+  expect(world.sockets.filter(({ closedWith }) => closedWith === undefined)).toHaveLength(1);
+  await closeAll(sara, moved);
+  expect(world.time.pending).toBe(0);
+});
+
+test("a tab whose user is known joins a new leader of that user at once", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const clients = [];
+  for (const n of [1, 2, 3]) clients.push(await open(browser.tab(), { token: `sara ${n}` }));
+  await welcome(world.socket, "sara");
+  await identify(world.socket);
+  const got = reading(clients[2]!);
+  await clients[0]!.close();
+  await quiet();
+  await welcome(world.socket, "sara");
+  await world.socket.say(entry(1));
+  expect(world.socket.take("identify")).toEqual([]);
+  expect(got).toEqual(["1"]);
+  await closeAll(...clients);
+});
+
+test("the end of a connection of another user ends no tab that waits to be compared", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const sara = await open(browser.tab(), { token: "sara 1" });
+  await welcome(world.socket, "sara");
+  const reza = await open(browser.tab(), { token: "reza 1" });
+  await world.sockets[0]!.end(CloseCode.replaced);
+  await quiet();
+  expect([statusOf(sara).state, statusOf(reza).state]).toEqual(["closed", "connecting"]);
+  await welcome(world.socket, "reza");
+  await quiet();
+  await welcome(world.socket, "reza");
+  expect(statusOf(reza)).toEqual({ state: "connected", userId: "reza" });
+  await closeAll(sara, reza);
+});
+
+test("a follower does not show that another tab's token is the matter", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  let token: () => string | Promise<string> = () => "sara 1";
+  const first = await open(browser.tab(), { account: "home", token: () => token() });
+  const second = await open(browser.tab(), { account: "home", token: "sara 2" });
+  await welcome(world.socket, "sara");
+  const states: string[] = [];
+  second.onStatus((status) => void states.push(`${status.state} ${"reason" in status ? status.reason : ""}`));
+  token = () => Promise.reject(new Error("down"));
+  await world.socket.end(CloseCode.expired);
+  await world.time.pass(200);
+  expect(states.join()).not.toContain("waiting token");
+  await closeAll(first, second);
+});
+
+test("a deviceId that is too long with the account is not used", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const client = await open(browser.tab(), { account: "home", deviceId: "\u{1f30d}".repeat(32) });
+  await world.socket.open();
+  expect(world.socket.one("hello").deviceId).toMatch(/^[\w-]{22}$/);
+  await closeAll(client);
+});
+
+test("the next user's requests stand in a line of their own", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  let token = "sara 1";
+  const client = await open(browser.tab(), { token: () => token });
+  await welcome(world.socket, "sara");
+  const first = client.publish({ to: "omid", id: "1" });
+  await quiet();
+  const [{ line }] = world.socket.received.filter(({ type }) => type === "publish") as { line?: { id: string } }[] as [
+    { line: object },
+  ];
+  await answer(world.socket);
+  await first;
+  token = "reza 1";
+  await world.socket.end(1006);
+  await world.time.pass(1_000);
+  await welcome(world.socket, "reza");
+  await world.time.pass(1_000);
+  await welcome(world.socket, "reza");
+  void client.publish({ to: "omid", id: "2" }).catch(() => {});
+  await quiet();
+  const [second] = world.socket.take("publish");
+  expect(second!.line).toMatchObject({ number: 1, user: "reza" });
+  expect(second!.line!.id).not.toBe((line as { id: string }).id);
+  await closeAll(client);
 });
 
 test("what is queued for a handler was the former user's", async () => {

@@ -176,14 +176,14 @@ describe("nesting", () => {
 });
 
 describe("a count beyond the bytes that are left is refused before anything behind it is looked at", () => {
-  const counts: [string, string, string][] = [
-    ["array 16", "dc ffff", "array"],
-    ["array 32", "dd ffffffff", "array"],
-    ["map 16", "de ffff", "map"],
-    ["map 32", "df 00000002 a161", "map"],
+  const counts: [string, string][] = [
+    ["array 16", "dc ffff"],
+    ["array 32", "dd ffffffff"],
+    ["map 16", "de ffff"],
+    ["map 32", "df 00000002 a161"],
   ];
-  test.each(counts)("in an %s", (_, hex, kind) => {
-    const wanted = expect.objectContaining({ hint: expect.stringMatching(new RegExp(`${kind} of more`)) });
+  test.each(counts)("in an %s", (_, hex) => {
+    const wanted = expect.objectContaining({ hint: "more elements than bytes" });
     expect(() => scanValue(fromHex(hex + "c1"), 0, MAX_DEPTH)).toThrow(wanted);
   });
 
