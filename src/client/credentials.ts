@@ -14,7 +14,8 @@ export interface Credentials {
   /** What it was the last time; undefined: nobody has asked. */
   readonly latest: string | null | undefined;
   /** The engine refused it just now, or the app's function did not give one. */
-  failed: boolean;
+  readonly failed: boolean;
+  fail(): void;
 }
 
 /** A token that failed is worth another try after so long. */
@@ -37,8 +38,8 @@ export function createCredentials(token: TokenSource | undefined, time: Time): C
     get failed() {
       return time.elapsed() - failedAt < FORGIVEN_AFTER_MS;
     },
-    set failed(failed) {
-      failedAt = failed ? time.elapsed() : -Infinity;
+    fail() {
+      failedAt = time.elapsed();
     },
   };
 }

@@ -178,7 +178,7 @@ export function createLeader({ environment, url, store, credentials, user, host,
     time.clearTimeout(endTimer);
     const isOver = isRefused(next) && next.state === "closed";
     status = isOver ? { ...next, state: "waiting", retryAt: time.now() + OTHERS_WITHIN_MS } : next;
-    if (isRefused(next)) credentials.failed = true;
+    if (isRefused(next)) credentials.fail();
     if (status.state !== "connected") {
       requests.clear();
       progress.disconnected();
@@ -205,7 +205,6 @@ export function createLeader({ environment, url, store, credentials, user, host,
     const isOther = user !== undefined && user !== userId;
     // The cursors in hello were another user's: say hello again, without them.
     if (!isOther && store.claim(userId)) return connection.reconnect(CloseCode.slow);
-    credentials.failed = false;
     life = randomId();
     subscribed = new Set(frame.recovery.map(({ topic }) => topic));
     report({ state: "connected", userId });

@@ -169,7 +169,6 @@ export function createSharing(options: SharingOptions): Sharing {
       const userId = await options.identify(token);
       if (mine !== comparisons) return;
       user = userId;
-      credentials.failed = false;
       if (userId === leaders) belong(userId, false);
       else move({ user: userId });
     } catch (error) {
@@ -179,7 +178,7 @@ export function createSharing(options: SharingOptions): Sharing {
     function failed(error?: unknown): void {
       time.clearTimeout(timer);
       const { code, hint } = (error ?? {}) as Partial<PeykError>;
-      if (reason === "token") credentials.failed = true;
+      if (reason === "token") credentials.fail();
       else if (code === "expired" || code === "unauthorized") reason = code;
       const why = { reason, ...(hint && { hint }) };
       if (reason === "unauthorized") return options.status({ state: "closed", ...why });

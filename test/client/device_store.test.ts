@@ -114,6 +114,19 @@ test.each([
   expect((await hello(storage, { ...HOME, deviceId: "given" } as typeof HOME)).temporary).toBe(false);
 });
 
+test("a storage that is full keeps the device that it has; outside of a page no device is a temporary one", async () => {
+  const storage = new FakeStorage();
+  const { deviceId } = await hello(storage);
+  const full = {
+    get: (key: string) => storage.get(key),
+    set: () => {
+      throw new DOMException("full", "QuotaExceededError");
+    },
+  };
+  expect(await hello(full)).toMatchObject({ deviceId, temporary: false });
+  expect((await hello(undefined, HOME, { page: undefined })).temporary).toBe(false);
+});
+
 test("a storage that is cleared while the page is open is written again, whole", async () => {
   const world = new World({ page: new FakePage() });
   const client = await open(world.environment);

@@ -120,6 +120,27 @@ test("what a former leader writes late does not overwrite what the new one has s
   await closeAll();
 });
 
+test.each(["never heard of the former leader", "the storage was cleared"])(
+  "a new leader's term is above the former one's, also when %s",
+  async (how) => {
+    const { browser, world, tabs, clients, closeAll } = await openTabs(2);
+    const isNew = how.startsWith("never");
+    if (isNew) {
+      await clients.pop()!.close();
+      await world.time.pass(300);
+    } else world.storage.rows.clear();
+    tabs[0]!.freeze();
+    if (isNew) clients.push(await open(browser.tab()));
+    await world.time.pass(5_100);
+    await world.socket.welcome([at("sara/default", 0)]);
+    expect([...world.storage.rows.values()]).toEqual([expect.stringMatching(/^\[2,2,/)]);
+    await tabs[0]!.thaw();
+    await world.time.pass(1_000);
+    expect(clients.map(statusOf)).toEqual([ME, ME]);
+    await closeAll();
+  },
+);
+
 test("a tab that stood still itself does not take the lead away: it asks again", async () => {
   const { world, tabs, closeAll } = await openTabs(2);
   tabs[1]!.freeze();

@@ -123,11 +123,18 @@ test("without an account and a token tabs do not share: the second is a temporar
   const browser = new Browser();
   const { world } = browser;
   const clients = [await open(browser.tab(), {}), await open(browser.tab(), {})];
+  reading(clients[1]!);
   await welcome(world.socket, "sara");
   await quiet();
   await welcome(world.socket, "sara");
   expect(world.sockets.map((socket) => socket.one("hello").temporary)).toEqual([false, true]);
   expect(clients.map((client) => statusOf(client).state)).toEqual(["connected", "connected"]);
+  await world.socket.say(entry(1));
+  await world.time.pass(300);
+  expect([...world.storage.rows.keys()]).toEqual([expect.stringMatching(/^peyk:[0-9a-f]{12}$/)]);
+  // Nothing is left of it that could be signed out.
+  void clients[1]!.logout().catch(() => {});
+  expect([...world.storage.rows.keys()]).toHaveLength(1);
   expect(world.sockets.map(({ closedWith }) => closedWith)).toEqual([undefined, undefined]);
   await closeAll(...clients);
 });
@@ -232,6 +239,57 @@ test("a token that has expired meanwhile is no doubt when the same user is there
   await closeAll(client);
 });
 
+test.each([
+  ["has expired", "sara 1", ["sara 1"]],
+  ["was none", undefined as unknown as string, []],
+])("what was made before the first connection, when the token of then %s, is nobody's", async (_name, first, asked) => {
+  const browser = new Browser();
+  const { world } = browser;
+  let token = first;
+  const client = await open(browser.tab(), { token: () => token });
+  await world.socket.end(1006);
+  const made = outcome(client.publish({ to: "omid", id: "first" }));
+  token = "sara 2";
+  await world.time.pass(1_000);
+  await welcome(world.socket, "sara");
+  const questions = world.socket.take("identify");
+  expect(questions.map(({ token }) => token)).toEqual(asked);
+  for (const { ref } of questions) {
+    await world.socket.say({ type: "error", ref, code: "expired", retryable: true, retryAfterMs: null, hint: null });
+  }
+  expect(await made).toBe("unauthorized");
+  expect(world.socket.take("publish")).toEqual([]);
+  await closeAll(client);
+});
+
+test("a client that is closed while it waits to ask again leaves no timer", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  let token = "sara 1";
+  const client = await open(browser.tab(), { token: () => token });
+  await world.socket.end(1006);
+  const made = outcome(client.publish({ to: "omid", id: "first" }));
+  token = "sara 2";
+  await world.time.pass(1_000);
+  await welcome(world.socket, "sara");
+  const [{ ref }] = world.socket.take("identify") as { ref: number }[] as [{ ref: number }];
+  await world.socket.say({ type: "error", ref, code: "unavailable", retryable: true, retryAfterMs: null, hint: null });
+  await closeAll(client);
+  expect([await made, world.time.pending]).toEqual(["closed", 0]);
+});
+
+test("a status listener may close the client", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const client = await open(browser.tab(), { account: "home" });
+  client.onStatus(({ state }) => void (state === "connected" && client.close()));
+  const gaps: unknown[] = [];
+  client.onGap((gap) => void gaps.push(gap));
+  await world.socket.welcome([at("sara/default", 3, false)]);
+  await quiet();
+  expect([gaps, world.time.pending, world.socket.closedWith]).toEqual([[], 0, CloseCode.normal]);
+});
+
 test("when it can't be said now whose a token is, it is asked again, and what waits stays", async () => {
   const browser = new Browser();
   const { world } = browser;
@@ -309,6 +367,8 @@ test("a tab of a user whose connection becomes another one's begins again, and s
   expect(await identify(world.sockets[0]!)).toEqual(["sara 2"]);
   expect(statusOf(moved)).toEqual({ state: "connected", userId: "sara" });
   expect(world.sockets.filter(({ closedWith }) => closedWith === undefined)).toHaveLength(1);
+  // What reza has read is still there for when he comes back.
+  expect([...world.storage.rows.values()].join()).toContain('"reza",[["reza/default",7,0]]');
   await closeAll(sara, moved);
   expect(world.time.pending).toBe(0);
 });
