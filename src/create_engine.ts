@@ -22,6 +22,7 @@ import { Receipts } from "./delivery/receipts.ts";
 import { UserRecords } from "./delivery/records.ts";
 import { Roster } from "./delivery/roster.ts";
 import { SignOut } from "./delivery/sign_out.ts";
+import { TemporaryDevices } from "./delivery/temporary.ts";
 import { Tick } from "./delivery/tick.ts";
 import { Subscriptions } from "./delivery/subscriptions.ts";
 import {
@@ -243,9 +244,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   // The delivery: log, fan-out, catching up, sessions coming and going.
   const catchUp = new CatchUp({ history, actor, pushes: decisions, journal, counters, clock, logger, held });
   hub.connect(createFanOut({ tick, actor, catchUp, pushes: decisions, journal, counters, clock }));
+  const temporaries = new TemporaryDevices(records, clock, logger);
   const attachments = new Attachments({
     ...{ node, records, pushes: pending, decisions, outbox, history, hub, roster, elsewhere, actor, catchUp, counters },
-    ...{ lease, clock },
+    ...{ temporaries, lease, clock },
     maxDevices: limits.devices,
     input: (session, idleMs) => progress.input(session, idleMs),
   });
@@ -265,7 +267,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     clock,
     logger,
   });
-  const departures = new Departures({ records, attachments, actor, progress, away, journal, clock, logger });
+  const departures = new Departures({ records, attachments, actor, progress, away, temporaries, journal, clock, logger });
   const subscriptions = new Subscriptions({
     ...{ node, records, pushes: pending, away, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),
@@ -358,6 +360,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     await everyStep([
       () => gateway.close(),
       () => departures.close(),
+      () => temporaries.close(),
       () => progress.flush(),
       () => sweeping?.close(),
       () => topics.close(),
@@ -411,13 +414,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       const ref = checkMessageRef(message);
       if (ref === undefined) return undefined;
       const told = [...journal.find(ref), ...await neighbours?.explain(ref) ?? []];
-      return await explainMessage(ref, told, { history, outbox, users });
+      return await explainMessage(ref, told, { history, outbox, users, clock });
     },
     async sessions(userId) {
       const record = await users.get(checkName(userId, "userId"));
       const there = record === undefined ? [] : await neighbours?.sessions(otherNodes(record, node), userId) ?? [];
       const held = [...heldSessions(userId, { attention, roster, stepper }), ...there];
-      return describeSessions(record, held, (targetId) => resting.restOf(targetId));
+      return describeSessions(record, held, (targetId) => resting.restOf(targetId), clock.now());
     },
     restingPushServices: () => services.list(),
     async subscribe(userId, { to, channel, since, anew }) {

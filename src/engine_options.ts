@@ -18,7 +18,7 @@ export interface Limits {
   topics?: number;
   /**
    * Devices of a user. Default 50. For one more the device that was away the longest is forgotten, one without a push target first;
-   * when none is away the sign-in is refused with `too-many`.
+   * when none is away the sign-in is refused with `too-many`. Temporary ones are not counted: a user may have 200 beside these.
    */
   devices?: number;
   /** Publishes of one user's devices per second, on average; twice that at once. Default 100. */

@@ -1,5 +1,6 @@
 import type { DeviceName, NoteKind } from "./delivery/journal.ts";
 import { deviceName } from "./delivery/session.ts";
+import { isForgotten } from "./delivery/temporary.ts";
 import { eventOf, type ExplainedEvent } from "./explained_event.ts";
 import type { OutboxRow } from "./ports/outbox.ts";
 import type { UserRecord } from "./ports/users.ts";
@@ -76,8 +77,8 @@ function withRows(device: DeviceName & Partial<DeviceExplanation>, rows: readonl
 }
 
 /** An explanation that names no device, with what its owner's record says of that. */
-export function withOwner(explanation: Explanation, owner: UserRecord | undefined): Explanation {
-  if (owner === undefined || owner.sessions.length === 0) return explanation;
+export function withOwner(explanation: Explanation, owner: UserRecord | undefined, now: number): Explanation {
+  if (owner === undefined || owner.sessions.every((session) => isForgotten(session, now))) return explanation;
   return { ...explanation, verdict: owner.subscriptions[explanation.topic] === undefined ? "not-subscribed" : "routed" };
 }
 

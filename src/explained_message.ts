@@ -1,5 +1,6 @@
 import { openEntry } from "./delivery/opened_entry.ts";
 import { type Explanation, mergeExplanations, withOutbox, withOwner } from "./explain.ts";
+import type { Clock } from "./ports/clock.ts";
 import type { Outbox } from "./ports/outbox.ts";
 import type { History } from "./ports/transport.ts";
 import type { Users } from "./ports/users.ts";
@@ -10,6 +11,7 @@ import { ownerOf } from "./protocol/names.ts";
 export interface ExplainSources {
   outbox: Outbox;
   users: Users;
+  clock: Clock;
   /** The log says which id the pushes of a message have that only the outbox remembers, who sent it, and when. */
   history: History | undefined;
 }
@@ -23,7 +25,7 @@ export interface ExplainSources {
 export async function explainMessage(
   ref: LoggedRef,
   told: readonly Explanation[],
-  { history, outbox, users }: ExplainSources,
+  { clock, history, outbox, users }: ExplainSources,
 ): Promise<Explanation | undefined> {
   const remembered = mergeExplanations(told);
   const named = remembered ?? await logged(ref, history);
@@ -33,7 +35,7 @@ export async function explainMessage(
   if (remembered === undefined && rows.length === 0) return undefined;
   const explanation = withOutbox(named, rows);
   if (explanation.verdict !== "no-device") return explanation;
-  return withOwner(explanation, await users.get(ownerOf(ref.topic)));
+  return withOwner(explanation, await users.get(ownerOf(ref.topic)), clock.now());
 }
 
 /** What the log says of a message. */

@@ -1,6 +1,7 @@
 import type { HeldSession } from "./cluster/questions.ts";
 import { deviceName } from "./delivery/session.ts";
 import { placeOf } from "./delivery/target.ts";
+import { isForgotten } from "./delivery/temporary.ts";
 import type { UserRecord } from "./ports/users.ts";
 import type { Rest } from "./push/resting.ts";
 import type { SessionState } from "./session/step.ts";
@@ -15,6 +16,8 @@ export interface SessionInfo {
   readonly attended: boolean;
   /** Frames sent and not confirmed yet. */
   readonly unseen: number;
+  /** It is forgotten an hour after it left, and has no target. */
+  readonly temporary: boolean;
   /** When it last attached or left. Milliseconds since 1970. */
   readonly changedAt: number;
   readonly targets: readonly TargetInfo[];
@@ -42,8 +45,10 @@ export function describeSessions(
   record: UserRecord | undefined,
   held: readonly HeldSession[],
   restOf: (targetId: string) => Rest | undefined,
+  now: number,
 ): SessionInfo[] {
-  return (record?.sessions ?? []).map(({ deviceId, leaving, node, changedAt, targets }) => {
+  const sessions = (record?.sessions ?? []).filter((session) => !isForgotten(session, now));
+  return sessions.map(({ deviceId, leaving, node, changedAt, targets, temporary }) => {
     const device = deviceName(deviceId);
     const known = held.find((session) => session.device === device);
     return {
@@ -53,6 +58,7 @@ export function describeSessions(
       state: known?.state ?? (node === null || leaving ? "disconnected.away" : "disconnected.recent"),
       attended: known?.attended ?? false,
       unseen: known?.unseen ?? 0,
+      temporary: temporary === true,
       changedAt,
       targets: targets.map(({ id, provider, disabled }) => {
         // Nothing is sent to a dead one, rested or not.

@@ -120,6 +120,7 @@ export const usersCases: readonly Omit<StorageCase, "port">[] = [
             ],
             lines,
           }),
+          session("tab", { temporary: true }),
           here,
         ],
         positions: positions({

@@ -1,7 +1,7 @@
 /** "Peyk": marks the file as ours (PRAGMA application_id). */
 export const APPLICATION_ID = 0x5065796b;
 /** What this version reads and writes (PRAGMA user_version). A file with another one is refused as it is. */
-export const SCHEMA_VERSION = 6;
+export const SCHEMA_VERSION = 7;
 
 /** Offsets of a topic have no holes: what is above the floor and not there has expired. */
 export const SCHEMA = `

@@ -33,12 +33,14 @@ import {
 import type { Roster } from "./roster.ts";
 import { Reader, Session } from "./session.ts";
 import { isEnabled } from "./target.ts";
+import type { TemporaryDevices } from "./temporary.ts";
 import { Turns } from "./turns.ts";
 
 /** A connection that proved whose it is. */
 export interface AttachRequest {
   userId: string;
   deviceId: string;
+  temporary: boolean;
   visible: boolean;
   idleMs: IdleMs;
   /** How far the device says it is. */
@@ -62,6 +64,7 @@ export interface AttachParts {
   roster: Roster;
   elsewhere: Elsewhere;
   actor: SessionActor;
+  temporaries: TemporaryDevices;
   catchUp: CatchUp;
   counters: Counters;
   lease: Lease;
@@ -120,26 +123,33 @@ export class Attachments {
       return request.outlet.isOpen ? await this.#parts.records.store.holders({ deviceId: request.deviceId }) : [];
     });
     for (const former of holders) if (former !== request.userId) await this.#suspend(former, request.deviceId);
-    await this.#turns.run(request.userId, () => this.#attachHeld(request));
+    const nodes = await this.#turns.run(request.userId, () => this.#attachHeld(request));
+    await this.#parts.elsewhere.follow(nodes, request.userId);
   }
 
-  async #attachHeld({ userId, deviceId, visible, idleMs, cursors, outlet, ready }: AttachRequest): Promise<void> {
-    const { actor, catchUp, clock, counters, decisions, elsewhere, input, lease, maxDevices, node, roster } = this.#parts;
+  /** @returns who may be about to push to a target that it has no more */
+  async #attachHeld(request: AttachRequest): Promise<Nodes> {
+    const { userId, deviceId, visible, idleMs, cursors, outlet, ready } = request;
+    const { actor, catchUp, clock, counters, decisions, elsewhere, input, lease, maxDevices, node, pushes, roster } = this.#parts;
     if (!outlet.isOpen) throw new PeykError("closed", "the connection was gone before it was its turn");
     const before = roster.find(userId, deviceId);
     if (before?.outlet !== undefined && before.outlet.order > outlet.order) {
-      return outlet.close(CloseCode.replaced, "a newer connection has the session");
+      outlet.close(CloseCode.replaced, "a newer connection has the session");
+      return [];
     }
     // First everything that can fail, then the record, then what can't: a session that the store calls ours is held here.
     let holder: string | null | undefined;
+    let hadTarget = false;
     const { record, places } = await this.#claims.claim(userId, deviceId, cursors, (current, places) => {
       // Whoever hung up may have a newer connection elsewhere by now, which must not lose the session to this one.
       if (!outlet.isOpen) throw new PeykError("closed", "the connection is gone");
       // This node may not know of users who were signed out meanwhile.
       if (!lease.isHeld) throw new PeykError("unavailable", "the node was not heard of for a while", { retryable: true });
-      const record = withRoomFor(current, deviceId, maxDevices, clock.now());
-      holder = sessionOf(record, deviceId)?.node;
-      const attached = this.#attached(record, deviceId, places, visible);
+      const record = withRoomFor(current, request, maxDevices, clock.now());
+      const former = sessionOf(record, deviceId);
+      holder = former?.node;
+      hadTarget = former !== undefined && former.targets.length > 0;
+      const attached = this.#attached(record, request, places);
       return holder && holder !== node ? withPositionsMoved(attached) : attached;
     });
     const stored = sessionOf(record, deviceId)!;
@@ -170,6 +180,8 @@ export class Attachments {
     );
     catchUp.resume(session);
     if (session.readers.some(({ owed }) => owed > 0)) decisions.pushOwed(session);
+    const isLost = session.isTemporary && hadTarget;
+    return isLost && await pushes.dropNow({ userId, deviceId }, "the device is a temporary one now") ? "all" : [];
   }
 
   /** Whom to {@link restore}, because a write was not answered. */
@@ -273,7 +285,7 @@ export class Attachments {
     actor.raise(session, hasTarget ? SessionEvent["target.some"] : SessionEvent["target.none"]);
   }
 
-  #attached(record: UserRecord, deviceId: string, places: readonly Place[], visible: boolean): UserRecord {
+  #attached(record: UserRecord, { deviceId, temporary, visible }: AttachRequest, places: readonly Place[]): UserRecord {
     const { clock, node } = this.#parts;
     const session = sessionOf(record, deviceId);
     const generation = (session?.generation ?? 0) + 1;
@@ -291,25 +303,32 @@ export class Attachments {
     }
     const placed = after === before ? record : withProgress(record, deviceId, after);
     const lines = session?.lines && freshLines(session.lines, clock.now());
-    const attached = { deviceId, targets: session?.targets ?? NO_TARGETS, generation, node, changedAt: clock.now() };
-    return { ...withSession(placed, lines === undefined ? attached : { ...attached, lines }), seenAt: clock.now() };
+    const targets = (temporary ? undefined : session?.targets) ?? NO_TARGETS;
+    const attached: SessionRecord = {
+      ...{ deviceId, generation, node, ...(temporary && { temporary }), changedAt: clock.now(), targets },
+      ...(lines && { lines }),
+    };
+    return { ...withSession(placed, attached), seenAt: clock.now() };
   }
 
   /** Another user signs in on this device: the former one is not to be reached through it any more. */
   async #suspend(former: string, deviceId: string): Promise<void> {
-    const { clock, elsewhere, node, pushes, records, roster } = this.#parts;
+    const { clock, elsewhere, node, pushes, records, roster, temporaries } = this.#parts;
     let nodes: Nodes = [];
     await records.exclusively(former, async () => {
       const session = roster.find(former, deviceId);
+      let left: SessionRecord | undefined;
       await records.updateHeld(former, (stored) => {
+        left = undefined;
         const record = session === undefined ? stored : withProgressOf(stored, session);
         const suspended = sessionOf(record, deviceId);
         if (suspended === undefined || (suspended.node === null && suspended.targets.length === 0)) return undefined;
         nodes = otherNodes({ ...record, sessions: [suspended] }, node);
-        const left = { ...suspended, generation: suspended.generation + 1, targets: [] };
+        left = { ...suspended, generation: suspended.generation + 1, targets: [] };
         return { record: withPositionsMoved(withSessionAway(record, left, clock.now())) };
       });
       if (await pushes.dropNow({ userId: former, deviceId }, "another user signed in on this device")) nodes = "all";
+      if (left?.temporary) temporaries.left(former);
       if (session !== undefined) this.lose(session, CloseCode.replaced, "another user signed in on this device");
     });
     await elsewhere.follow(nodes, former);

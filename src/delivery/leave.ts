@@ -11,6 +11,7 @@ import type { Outlet } from "./outlet.ts";
 import { type ProgressKeeper, withProgressOf } from "./progress.ts";
 import { sessionOf, type UserRecords, withSession } from "./records.ts";
 import type { Session } from "./session.ts";
+import type { TemporaryDevices } from "./temporary.ts";
 import { Turns } from "./turns.ts";
 import { Unseen } from "./unseen.ts";
 
@@ -32,6 +33,7 @@ export interface LeaveParts {
   actor: SessionActor;
   progress: ProgressKeeper;
   away: AwayDecisions;
+  temporaries: TemporaryDevices;
   journal: Journal;
   clock: Clock;
   logger: Logger;
@@ -84,7 +86,7 @@ export class Departures {
   }
 
   async #goAway(session: Session): Promise<void> {
-    const { attachments, away, clock, journal, logger, records } = this.#parts;
+    const { attachments, away, clock, journal, logger, records, temporaries } = this.#parts;
     const { userId, deviceId } = session;
     try {
       await this.#turns.run(userId, async () => {
@@ -96,6 +98,7 @@ export class Departures {
         for (const reader of session.readers) passExpired(reader, reader.feed.head.offset, journal, clock.now());
         attachments.dismantle(session, CloseCode.normal, "");
         await away.leaveHeld(userId, deviceId);
+        if (session.isTemporary) temporaries.left(userId);
       });
     } catch (error) {
       // The record still names this node, so nobody else looks after the session.

@@ -32,6 +32,7 @@ export class Session implements DeviceName {
   /** The node it is held by: this one. */
   readonly node: string;
   readonly generation: number;
+  readonly isTemporary: boolean;
   /** One per subscribed topic. */
   readers: Reader[] = [];
   /** The device was signed out: what it asked for before, and is still under way, has no effect any more. */
@@ -40,12 +41,13 @@ export class Session implements DeviceName {
   /** The device's lines of requests; absent until there is one. */
   lines: Lines | undefined = undefined;
 
-  constructor(userId: string, { deviceId, node, generation }: SessionRecord, state: StateId) {
+  constructor(userId: string, { deviceId, generation, node, temporary }: SessionRecord, state: StateId) {
     this.userId = userId;
     this.node = node!;
     this.deviceId = deviceId;
     this.device = deviceName(deviceId);
     this.generation = generation;
+    this.isTemporary = temporary === true;
     this.state = state;
   }
 

@@ -4,24 +4,17 @@ import { checkDetails, type PushAddress } from "../protocol/target.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { CancelMatch } from "../ports/outbox.ts";
 import type { PushProvider } from "../ports/push_provider.ts";
-import type { Positions, PushTarget, SessionRecord, UserRecord } from "../ports/users.ts";
+import type { Positions, PushTarget, SessionRecord } from "../ports/users.ts";
 import { SessionEvent } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import { type Elsewhere, type Nodes, otherNodes } from "./elsewhere.ts";
 import type { Outlet } from "./outlet.ts";
 import type { PushCancellation, Registered } from "./push_requests.ts";
 import { withProgressHere, withProgressOf } from "./progress.ts";
-import {
-  progressIn,
-  sessionOf,
-  type UserRecords,
-  withHandledIn,
-  withoutDevices,
-  withPositionsMoved,
-  withSession,
-} from "./records.ts";
+import { sessionOf, type UserRecords, withHandledIn, withoutDevices, withPositionsMoved, withSession } from "./records.ts";
 import type { Roster } from "./roster.ts";
 import { deviceName, type Session } from "./session.ts";
+import { withStartsBehind } from "./starts.ts";
 import { faultOf, isEnabled, placeOf, tokenId } from "./target.ts";
 
 /** What push targets and the end of sessions work with. */
@@ -77,10 +70,16 @@ export class SignOut {
   /**
    * Makes this token the session's target with that provider. It is taken from whoever had it: a token belongs to one session.
    * @param remember the session as it is stored with it
-   * @throws {PeykError} `no-provider`, `no-app`, `bad-message` for what can't be a target of the provider
+   * @throws {PeykError} `unsupported` of a temporary device, `no-provider`, `no-app`, `bad-message` for what can't be a target of the provider
    */
   async register(session: Session, { provider, token, details }: NewTarget, remember: Remember): Promise<void> {
     const { clock, providers, records, registered } = this.#parts;
+    if (session.isTemporary) {
+      throw new PeykError("unsupported", "a temporary device takes no push target", {
+        hint:
+          "Its deviceId is kept nowhere: nobody could release the target. Say hello without `temporary` for one that is kept.",
+      });
+    }
     const found = providers.find(({ name }) => name === provider);
     if (found === undefined) throw new PeykError("no-provider", "no push provider of that name here");
     const address: PushAddress = { ...checkDetails(details), token };
@@ -302,22 +301,4 @@ export class SignOut {
 /** Whether a session has a connection that came after that one. */
 function isNewer(session: Session | undefined, { order }: Outlet): boolean {
   return session?.outlet !== undefined && session.outlet.order > order;
-}
-
-/**
- * The record with its subscriptions beginning behind what the leaving devices have shown: the next sign-in goes on there, and
- * does not begin anew.
- */
-function withStartsBehind(record: UserRecord, leaving: readonly SessionRecord[]): UserRecord {
-  const subscriptions = { ...record.subscriptions };
-  for (const { deviceId } of leaving) {
-    for (const [topic, { epoch, from, shown }] of Object.entries(progressIn(record, deviceId))) {
-      // Where it began it has shown nothing yet.
-      if (shown <= from) continue;
-      const start = subscriptions[topic];
-      // In another life of the log, or before it had one, a start says nothing.
-      if (start !== undefined && (start.epoch !== epoch || start.offset < shown)) subscriptions[topic] = { epoch, offset: shown };
-    }
-  }
-  return { ...record, subscriptions };
 }

@@ -90,7 +90,7 @@ export class Handshake {
   }
 
   async #finish(hello: HelloFrame): Promise<void> {
-    const { deviceId, token, visible, idleMs } = hello;
+    const { deviceId, temporary, token, visible, idleMs } = hello;
     const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
     if (!this.#link.isOpen) return;
     if (this.#signedOut?.has(identity.userId)) return this.#link.close(CloseCode.signedOut, "signed out");
@@ -99,6 +99,7 @@ export class Handshake {
     await this.#host.attach({
       userId: identity.userId,
       deviceId,
+      temporary,
       visible,
       idleMs,
       cursors: this.#cursors,

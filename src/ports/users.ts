@@ -66,6 +66,8 @@ export interface SessionRecord {
    * and as the node's own should that die. Absent: no.
    */
   readonly leaving?: true;
+  /** It has no push target, and is forgotten an hour after it left. Absent: no. */
+  readonly temporary?: true;
   /** When `node` last changed. Milliseconds since 1970. */
   readonly changedAt: number;
   readonly targets: readonly PushTarget[];

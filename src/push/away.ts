@@ -6,6 +6,7 @@ import { isAway, progressIn, sessionOf, type UserRecords, withProgress, withSess
 import type { Roster } from "../delivery/roster.ts";
 import { deviceName } from "../delivery/session.ts";
 import { isEnabled } from "../delivery/target.ts";
+import { isForgotten } from "../delivery/temporary.ts";
 import { Turns } from "../delivery/turns.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Progress, SessionRecord, UserRecord } from "../ports/users.ts";
@@ -86,8 +87,11 @@ export class AwayPushes implements AwayDecisions {
 
   /** For `explain()`: a message in a private topic, and a device that can't be pushed to. */
   async #tellUntargeted(record: UserRecord, topic: Topic, head: number, read: ReadPage): Promise<void> {
-    const { journal, stepper } = this.#parts;
-    const untargeted = record.sessions.filter((session) => isAway(session) && !session.targets.some(isEnabled));
+    const { clock, journal, stepper } = this.#parts;
+    const now = clock.now();
+    const untargeted = record.sessions.filter((session) => {
+      return isAway(session) && !session.targets.some(isEnabled) && !isForgotten(session, now);
+    });
     if (untargeted.length === 0) return;
     const page = await read(topic, this.#told.get(topic) ?? head - 1);
     this.#told.delete(topic);

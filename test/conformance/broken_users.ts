@@ -48,6 +48,19 @@ export const brokenUsers: readonly BrokenStorage[] = [
     }),
   },
   {
+    defect: "forgets that a device is temporary",
+    caughtBy: ["users gives back what was put, whole, with its new version"],
+    spoil: (storage) => ({
+      ...storage,
+      users: over(storage.users, {
+        async put(record, parts, rows) {
+          const sessions = record.sessions.map(({ temporary: _, ...session }) => session);
+          return await storage.users.put({ ...record, sessions }, parts, rows);
+        },
+      }),
+    }),
+  },
+  {
     defect: "keeps records in part",
     caughtBy: ["users gives back what was put, whole, with its new version"],
     spoil: (storage) => ({

@@ -140,7 +140,11 @@ test("a push of a message that has expired, or of a log that was lost, is not ta
   const { epoch } = (await storage.history!.read("sara/default", 0, 1)).head;
   const explain = (position: Position) => {
     const outbox = { ofMessage: () => Promise.resolve([row({ position })]) } as Partial<Outbox> as Outbox;
-    return explainMessage({ topic: "sara/default", position }, [], { history: storage.history, users: storage.users, outbox });
+    return explainMessage({ topic: "sara/default", position }, [], {
+      ...{ history: storage.history, users: storage.users },
+      outbox,
+      clock,
+    });
   };
   expect(await explain({ epoch, offset: 1 })).toMatchObject({ id: "m", from: "reza" });
   expect(await explain({ epoch: epoch - 1, offset: 1 })).toBeUndefined();

@@ -78,7 +78,7 @@ async function versionRefusal(path: string): Promise<Record<string, unknown>> {
 test("opening refuses a file from a newer version and leaves it as it was", async () => {
   const path = await made();
   const db = new DatabaseSync(path);
-  db.exec("PRAGMA user_version = 7");
+  db.exec("PRAGMA user_version = 8");
   db.close();
   expect(await versionRefusal(path)).toMatchObject({
     message: expect.stringMatching(/newer/),
