@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { decodeMulti, encode } from "@msgpack/msgpack";
+import { encodeClientFrame } from "../../../src/protocol/codec.ts";
 import { FrameType, SUBPROTOCOL, VERSION } from "../../../src/protocol/frames.ts";
 import { now } from "../clock.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -25,7 +26,9 @@ export abstract class PeykClient extends Subscriber {
   protected abstract cursors(): unknown[];
 
   protected opened(): void {
-    this.send("binary", encode([FrameType.hello, VERSION, [], randomUUID(), this.#user, true, 0, [], false]));
+    const who = { deviceId: randomUUID(), temporary: false, signedOut: [], token: this.#user };
+    const how = { visible: true, idleMs: 0, cursors: [], more: false };
+    this.send("binary", encodeClientFrame({ type: "hello", version: VERSION, capabilities: [], ...who, ...how }));
   }
 
   /** So many messages came in. */
