@@ -65,7 +65,7 @@ export interface EngineOptions {
 
 export function checkAuthenticate({ authenticate, insecure }: EngineOptions): Authenticate {
   if (authenticate !== undefined) return authenticate;
-  if (insecure === true) return ({ token }) => token === undefined ? null : { userId: token };
+  if (insecure === true) return ({ token }) => token === undefined ? null : { userId: checkName(token, "userId") };
   throw new PeykError("bad-config", "no authenticate", { hint: "Give authenticate(), or insecure: true to try things out." });
 }
 

@@ -19,11 +19,17 @@ export interface Credentials {
 /** Whose connection it is. */
 export interface Identity {
   userId: string;
-  /** When that ends, milliseconds since 1970. The client is asked for a fresh token before. Undefined: never. */
+  /**
+   * When that ends, milliseconds since 1970: a JWT's `exp` times 1000. The client is asked for a fresh token before. Undefined: never.
+   * What would be before 2001 is taken as seconds, and the log says so.
+   */
   expiresAt?: number | undefined;
 }
 
-/** Says whose connection it is, or null. A throw refuses the connection for now, as no answer within 10 seconds does, and the client comes back. */
+/**
+ * Says whose connection it is, or null. A throw refuses the connection for now, as no answer within 10 seconds does, and what is no
+ * identity (the log says then what is wrong with it): the client comes back.
+ */
 export type Authenticate = (credentials: Credentials) => Identity | null | Promise<Identity | null>;
 
 /** Something that a client wants to do. */

@@ -18,8 +18,9 @@ import type { Tick } from "../delivery/tick.ts";
 import type { Authenticate, Identity } from "./authorization.ts";
 import { Expiries } from "./expiries.ts";
 import { Flusher } from "./flusher.ts";
-import { checkedIdentity, Handshake, type HandshakeHost } from "./handshake.ts";
+import { Handshake, type HandshakeHost } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { IdentityCheck } from "./identity_check.ts";
 import { Link, type LinkHost } from "./link.ts";
 import { Refusals } from "./refusals.ts";
 import type { Requests } from "./requests.ts";
@@ -62,7 +63,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
   readonly heartbeat: Heartbeat;
   readonly maxFrameBytes: number;
   readonly maxFramesPerBeat: number;
-  readonly authenticate: Authenticate;
+  readonly identities: IdentityCheck;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly #parts: GatewayParts;
@@ -79,7 +80,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     this.#parts = parts;
     this.clock = parts.clock;
     this.logger = parts.logger;
-    this.authenticate = parts.authenticate;
+    this.identities = new IdentityCheck(parts.authenticate, parts.clock, parts.logger);
     this.maxFrameBytes = parts.maxFrameBytes;
     this.maxFramesPerBeat = Math.max(LEAST_FRAMES_PER_BEAT, FRAMES_PER_SECOND * parts.heartbeatMs / 1_000);
     this.flusher = new Flusher(parts.tick, parts.lease);
@@ -136,15 +137,15 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
 
   /** @throws {PeykError} `unauthorized`, also when the token is another user's: the connection goes on until its own token ends */
   async renewToken(link: Link, session: Session, token: string): Promise<void> {
-    const identity = await checkedIdentity(this, { token, deviceId: session.deviceId, request: undefined });
+    const identity = await this.identities.ask({ token, deviceId: session.deviceId, request: undefined });
     if (!link.isOpen) return;
     if (identity.userId === session.userId) return this.#expiries.set(link, identity.expiresAt);
     throw new PeykError("unauthorized", "a token of another user", { hint: "Another user needs a connection of their own." });
   }
 
-  /** @throws {PeykError} as {@link checkedIdentity} */
+  /** @throws {PeykError} as {@link IdentityCheck.ask} */
   async identify({ deviceId }: Session, token: string): Promise<string> {
-    return (await checkedIdentity(this, { token, deviceId, request: undefined })).userId;
+    return (await this.identities.ask({ token, deviceId, request: undefined })).userId;
   }
 
   /**

@@ -4,18 +4,16 @@ import { checkName } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import type { ConnectionRequest } from "../ports/connection.ts";
-import type { Logger } from "../ports/logger.ts";
 import type { AttachRequest } from "../delivery/attach.ts";
-import { answerInTime } from "../delivery/deadline.ts";
 import { deviceName, type Session } from "../delivery/session.ts";
-import type { Authenticate, Credentials, Identity } from "./authorization.ts";
+import type { Identity } from "./authorization.ts";
+import type { IdentityCheck } from "./identity_check.ts";
 import type { Link } from "./link.ts";
 
 /** What a handshake needs of the gateway. */
 export interface HandshakeHost {
-  readonly authenticate: Authenticate;
+  readonly identities: IdentityCheck;
   readonly clock: Clock;
-  readonly logger: Logger;
   /** Signs out the devices that hello says were signed out. */
   endSignedOut(link: Link, hello: HelloFrame): Promise<void>;
   attach(request: AttachRequest): Promise<void>;
@@ -91,7 +89,7 @@ export class Handshake {
 
   async #finish(hello: HelloFrame): Promise<void> {
     const { deviceId, temporary, token, visible, idleMs } = hello;
-    const identity = await checkedIdentity(this.#host, { token: token ?? undefined, deviceId, request: this.#request });
+    const identity = await this.#host.identities.ask({ token: token ?? undefined, deviceId, request: this.#request });
     if (!this.#link.isOpen) return;
     if (this.#signedOut?.has(identity.userId)) return this.#link.close(CloseCode.signedOut, "signed out");
     this.#userId = identity.userId;
@@ -107,31 +105,6 @@ export class Handshake {
       ready: (session, recovery) => this.#host.welcome(this.#link, session, identity, recovery),
     });
   }
-}
-
-/**
- * Asks the embedding server whose connection it is.
- * @throws {PeykError} `unauthorized`, `expired`; `unavailable` when the callback failed, or did not answer in time
- */
-export async function checkedIdentity(
-  { authenticate, clock, logger }: Pick<HandshakeHost, "authenticate" | "clock" | "logger">,
-  credentials: Credentials,
-): Promise<Identity> {
-  let identity: Identity | null | undefined | false;
-  try {
-    identity = await answerInTime({ clock, logger }, "authenticate()", authenticate(credentials));
-  } catch (error) {
-    if (error instanceof PeykError) throw error;
-    logger.error("authenticate() failed", { error });
-    throw new PeykError("unavailable", "authenticate() failed", { retryable: true, hint: "Come back later." });
-  }
-  // A callback without types may as well say no with undefined or false.
-  if (!identity) throw new PeykError("unauthorized", "no valid token");
-  checkName(identity.userId, "userId");
-  if (identity.expiresAt !== undefined && !(identity.expiresAt > clock.now())) {
-    throw new PeykError("expired", "the token has expired", { retryable: true, hint: "Come back with a fresh token." });
-  }
-  return identity;
 }
 
 function checkVersion(version: number): void {

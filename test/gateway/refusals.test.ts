@@ -52,7 +52,8 @@ test("what strangers send is cut, and closing tells what was counted", async () 
 
 test("connections that never had a session are counted by what ended them", async () => {
   const { clock, engine, wire, open } = await logging({
-    authenticate: ({ token }) => token === "sara" ? { userId: "sara" } : token === "old" ? { userId: "old", expiresAt: 1 } : null,
+    authenticate: ({ token }) =>
+      token === "sara" ? { userId: "sara" } : token === "old" ? { userId: "old", expiresAt: Date.UTC(2025, 0, 1) } : null,
   });
   const refused = () =>
     Object.entries(engine.counters().refused).filter(([, count]) => count > 0).map(([name, n]) => `${name} ${n}`);
