@@ -4,8 +4,9 @@
  *
  * @module
  */
-export { createEngine, type Engine, type SubscribeOptions } from "./src/create_engine.ts";
+export { createEngine, type Engine } from "./src/create_engine.ts";
 export type { EngineOptions, Limits } from "./src/engine_options.ts";
+export type { SubscribeOptions } from "./src/subscribe_options.ts";
 export type { PublishResult } from "./src/delivery/publish.ts";
 export type { Counters, Refused } from "./src/delivery/counters.ts";
 export type { EngineEvents, PushServiceEvent, ReceiptEvent, SessionChange, SubscriptionChange } from "./src/delivery/events.ts";

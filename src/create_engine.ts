@@ -28,6 +28,7 @@ import { Subscriptions } from "./delivery/subscriptions.ts";
 import {
   checkAuthenticate,
   checkCompose,
+  checkEngineOptions,
   checkHandledBy,
   checkLimits,
   checkProviders,
@@ -72,20 +73,9 @@ import { TopicDecider } from "./push/topic_decider.ts";
 import { checkPolicy } from "./session/policy.ts";
 import { createStepper } from "./session/step.ts";
 import { describeSessions, type SessionInfo } from "./sessions.ts";
+import { checkSubscribeOptions, checkUnsubscribeOptions, type SubscribeOptions } from "./subscribe_options.ts";
 import { describeSubscriptions, type SubscriptionInfo } from "./subscription_info.ts";
 import { systemClock, systemLogger, systemRandom } from "./system.ts";
-
-/** Where a subscription leads, and from when. */
-export interface SubscribeOptions {
-  /** `*` for a public channel, or the user's own id. */
-  to: string;
-  /** Default "default". */
-  channel?: string;
-  /** Begin after this position (`{ epoch: 0, offset: 0 }`: at the log's beginning). Default: with what comes from now on. */
-  since?: Position;
-  /** Of a topic that the user is subscribed to: begin again there, on all devices. Without it nothing changes. */
-  anew?: boolean;
-}
 
 /** A running engine. */
 export interface Engine extends Acceptor, AsyncDisposable {
@@ -93,8 +83,8 @@ export interface Engine extends Acceptor, AsyncDisposable {
    * Takes a message in. When it resolves, every device of every recipient will get it, or it is recorded why not.
    *
    * @param message `from` may name a user it is sent on behalf of
-   * @throws {PeykError} `bad-name`, `bad-message`, `too-large`, `closed`, and what the storage says (`unavailable`, `storage-full`,
-   * `storage-lost`)
+   * @throws {PeykError} `bad-name`, `bad-message` (for fields that are not known too), `too-large`, `closed`, and what the storage says
+   * (`unavailable`, `storage-full`, `storage-lost`)
    */
   publish(message: OutgoingMessage & { from?: string }): Promise<PublishResult>;
   /**
@@ -115,7 +105,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
   /**
    * Subscribes a user, all devices present and future. Of one that is there already nothing changes, unless `anew`.
    * @returns where it begins
-   * @throws {PeykError} `bad-name`, `forbidden`, `too-many`
+   * @throws {PeykError} `bad-name`, `bad-message`, `forbidden`, `too-many`
    */
   subscribe(userId: string, options: SubscribeOptions): Promise<Position>;
   /** Ends a subscription. When it resolves, nothing of it is written or pushed any more. */
@@ -132,7 +122,10 @@ export interface Engine extends Acceptor, AsyncDisposable {
    * @returns how many sessions ended
    */
   revoke(userId: string): Promise<number>;
-  /** Listens. The returned function ends it, and so does the signal. */
+  /**
+   * Listens. The returned function ends it, and so does the signal.
+   * @throws {PeykError} `bad-config` for an event that there is not
+   */
   on<Name extends keyof EngineEvents>(
     name: Name,
     listener: (event: EngineEvents[Name]) => void,
@@ -152,7 +145,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
 /**
  * Makes an engine: opens the storage and everything else. When it rejects, the storage is closed again.
  *
- * @throws {PeykError} `bad-config`, and what the storage says about its file or server
+ * @throws {PeykError} `bad-config` (for options that are not known too), and what the storage says about its file or server
  * @example
  * ```ts
  * import { createEngine } from "peyk";
@@ -164,6 +157,7 @@ export interface Engine extends Acceptor, AsyncDisposable {
  * ```
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
+  checkEngineOptions(options);
   const clock = options.clock ?? systemClock();
   const random = options.random ?? systemRandom();
   const logger = new CalmLogger(options.logger ?? systemLogger(), clock, systemLogger());
@@ -406,9 +400,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     maxFrameBytes: gateway.maxFrameBytes,
     accept: (connection, request) => gateway.accept(connection, request),
     refused: (reason, what) => gateway.refused(reason, what),
-    async publish({ from, ...message }) {
+    async publish(message) {
       checkOpen();
-      return await publisher.publish(message, from);
+      return await publisher.publish(message);
     },
     async explain(message) {
       const ref = checkMessageRef(message);
@@ -423,12 +417,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return describeSessions(record, held, (targetId) => resting.restOf(targetId), clock.now());
     },
     restingPushServices: () => services.list(),
-    async subscribe(userId, { to, channel, since, anew }) {
+    async subscribe(userId, options) {
       checkOpen();
+      const { to, channel, since, anew } = checkSubscribeOptions(options);
       return await subscriptions.subscribe(checkName(userId, "userId"), topicOf(to, channel), { since, anew });
     },
-    async unsubscribe(userId, { to, channel }) {
+    async unsubscribe(userId, options) {
       checkOpen();
+      const { to, channel } = checkUnsubscribeOptions(options);
       await subscriptions.unsubscribe(checkName(userId, "userId"), topicOf(to, channel));
     },
     async subscriptions(userId) {

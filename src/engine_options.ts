@@ -5,6 +5,7 @@ import type { PushProvider } from "./ports/push_provider.ts";
 import type { Random } from "./ports/random.ts";
 import type { Storage } from "./ports/storage.ts";
 import { PeykError } from "./protocol/errors.ts";
+import { checkFields, type FieldsOf } from "./protocol/fields.ts";
 import { checkName } from "./protocol/names.ts";
 import { isAppName } from "./protocol/target.ts";
 import type { Compose } from "./push/composer.ts";
@@ -63,6 +64,43 @@ export interface EngineOptions {
   random?: Random;
 }
 
+const ENGINE_FIELDS: FieldsOf<EngineOptions> = {
+  ...{ authenticate: true, insecure: true, authorize: true, storage: true, push: true, compose: true, policy: true },
+  ...{ handledBy: true, limits: true, heartbeatMs: true, logger: true, clock: true, random: true },
+};
+const LIMITS_FIELDS: FieldsOf<Limits> = {
+  ...{ frameBytes: true, topics: true, devices: true, publishesPerSecond: true, explainBytes: true },
+};
+
+/** What TypeScript's users hear from the compiler: names that are misspelt, and things of another kind. */
+export function checkEngineOptions(options: EngineOptions): void {
+  checkFields(options, ENGINE_FIELDS, "createEngine", "bad-config");
+  const { authenticate, authorize, storage, push, logger, clock, random } = options;
+  const wrong = (what: string, hint: string): PeykError => new PeykError("bad-config", what, { hint });
+  for (const [name, callback] of Object.entries({ authenticate, authorize })) {
+    if (callback !== undefined && typeof callback !== "function") throw wrong(`${name} is no function`, `${name}: (asked) => …`);
+  }
+  if (storage !== undefined && !has(storage, ["open"])) {
+    throw wrong("storage is none", "Give what memory(), sqlite(path) or jetstream(options) returns.");
+  }
+  if (push !== undefined && !(Array.isArray(push) && push.every((provider) => has(provider, ["send"])))) {
+    throw wrong("push is no list of push providers", "For example push: [webhook({ url, secret })].");
+  }
+  if (logger !== undefined && !has(logger, ["info", "warn", "error"])) {
+    throw wrong("logger is none", "It has info, warn and error, as console has.");
+  }
+  if (clock !== undefined && !has(clock, ["now", "elapsed", "setTimeout", "clearTimeout"])) {
+    throw wrong("clock is none", "Leave it out.");
+  }
+  if (random !== undefined && !has(random, ["id", "fraction"])) throw wrong("random is none", "Leave it out.");
+}
+
+/** Whether something has all these methods. */
+function has(thing: unknown, methods: readonly string[]): boolean {
+  return typeof thing === "object" && thing !== null &&
+    methods.every((method) => typeof (thing as Record<string, unknown>)[method] === "function");
+}
+
 export function checkAuthenticate({ authenticate, insecure }: EngineOptions): Authenticate {
   if (authenticate !== undefined) return authenticate;
   if (insecure === true) return ({ token }) => token === undefined ? null : { userId: checkName(token, "userId") };
@@ -94,6 +132,9 @@ export function checkProviders(providers: readonly PushProvider[]): readonly Pus
 
 /** @returns the channels in which only a mark counts */
 export function checkHandledBy(handledBy: Readonly<Record<string, unknown>>): ReadonlySet<string> {
+  if (typeof handledBy !== "object") {
+    throw new PeykError("bad-config", "handledBy is no object", { hint: 'Give { channel: "mark" }.' });
+  }
   const channels = new Set<string>();
   for (const [channel, by] of Object.entries(handledBy)) {
     checkName(channel, "handledBy: channel");
@@ -106,9 +147,9 @@ export function checkHandledBy(handledBy: Readonly<Record<string, unknown>>): Re
 /** What a client says before it knows the limit has room in it, with any names. */
 const LEAST_FRAME_BYTES = 1_024;
 
-export function checkLimits(
-  { devices = 50, frameBytes = 65_536, topics = 128, publishesPerSecond = 100, explainBytes = 64 * 1024 * 1024 }: Limits,
-): Required<Limits> {
+export function checkLimits(limits: Limits): Required<Limits> {
+  checkFields(limits, LIMITS_FIELDS, "limits", "bad-config");
+  const { devices = 50, frameBytes = 65_536, topics = 128, publishesPerSecond = 100, explainBytes = 64 * 1024 * 1024 } = limits;
   return {
     frameBytes: checkWhole(
       "limits.frameBytes",

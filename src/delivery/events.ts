@@ -1,3 +1,5 @@
+import { PeykError } from "../protocol/errors.ts";
+import { type FieldsOf, nearestOf } from "../protocol/fields.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Position } from "../protocol/message.ts";
 import type { SessionState } from "../session/step.ts";
@@ -83,6 +85,8 @@ export interface EngineEvents {
   "push-service": PushServiceEvent;
 }
 
+const EVENTS: FieldsOf<EngineEvents> = { receipt: true, session: true, subscription: true, note: true, "push-service": true };
+
 /** Listeners by event. A listener that throws, or rejects, stops neither the engine nor the other listeners. */
 export class Emitter {
   readonly #listeners = new Map<keyof EngineEvents, Set<(event: never) => void>>();
@@ -92,7 +96,10 @@ export class Emitter {
     this.#failed = failed;
   }
 
+  /** @throws {PeykError} `bad-config` for an event that never comes, and a listener that is none */
   on<Name extends keyof EngineEvents>(name: Name, listener: (event: EngineEvents[Name]) => void): () => void {
+    if (!Object.hasOwn(EVENTS, name)) throw noEvent(name);
+    if (typeof listener !== "function") throw new PeykError("bad-config", `the listener of "${name}" is no function`);
     let listeners = this.#listeners.get(name);
     if (listeners === undefined) this.#listeners.set(name, listeners = new Set());
     listeners.add(listener);
@@ -115,4 +122,11 @@ export class Emitter {
       }
     }
   }
+}
+
+function noEvent(name: unknown): PeykError {
+  const nearest = nearestOf(String(name), Object.keys(EVENTS));
+  return new PeykError("bad-config", "no event of that name", {
+    hint: `${nearest === undefined ? "" : `Did you mean "${nearest}"? `}There are: ${Object.keys(EVENTS).join(", ")}.`,
+  });
 }

@@ -1,14 +1,16 @@
 import { encodeEnvelope, encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
+import { checkFields } from "../protocol/fields.ts";
 import {
   DEFAULT_TTL_SECONDS,
   type Durability,
+  MESSAGE_FIELDS,
   type MessageOptions,
   type OutgoingMessage,
   type Position,
 } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
-import { checkNotification } from "../protocol/notification.ts";
+import { checkNotification, checkNotificationFields } from "../protocol/notification.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -52,6 +54,7 @@ export interface PublishParts {
   random: Random;
 }
 
+const PUBLISH_FIELDS = { ...MESSAGE_FIELDS, from: true };
 const MAX_TTL_SECONDS = DEFAULT_TTL_SECONDS;
 /** What a message may weigh, bytes: a frame's worth. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
@@ -65,13 +68,17 @@ export class Publisher {
   }
 
   /** @throws {PeykError} `bad-name`, `bad-message`, `too-large`, and what the transport says */
-  async publish(message: OutgoingMessage, from: string | undefined): Promise<PublishResult> {
+  async publish(given: OutgoingMessage & { from?: string }): Promise<PublishResult> {
+    checkFields(given, PUBLISH_FIELDS, "publish", "bad-message");
+    checkNotificationFields(given.notification);
+    const { from, ...message } = given;
     return await this.publishSealed(this.seal(message, from));
   }
 
   /** Checks a message and closes its payload. */
   seal(message: OutgoingMessage, from: string | undefined): SealedMessage {
     const { to, channel, id, content, data, ...options } = message;
+    checkContent(content);
     return {
       topic: topicOf(to, channel),
       id: id ?? this.#parts.random.id(),
@@ -111,6 +118,14 @@ export class Publisher {
     }
     return { id, topic, position: position ?? undefined, durable: durability !== "memory", durability, duplicate };
   }
+}
+
+/** What is no text would be accepted, and fail on every device that gets it. */
+function checkContent(content: unknown): void {
+  if (content === undefined || content === null || typeof content === "string") return;
+  throw new PeykError("bad-message", "content: not text", {
+    hint: "Structured things go into data: publish({ to, data: { … } }).",
+  });
 }
 
 /** Undefined when no option was given: most messages have none, and then none are stored. */

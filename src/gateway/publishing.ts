@@ -1,7 +1,8 @@
 import { decodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { PublishFrame } from "../protocol/frames.ts";
-import type { OutgoingMessage } from "../protocol/message.ts";
+import { checkFields } from "../protocol/fields.ts";
+import { MESSAGE_FIELDS, type OutgoingMessage } from "../protocol/message.ts";
 import { checkName, isPublic, ownerOf, splitTopic, type Topic } from "../protocol/names.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
@@ -61,7 +62,7 @@ export class Publishing {
 
   /** What is to be published of what a client wants to publish. */
   async #admit(session: Session, sealed: SealedMessage): Promise<SealedMessage> {
-    const { authorize, publisher } = this.#parts;
+    const { authorize } = this.#parts;
     const { topic, id, from, options, payload } = sealed;
     const fault = await this.#fault(session, sealed);
     if (authorize === undefined) {
@@ -81,7 +82,18 @@ export class Publishing {
     if (verdict === true) return sealed;
     // Whatever is neither true nor a message is a no, from a callback without types too.
     if (typeof verdict !== "object" || verdict === null) throw fault ?? forbidden("this publish is not allowed");
-    return publisher.seal({ ...verdict, id }, from);
+    return this.#instead(verdict, id, from);
+  }
+
+  /** What authorize() wants published. That it can't be is the embedding server's mistake, so the log tells too. */
+  #instead(message: OutgoingMessage, id: string, from: string | undefined): SealedMessage {
+    try {
+      checkFields(message, MESSAGE_FIELDS, "what authorize() answered", "bad-message");
+      return this.#parts.publisher.seal({ ...message, id }, from);
+    } catch (error) {
+      this.#parts.logger.error("authorize() answered what can't be published", { error });
+      throw error;
+    }
   }
 
   /** What the default rules have against it. Nothing of the recipient shows where the message itself is refused. */

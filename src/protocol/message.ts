@@ -1,3 +1,4 @@
+import type { FieldsOf } from "./fields.ts";
 import type { Topic } from "./names.ts";
 
 /** Where an entry is in one topic's log. A new epoch says that the log was lost or replaced. */
@@ -82,6 +83,22 @@ export interface OutgoingMessage<Data = unknown> extends MessageOptions {
   /** Any msgpack value. */
   data?: Data;
 }
+
+/** What an {@link OutgoingMessage} has. */
+export const MESSAGE_FIELDS: FieldsOf<OutgoingMessage> = {
+  to: true,
+  channel: true,
+  id: true,
+  content: true,
+  data: true,
+  ttl: true,
+  urgency: true,
+  notification: true,
+  ephemeral: true,
+  inApp: true,
+  silent: true,
+  useAsAlert: true,
+};
 
 /** A message as an app's handler gets it. */
 export interface Message<Data = unknown> extends MessageOptions {

@@ -1,5 +1,6 @@
 import { PeykError } from "./errors.ts";
 import type { InterruptionLevel, Notification } from "./message.ts";
+import { checkFields } from "./fields.ts";
 import { pack } from "./pack.ts";
 
 /** No platform shows more than a few. */
@@ -53,6 +54,14 @@ export function checkNotification(given: unknown): Notification {
     });
   }
   return checked;
+}
+
+/**
+ * Checks that a notification has no field that isn't known. Only for what this server's own code gives: clients may be newer.
+ * @throws {PeykError} `bad-message`
+ */
+export function checkNotificationFields(given: unknown): void {
+  if (isMap(given)) checkFields(given, FIELDS, "notification", "bad-message");
 }
 
 function actionsOf(value: unknown): Notification["actions"] {

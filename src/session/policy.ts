@@ -1,4 +1,5 @@
 import { PeykError } from "../protocol/errors.ts";
+import { checkFields } from "../protocol/fields.ts";
 
 /** The waiting times that a session's behaviour depends on. All in milliseconds, whole, not negative. */
 export interface Policy {
@@ -51,13 +52,9 @@ const MAXIMA: Policy = Object.freeze({
  * @throws {PeykError} `bad-config`, naming the field
  */
 export function checkPolicy(given: Partial<Policy>): Policy {
+  checkFields(given, { ...MAXIMA }, "policy", "bad-config");
   const policy: Record<string, number> = { ...DEFAULT_POLICY };
   for (const [field, value] of Object.entries(given)) {
-    if (!Object.hasOwn(MAXIMA, field)) {
-      throw new PeykError("bad-config", `policy has no field "${field}"`, {
-        hint: `Its fields: ${Object.keys(MAXIMA).join(", ")}.`,
-      });
-    }
     if (value === undefined) continue;
     const most = MAXIMA[field as keyof Policy];
     if (!Number.isInteger(value) || value < 0 || value > most) {

@@ -50,14 +50,15 @@ const layers: Layer[] = [
   { name: "calm_logger", path: "src/calm_logger.ts", on: below, packages: [] },
   { name: "every_step", path: "src/every_step.ts", on: [], packages: [] },
   { name: "options", path: "src/engine_options.ts", on: facing, packages: [] },
+  { name: "subscribe_options", path: "src/subscribe_options.ts", on: ["protocol"], packages: [] },
   {
     name: "engine",
     path: "src/create_engine.ts",
-    on: [...facing, "options", "memory", "system", "calm_logger", "every_step"],
+    on: [...facing, "options", "subscribe_options", "memory", "system", "calm_logger", "every_step"],
     packages: [],
   },
   { name: "client", path: "src/client/", on: ["protocol"], packages: [] },
-  { name: "mod", path: "mod.ts", on: [...facing, "options", "memory", "engine"], packages: [] },
+  { name: "mod", path: "mod.ts", on: [...facing, "options", "subscribe_options", "memory", "engine"], packages: [] },
 ];
 
 /** What the server adapters share, and what the push providers do. */
