@@ -1,16 +1,26 @@
 import type { PushNotification, PushProvider, PushResult, PushSendOptions } from "../src/ports/push_provider.ts";
 import { PeykError } from "../src/protocol/errors.ts";
+import { checkFields, type FieldsOf } from "../src/protocol/fields.ts";
 import type { PushAddress } from "../src/protocol/target.ts";
-import { addressesAllowed, isLocalName, literalAddress } from "./push_service/address.ts";
+import { addressesAllowed, type AddressRule, isLocalName, literalAddress } from "./push_service/address.ts";
 import { ServiceClient } from "./push_service/client.ts";
 import { deliveryIdOf, signatureOf, type WebhookDelivery, WebhookHeader } from "./webhook/signature.ts";
 import { verdictOf } from "./webhook/verdict.ts";
 
-export { verifyWebhook, type WebhookDelivery, WebhookHeader, type WebhookRequest } from "./webhook/signature.ts";
+export {
+  verifyWebhook,
+  type WebhookDelivery,
+  WebhookHeader,
+  type WebhookHeaders,
+  type WebhookRequest,
+} from "./webhook/signature.ts";
 
 /** Where pushes are posted, and with which key. */
 export interface WebhookOptions {
-  /** Receives every push; the token in the body names the target. https only, and only to public addresses. */
+  /**
+   * Receives every push; the token in the body names the target. https to a public address, unless `allowPrivate` or `allowLoopback`
+   * is set.
+   */
   url: string;
   /** The key of the signature, 16 characters at least. Shared with the receiver, see `verifyWebhook`. */
   secret: string;
@@ -20,10 +30,19 @@ export interface WebhookOptions {
   content?: "full" | "none";
   /** Allows http and https to this machine, for development and for receivers beside the engine. Default false. */
   allowLoopback?: boolean;
+  /**
+   * Allows http and https to private addresses (RFC 1918, RFC 4193, RFC 6598), for a receiver in a network of one's own, such as
+   * `http://push:8080`. The name may lead to no other address then but, with https, a public one; never to a link-local one. http is
+   * signed and not encrypted: who reads along reads the pushes. Default false.
+   */
+  allowPrivate?: boolean;
   /** How long one try may take from when it is written, and how long a connection may take to open. Milliseconds, default 10,000. */
   timeoutMs?: number;
 }
 
+const WEBHOOK_FIELDS: FieldsOf<WebhookOptions> = {
+  ...{ url: true, secret: true, apps: true, content: true, allowLoopback: true, allowPrivate: true, timeoutMs: true },
+};
 const MIN_SECRET = 16;
 const MAX_TOKEN = 1_024;
 const MAX_BODY_BYTES = 65_536;
@@ -31,8 +50,8 @@ const MAX_BODY_BYTES = 65_536;
 /**
  * A push provider that posts each push as signed JSON ({@link WebhookDelivery}) to one address: your own push service, a chat, a test.
  *
- * Answers: 2xx sent · 410 the target is gone · 429 and 5xx again later (Retry-After counts) · 401 and 403 again later, and the
- * receiver rests when that is its answer to several users · all others rejected. What makes a body larger than 65,536 bytes is left
+ * Answers: 2xx sent · 410 the target is gone · 408, 425, 429 and 5xx again later (Retry-After counts) · 401 and 403 again later, and
+ * the receiver rests when that is its answer to several users · all others rejected. What makes a body larger than 65,536 bytes is left
  * out, `alert` and `native`: a message waits then.
  * The name is resolved and checked before every connection, which goes to the addresses that were checked; connections are kept, over
  * HTTP/2 where the receiver speaks it. Redirects are not followed.
@@ -45,14 +64,15 @@ const MAX_BODY_BYTES = 65_536;
  * @throws {PeykError} `bad-url`, `bad-config`
  */
 export function webhook(options: WebhookOptions): PushProvider {
-  const { apps, content, secret, timeoutMs, allowLoopback = false } = options;
-  const url = checkedUrl(options.url, allowLoopback);
+  checkFields(options, WEBHOOK_FIELDS, "webhook", "bad-config");
+  const { apps, content, secret, timeoutMs, allowLoopback = false, allowPrivate = false } = options;
+  const url = checkedUrl(options.url, { allowLoopback, allowPrivate });
   if (typeof secret !== "string" || secret.length < MIN_SECRET) {
     throw new PeykError("bad-config", `secret: shorter than ${MIN_SECRET} characters`, {
       hint: "Use a random one, for example of 32 bytes as hex.",
     });
   }
-  const client = new ServiceClient({ allowLoopback, ...timeoutMs !== undefined && { timeoutMs } });
+  const client = new ServiceClient({ allowLoopback, allowPrivate, ...timeoutMs !== undefined && { timeoutMs } });
 
   async function send(
     target: PushAddress,
@@ -90,10 +110,12 @@ function targetFault({ token }: PushAddress): string | undefined {
 }
 
 /** The URL, checked as far as it goes without asking a name server. It may hold a key in its path, so no error repeats it. */
-function checkedUrl(text: string, allowLoopback: boolean): URL {
+function checkedUrl(text: string, allowed: Omit<AddressRule, "tls">): URL {
   const bad = (why: string): PeykError =>
     new PeykError("bad-url", `url: ${why}`, {
-      hint: "Give an https address that is reachable from the internet; for this machine set allowLoopback.",
+      hint:
+        "Give an https address that is reachable from the internet; for this machine set allowLoopback, for a network of your own " +
+        "allowPrivate.",
     });
   if (!URL.canParse(text)) throw bad("not a URL");
   const url = new URL(text);
@@ -101,10 +123,11 @@ function checkedUrl(text: string, allowLoopback: boolean): URL {
   if (url.username !== "" || url.password !== "") throw bad("holds a user name or password");
   const tls = url.protocol === "https:";
   const address = literalAddress(url.hostname);
-  if (address !== undefined && !addressesAllowed([{ address, family: 4 }], { tls, allowLoopback })) {
+  if (address !== undefined && !addressesAllowed([{ address, family: 4 }], { ...allowed, tls })) {
     throw bad("points where it must not");
   }
-  if (address === undefined && isLocalName(url.hostname) && !allowLoopback) throw bad("points to this machine");
-  if (!tls && !allowLoopback) throw bad("not https");
+  if (address === undefined && isLocalName(url.hostname) && !allowed.allowLoopback) throw bad("points to this machine");
+  // Where a name leads is known when it is looked up.
+  if (!tls && !allowed.allowLoopback && !allowed.allowPrivate) throw bad("not https");
   return url;
 }

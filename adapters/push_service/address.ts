@@ -2,19 +2,23 @@ import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 
 /** Which part of the network an address belongs to, as far as a server that calls out must care. */
-export type AddressKind = "public" | "loopback" | "forbidden";
+export type AddressKind = "public" | "private" | "loopback" | "forbidden";
 
-/** IPv4 ranges that are not public (IANA special-purpose registry), as [first address, prefix length]. 127/8 is loopback. */
+/** IPv4 ranges of networks of one's own, as [first address, prefix length]. */
+const private4: readonly (readonly [string, number])[] = [
+  ["10.0.0.0", 8], // RFC 1918
+  ["100.64.0.0", 10], // shared: carrier-grade NAT, overlay networks (RFC 6598)
+  ["172.16.0.0", 12], // RFC 1918
+  ["192.168.0.0", 16], // RFC 1918
+];
+
+/** IPv4 ranges that are neither public nor private (IANA special-purpose registry). 127/8 is loopback. */
 const special4: readonly (readonly [string, number])[] = [
   ["0.0.0.0", 8], // this network
-  ["10.0.0.0", 8], // private
-  ["100.64.0.0", 10], // carrier-grade NAT
   ["169.254.0.0", 16], // link-local, cloud metadata
-  ["172.16.0.0", 12], // private
   ["192.0.0.0", 24], // protocol assignments
   ["192.0.2.0", 24], // documentation
   ["192.88.99.0", 24], // 6to4 relays
-  ["192.168.0.0", 16], // private
   ["198.18.0.0", 15], // benchmarks
   ["198.51.100.0", 24], // documentation
   ["203.0.113.0", 24], // documentation
@@ -29,20 +33,24 @@ const special6: readonly (readonly [number, number, number])[] = [
   [0x3fff, 0x0000, 20], // documentation
 ];
 
-/** The kind of an IP address in text form. Whatever is not surely public or loopback is forbidden: mapped and translated addresses too. */
+/** The kind of an IP address in text form. Whatever is not surely of another kind is forbidden: mapped and translated addresses too. */
 export function addressKind(address: string): AddressKind {
   const version = isIP(address);
   if (version === 4) {
     const value = number4(address);
     if (value >>> 24 === 127) return "loopback";
-    return special4.some(([first, length]) => samePrefix(value, number4(first), length)) ? "forbidden" : "public";
+    const isIn = ([first, length]: readonly [string, number]): boolean => samePrefix(value, number4(first), length);
+    if (private4.some(isIn)) return "private";
+    return special4.some(isIn) ? "forbidden" : "public";
   }
   if (version === 6) {
     if (!URL.canParse(`http://[${address}]`)) return "forbidden"; // a zone: link-local
     const compact = new URL(`http://[${address}]`).hostname.slice(1, -1);
     if (compact === "::1") return "loopback";
     const [first = 0, second = 0] = compact.split(":").map((group) => parseInt(group || "0", 16));
-    if (!compact.includes(":") || first >>> 13 !== 1) return "forbidden";
+    if (!compact.includes(":")) return "forbidden";
+    if (first >>> 9 === 0xfc >>> 1) return "private"; // fc00::/7, unique local (RFC 4193)
+    if (first >>> 13 !== 1) return "forbidden";
     const value = ((first << 16) | second) >>> 0;
     return special6.some(([high, low, length]) => samePrefix(value, ((high << 16) | low) >>> 0, length)) ? "forbidden" : "public";
   }
@@ -60,15 +68,24 @@ export function isLocalName(hostname: string): boolean {
   return /(^|\.)localhost\.?$/i.test(hostname);
 }
 
-/**
- * Whether a request may go to these addresses of one name. All of them must do: a name that also points inside is a trap.
- * Without TLS only loopback will do.
- */
-export function addressesAllowed(addresses: readonly LookupAddress[], rule: { tls: boolean; allowLoopback: boolean }): boolean {
-  return addresses.length > 0 && addresses.every(({ address }) => {
-    const kind = addressKind(address);
-    return (kind === "public" && rule.tls) || (kind === "loopback" && rule.allowLoopback);
-  });
+/** Which addresses may be called. */
+export interface AddressRule {
+  /** Public addresses may be called only so. */
+  readonly tls: boolean;
+  readonly allowLoopback: boolean;
+  /** Default false. */
+  readonly allowPrivate?: boolean;
+}
+
+/** Whether a request may go to these addresses of one name. All of them must do: a name that also points inside is a trap. */
+export function addressesAllowed(addresses: readonly LookupAddress[], rule: AddressRule): boolean {
+  const allowed: Readonly<Record<AddressKind, boolean>> = {
+    public: rule.tls,
+    private: rule.allowPrivate === true,
+    loopback: rule.allowLoopback,
+    forbidden: false,
+  };
+  return addresses.length > 0 && addresses.every(({ address }) => allowed[addressKind(address)]);
 }
 
 function number4(address: string): number {

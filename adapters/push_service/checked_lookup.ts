@@ -1,14 +1,8 @@
 import { lookup } from "node:dns/promises";
 import type { LookupAddress } from "node:dns";
 import type { LookupFunction } from "node:net";
-import { addressesAllowed, literalAddress } from "./address.ts";
+import { addressesAllowed, type AddressRule, literalAddress } from "./address.ts";
 import { NOT_ALLOWED } from "./exchange.ts";
-
-/** Which addresses may be called. */
-export interface AddressRule {
-  readonly tls: boolean;
-  readonly allowLoopback: boolean;
-}
 
 /**
  * How a connection looks its host's name up: it goes only to addresses that were checked, whatever the name says a moment later.

@@ -11,6 +11,8 @@ import { Lane } from "./lane.ts";
 export interface ServiceClientOptions {
   /** Allows addresses of this machine, and http to them. Default false. */
   allowLoopback?: boolean;
+  /** Allows addresses of private networks, and http to them. Default false: a target that names its address must not reach them. */
+  allowPrivate?: boolean;
   /** How long one request may take from when it is written, and how long a connection may take to open. Milliseconds, default 10,000. */
   timeoutMs?: number;
   /** A certificate authority that is trusted instead of the usual ones, PEM. */
@@ -26,7 +28,7 @@ const MOST_LANES = 256;
 
 /**
  * Makes the requests of a push provider: over HTTP/2 where the service speaks it, else over HTTP/1.1. Requests of a lane share one
- * long-lived connection. It goes to public addresses only, follows no redirect, and reads a bounded part of an answer.
+ * long-lived connection. It goes to public addresses unless others are allowed, follows no redirect, and reads a bounded part of an answer.
  */
 export class ServiceClient {
   readonly #options: ServiceClientOptions;
@@ -84,8 +86,8 @@ export class ServiceClient {
 
   /** Opens a connection, and speaks what the service chose (RFC 7301). */
   async #open(url: URL, changed: () => void): Promise<ServiceConnection> {
-    const { allowLoopback = false, ca } = this.#options;
-    const rule = { tls: url.protocol === "https:", allowLoopback };
+    const { allowLoopback = false, allowPrivate = false, ca } = this.#options;
+    const rule = { tls: url.protocol === "https:", allowLoopback, allowPrivate };
     checkLiteral(url.hostname, rule);
     const lookup = checkedLookup(rule);
     const http1 = (): ServiceConnection => new Http1Connection(rule.tls, this.#timeoutMs, { lookup, ...ca && { ca } });

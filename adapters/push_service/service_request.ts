@@ -5,7 +5,7 @@ export interface ServiceRequest {
    * origin, and credentials that may share a connection.
    */
   lane: string;
-  /** https; http only to this machine, and only where `allowLoopback` is set. */
+  /** https; http only to what `allowLoopback` and `allowPrivate` allow. */
   url: URL;
   /** What is asked for, with its query. Default: the path of `url`, which the requests of a lane can share then. */
   path?: string;

@@ -19,9 +19,15 @@ export interface WebhookDelivery extends PushNotification, PushAddress {
   deliveryId: string;
 }
 
+/** The headers of a request, as frameworks have them. */
+export type WebhookHeaders =
+  | { get(name: string): unknown }
+  | Readonly<Record<string, string | readonly string[] | undefined>>;
+
 /** What a receiver has in hands. */
 export interface WebhookRequest {
-  headers: Headers | Readonly<Record<string, string | string[] | undefined>>;
+  /** As they came: an object with names in any case and texts, or arrays of one text; or `Headers`, of any library. */
+  headers: WebhookHeaders;
   /** The body exactly as it came: not parsed and printed again. */
   body: string | Uint8Array;
   secret: string;
@@ -68,9 +74,13 @@ export function verifyWebhook(request: WebhookRequest): WebhookDelivery | undefi
   }
 }
 
-function headerOf(headers: WebhookRequest["headers"], name: string): string | undefined {
-  const value = headers instanceof Headers ? headers.get(name) : headers[name];
-  return typeof value === "string" ? value : undefined;
+/** The value of a header that is there once. */
+function headerOf(headers: WebhookHeaders, name: string): string | undefined {
+  const values = typeof headers.get === "function"
+    ? [headers.get(name)]
+    : Object.entries(headers).flatMap(([key, value]) => key.toLowerCase() === name && value !== undefined ? [value] : []);
+  const [value, another] = values.flat();
+  return typeof value === "string" && another === undefined ? value : undefined;
 }
 
 /** Takes equally long wherever the texts differ, so that a signature can't be guessed byte by byte. */

@@ -10,7 +10,7 @@ export function verdictOf(reply: ServiceReply, now: number): PushResult {
   if (status >= 200 && status < 300) return { verdict: "sent", info: reason };
   if (status === 410) return { verdict: "gone", reason };
   // It may have failed at this target: the others are asked still.
-  if (status === 429 || (status >= 500 && status < 600)) {
+  if (status === 408 || status === 425 || status === 429 || (status >= 500 && status < 600)) {
     const afterMs = retryAfter(reply.header("retry-after"), now);
     return { verdict: "retry", reason, ...afterMs !== undefined && { afterMs } };
   }

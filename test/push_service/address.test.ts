@@ -41,20 +41,32 @@ describe("an address is public only when it surely is", () => {
   );
 
   test.each([
-    "0.0.0.0",
-    "0.1.2.3",
     "10.0.0.0",
     "10.255.255.255",
     "100.64.0.0",
     "100.127.255.255",
-    "169.254.0.0",
-    "169.254.169.254",
     "172.16.0.0",
     "172.31.255.255",
+    "192.168.0.1",
+    "fc00::1",
+    "fd12:3456::1",
+    "192.168.255.255",
+    "fdff:ffff::1",
+  ])("%s is private", (address) => {
+    expect(addressKind(address)).toBe("private");
+  });
+
+  test.each([
+    "::ffff:10.0.0.1",
+    "fbff::1",
+    "fe00::1",
+    "0.0.0.0",
+    "0.1.2.3",
+    "169.254.0.0",
+    "169.254.169.254",
     "192.0.0.1",
     "192.0.2.1",
     "192.88.99.1",
-    "192.168.0.1",
     "198.18.0.0",
     "198.19.255.255",
     "198.51.100.1",
@@ -72,8 +84,6 @@ describe("an address is public only when it surely is", () => {
     "64:ff9b::7f00:1",
     "64:ff9b:1::1",
     "100::1",
-    "fc00::1",
-    "fd12:3456::1",
     "fe80::1",
     "fe80::1%eth0",
     "fec0::1",
@@ -115,6 +125,17 @@ describe("a request may go", () => {
   test("to loopback only when that is allowed", () => {
     expect(addressesAllowed(at("127.0.0.1"), tls)).toBe(false);
     expect(addressesAllowed(at("127.0.0.1", "::1"), { tls: false, allowLoopback: true })).toBe(true);
+  });
+  test("to private addresses only when that is allowed, with TLS and without", () => {
+    for (const tls of [true, false]) {
+      const allowed = (...addresses: string[]) =>
+        addressesAllowed(at(...addresses), { tls, allowLoopback: false, allowPrivate: true });
+      expect(allowed("10.0.0.1", "fd00::1")).toBe(true);
+      expect(allowed("10.0.0.1", "169.254.169.254")).toBe(false);
+      expect(allowed("10.0.0.1", "127.0.0.1")).toBe(false);
+      expect(allowed("10.0.0.1", "1.1.1.1")).toBe(tls);
+    }
+    expect(addressesAllowed(at("10.0.0.1"), { tls: true, allowLoopback: true })).toBe(false);
   });
   test("nowhere when one of several addresses is forbidden, or there is none", () => {
     expect(addressesAllowed(at("1.1.1.1", "10.0.0.1"), tls)).toBe(false);

@@ -63,6 +63,42 @@ describe("a provider is refused at creation with bad-url", () => {
     expect(webhook({ url, secret, allowLoopback: true }).name).toBe("webhook");
   });
 
+  test.each([
+    "http://1.1.1.1/",
+    "http://169.254.169.254/",
+    "https://169.254.169.254/",
+    "http://127.0.0.1/",
+    "https://localhost/",
+    "http://localhost/",
+    "http://[fe80::1]/",
+    "ftp://10.0.0.1/",
+  ])(
+    "%s, also where private addresses are allowed",
+    (url) => {
+      expect(() => webhook({ url, secret, allowPrivate: true })).toThrow(expect.objectContaining({ code: "bad-url" }));
+    },
+  );
+
+  test.each([
+    "http://10.0.0.1/",
+    "https://10.0.0.1/",
+    "http://192.168.1.2:8080/push",
+    "http://[fd00::1]/",
+    "http://push:8080/",
+    "https://1.1.1.1/",
+  ])(
+    "but not for %s where private addresses are allowed",
+    (url) => {
+      expect(webhook({ url, secret, allowPrivate: true }).name).toBe("webhook");
+    },
+  );
+
+  test("with a hint that names both ways to allow more", () => {
+    expect(() => webhook({ url: "http://push:8080", secret })).toThrow(
+      expect.objectContaining({ hint: expect.stringMatching(/allowLoopback.*allowPrivate/) }),
+    );
+  });
+
   test("and the error does not repeat the URL, which may hold a key", () => {
     for (const url of ["http://x.example/k3y", "k3y", "https://u:k3y@x.example/", "https://127.0.0.1/k3y"]) {
       const error = (() => {
@@ -80,9 +116,19 @@ describe("a provider is refused at creation with bad-url", () => {
 
 describe("a provider is refused at creation with bad-config", () => {
   const url = "https://push.example.org/";
-  test.each([[{ secret: "" }], [{ secret: "short" }], [{ timeoutMs: 0 }], [{ timeoutMs: -1 }], [{ timeoutMs: 1.5 }], [{
-    timeoutMs: NaN,
-  }], [{ timeoutMs: 1e9 }]])("for %j", (wrong) => {
+  test.each([
+    [{ secret: "" }],
+    [{ secret: "short" }],
+    [{ timeoutMs: 0 }],
+    [{ timeoutMs: -1 }],
+    [{ timeoutMs: 1.5 }],
+    [{
+      timeoutMs: NaN,
+    }],
+    [{ timeoutMs: 1e9 }],
+    [{ alowPrivate: true }],
+    [{ allowLoopBack: true }],
+  ])("for %j", (wrong) => {
     expect(() => webhook({ url, secret, ...wrong })).toThrow(expect.objectContaining({ code: "bad-config" }));
   });
 });

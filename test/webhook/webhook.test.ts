@@ -2,8 +2,11 @@ import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 import { createServer, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import { networkInterfaces } from "node:os";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { verifyWebhook, webhook, type WebhookOptions } from "../../adapters/webhook.ts";
+import { addressKind } from "../../adapters/push_service/address.ts";
+import { ServiceClient } from "../../adapters/push_service/client.ts";
+import { verifyWebhook, webhook, type WebhookHeaders, type WebhookOptions } from "../../adapters/webhook.ts";
 import type { PushNotification, PushResult } from "../../src/ports/push_provider.ts";
 import type { PushAddress } from "../../src/protocol/target.ts";
 
@@ -127,6 +130,26 @@ describe("a request", () => {
     const { all, send } = await receiver(() => ok);
     await send("phone", { native: { ttl: 1, priority: "high" } });
     expect(JSON.parse(all[0]!.body)).toMatchObject({ ...notification, native: { ttl: 1, priority: "high" } });
+  });
+
+  const own = Object.values(networkInterfaces()).flat().find((one) =>
+    one !== undefined && addressKind(one.address) === "private"
+  );
+  test.skipIf(own === undefined)("goes to a private address where that is allowed, and else is not made", async () => {
+    const { all, server } = await receiver(() => ok);
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await new Promise<void>((resolve) => server.listen(0, own!.address, resolve));
+    const { port } = server.address() as AddressInfo;
+    const url = new URL(`http://${own!.family === "IPv6" ? `[${own!.address}]` : own!.address}:${port}/`);
+    const provider = webhook({ url: url.href, secret, allowPrivate: true });
+    onTestFinished(() => provider.close?.());
+    expect((await provider.send({ token: "phone" }, notification, { signal: new AbortController().signal })).verdict).toBe(
+      "sent",
+    );
+    const client = new ServiceClient({ allowLoopback: true });
+    const request = { lane: "x", url, headers: {}, body: new Uint8Array(1), signal: new AbortController().signal };
+    expect(await client.request(request)).toMatchObject({ kind: "failure" });
+    expect(all).toHaveLength(1);
   });
 
   test("by name goes to the address that was looked up and checked", async () => {
@@ -253,11 +276,35 @@ test("1,144 answers of every status class, body and Retry-After form give the ri
     truncated: (head: string) => `${head}Content-Length: 5000\r\n\r\n{"verdict":"go`,
     huge: (head: string) => `${head}\r\n${"x".repeat(200_000)}`,
   };
-  const statuses = [200, 201, 202, 204, 226, 299, 300, 304, 400, 401, 403, 404, 408, 410, 413, 418, 429, 500, 502, 503, 504, 599];
+  const statuses = [
+    200,
+    201,
+    202,
+    204,
+    226,
+    299,
+    300,
+    304,
+    400,
+    401,
+    403,
+    404,
+    408,
+    410,
+    413,
+    418,
+    425,
+    429,
+    500,
+    502,
+    503,
+    504,
+    599,
+  ];
   const cases = statuses.flatMap((status) =>
     retryAfters.flatMap((header, form) => Object.values(bodies).map((body) => ({ status, header, form, body })))
   );
-  expect(cases).toHaveLength(1_144);
+  expect(cases).toHaveLength(1_196);
 
   const { send } = await receiver(({ body }) => {
     const { status, header, body: write } = cases[Number(JSON.parse(body).token)]!;
@@ -265,11 +312,11 @@ test("1,144 answers of every status class, body and Retry-After form give the ri
       `HTTP/1.1 ${status} Whatever\r\nConnection: close\r\n${header === undefined ? "" : `Retry-After: ${header}\r\n`}`,
     );
   });
-  for (let at = 0; at < cases.length; at += 44) {
+  for (let at = 0; at < cases.length; at += 46) {
     await Promise.all(
-      cases.slice(at, at + 44).map(async ({ status, form }, i) => {
+      cases.slice(at, at + 46).map(async ({ status, form }, i) => {
         const result = await send(String(at + i));
-        const again = status === 429 || status >= 500;
+        const again = [408, 425, 429].includes(status) || status >= 500;
         const isUnclear = status === 401 || status === 403;
         const verdict = status < 300 ? "sent" : status === 410 ? "gone" : again || isUnclear ? "retry" : "rejected";
         expect([at + i, status, result.verdict]).toEqual([at + i, status, verdict]);
@@ -296,6 +343,39 @@ describe("a receiver's check", () => {
     expect(verifyWebhook({ headers, body, secret })).toEqual(expected);
     const web = new Headers(Object.entries(headers) as [string, string][]);
     expect(verifyWebhook({ headers: web, body: new TextEncoder().encode(body), secret })).toEqual(expected);
+  });
+
+  test("finds the headers in any case, as arrays, and in Headers of any library", async () => {
+    const { headers, body } = await captured();
+    const own = Object.entries(headers).filter(([name]) => name.startsWith("peyk-")) as [string, string][];
+    const title = (name: string): string => name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
+    const found = new Map(own);
+    const forms: WebhookHeaders[] = [
+      Object.fromEntries(own.map(([name, value]) => [title(name), value])),
+      Object.fromEntries(own.map(([name, value]) => [name.toUpperCase(), [value]])),
+      Object.assign(Object.create(null), Object.fromEntries(own)),
+      { "PEYK-ID": undefined, ...Object.fromEntries(own) },
+      found,
+      { get: (name: string) => found.get(name) ?? null },
+      { get: (name: string) => [found.get(name)] },
+      { ...Object.fromEntries(own), get: "a header of that name" },
+    ];
+    for (const form of forms) expect(verifyWebhook({ headers: form, body, secret })?.token).toBe("phone 7");
+  });
+
+  test("refuses a header that is there twice, in another case too, and what is none", async () => {
+    const { headers, body } = await captured();
+    const id = String(headers["peyk-id"]);
+    const signature = String(headers["peyk-signature"]);
+    const forms: WebhookHeaders[] = [
+      { ...headers, "Peyk-Signature": signature },
+      { ...headers, "peyk-id": [id, id] },
+      { ...headers, "peyk-id": [] },
+      { get: () => [signature, signature] },
+      { get: () => null },
+      { get: () => ({ length: 1 }) },
+    ];
+    for (const form of forms) expect(verifyWebhook({ headers: form, body, secret })).toBeUndefined();
   });
 
   test("refuses what was changed on the way", async () => {
