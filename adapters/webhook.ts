@@ -50,9 +50,9 @@ const MAX_BODY_BYTES = 65_536;
 /**
  * A push provider that posts each push as signed JSON ({@link WebhookDelivery}) to one address: your own push service, a chat, a test.
  *
- * Answers: 2xx sent · 410 the target is gone · 408, 425, 429 and 5xx again later (Retry-After counts) · 401 and 403 again later, and
- * the receiver rests when that is its answer to several users · all others rejected. What makes a body larger than 65,536 bytes is left
- * out, `alert` and `native`: a message waits then.
+ * Answers: 2xx sent · 410 the target is gone · 408, 425, 429 and 5xx again later (Retry-After counts) · 401 and 403 again later: the
+ * first one is an error in the log, and the receiver rests when several users get them · all others rejected. What makes a body larger
+ * than 65,536 bytes is left out, `alert` and `native`: a message waits then.
  * The name is resolved and checked before every connection, which goes to the addresses that were checked; connections are kept, over
  * HTTP/2 where the receiver speaks it. Redirects are not followed.
  *

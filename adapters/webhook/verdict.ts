@@ -14,8 +14,8 @@ export function verdictOf(reply: ServiceReply, now: number): PushResult {
     const afterMs = retryAfter(reply.header("retry-after"), now);
     return { verdict: "retry", reason, ...afterMs !== undefined && { afterMs } };
   }
-  // The receiver has another secret, or does not want this target: it can't be told which.
-  if (status === 401 || status === 403) return { verdict: "retry", reason, scope: "unclear" };
+  // The receiver has another secret, or does not want this target: it can't be told which. Either is its operator's to look at.
+  if (status === 401 || status === 403) return { verdict: "retry", reason, scope: "unclear", alarm: true };
   if (status >= 300 && status < 400) return { verdict: "rejected", reason: `${reason}: redirects are not followed` };
   return { verdict: "rejected", reason };
 }

@@ -59,7 +59,8 @@ export interface PushServiceEvent {
    * - "resting": it takes nothing, or refuses pushes as it is set up. Its pushes wait, one at a time is tried.
    * - "well": it took one, and the others leave. Only after "resting".
    * - "targets-resting": within 10 minutes it found fault with the targets of many users, so that these rest: tokens of another
-   *   project or environment, for example. Others get their pushes.
+   *   project or environment, for example. Others get their pushes. Of a service of one's own (`webhook`) the first refusal (HTTP 401,
+   *   403) is told.
    * - "targets-gone": within 10 minutes it said of most targets, and those of many users, that they are dead.
    *
    * The last two are told once for as long as they go on, and have no end of their own.

@@ -65,8 +65,12 @@ export type PushResult =
   | { verdict: "gone"; reason: string; since?: number }
   /** This notification will never be taken; the target may be fine. */
   | { verdict: "rejected"; reason: string; scope?: PushScope }
-  /** Not now. `afterMs` undefined: the engine backs off by itself. */
-  | { verdict: "retry"; afterMs?: number; reason: string; scope?: PushScope };
+  /**
+   * Not now. `afterMs` undefined: the engine backs off by itself. `alarm`: the operator is told of the first of these already, in the
+   * log and by the event "push-service", whatever rests. Only for a service of the operator's own: elsewhere one client's token could
+   * raise it.
+   */
+  | { verdict: "retry"; afterMs?: number; reason: string; scope?: PushScope; alarm?: true };
 
 /** What a provider is told beside what it is to send. */
 export interface PushSendOptions {

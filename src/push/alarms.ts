@@ -12,6 +12,7 @@ export class Alarms {
   readonly #emitter: Emitter;
   readonly #logger: Logger;
   readonly #bursts: Readonly<Record<keyof typeof MANY, Bursts>>;
+  readonly #refusals: Bursts;
 
   constructor(clock: Clock, emitter: Emitter, logger: Logger) {
     this.#clock = clock;
@@ -22,6 +23,7 @@ export class Alarms {
       "targets-gone": new Bursts({ users: 50, share: 0.5 }, clock),
       "targets-resting": new Bursts({ users: 10, share: 0 }, clock),
     };
+    this.#refusals = new Bursts({ users: 1, share: 0 }, clock);
   }
 
   /** It takes nothing. @param since when it began to rest, milliseconds since 1970 */
@@ -40,8 +42,18 @@ export class Alarms {
   heard(service: Service, userId: string, result: PushResult): void {
     if (result.verdict === "gone") return this.#count(service, "targets-gone", userId, result.reason);
     this.#bursts["targets-gone"].spared(keyOf(service));
+    if ("alarm" in result) return this.#refused(service, userId, result.reason);
     const isUnclear = "scope" in result && result.scope === "unclear";
     if (isUnclear) this.#count(service, "targets-resting", userId, result.reason);
+  }
+
+  /** The service is the operator's own, and so is what it refuses: the first one tells, then it is quiet for as long as that goes on. */
+  #refused(service: Service, userId: string, reason: string): void {
+    const burst = this.#refusals.hit(keyOf(service), userId);
+    if (burst === undefined) return;
+    const hint = "Compare the secret on both sides, and look at the clocks.";
+    this.#logger.error("a push service refuses pushes: their targets rest, and the pushes wait", { ...service, reason, hint });
+    this.#emit({ ...service, kind: "targets-resting", reason, ...burst });
   }
 
   #count(service: Service, kind: keyof typeof MANY, userId: string, reason: string): void {

@@ -18,6 +18,7 @@ export function checkedVerdict(result: PushResult | undefined | null): PushResul
   else delete checked["info"];
   if (!isText(checked["handle"], MAX_HANDLE)) delete checked["handle"];
   if (!SCOPES.includes(checked["scope"])) delete checked["scope"];
+  if (checked["alarm"] !== true || checked["verdict"] !== "retry") delete checked["alarm"];
   // Without a time it is dead now.
   if (!Number.isFinite(checked["since"])) delete checked["since"];
   const isTold = checked["verdict"] === "sent" || checked["verdict"] === "replaced";

@@ -174,6 +174,58 @@ describe("targets of many users that rest", () => {
   });
 });
 
+describe("a refusal that is for the operator to look at", () => {
+  const REFUSED: PushResult = { verdict: "retry", reason: "HTTP 401", scope: "unclear", alarm: true };
+
+  test("is told at the first of one user, the target is kept, and the push waits until it is taken", async () => {
+    const lives = await phones(["sara", "omid"]);
+    let isRefused = true;
+    lives.provider.verdict = (token) => isRefused && token === "sara" ? REFUSED : SENT;
+    const since = lives.clock.now();
+    await sayTo(lives, ["sara"]);
+    const told = { provider: "fake", lane: "", kind: "targets-resting", reason: "HTTP 401", since, users: 1, at: since };
+    expect(lives.events).toEqual([told]);
+    expect(lives.logged).toEqual(["a push service refuses pushes: their targets rest, and the pushes wait"]);
+    expect(lives.engine.restingPushServices()).toEqual([]);
+    await sayTo(lives, ["omid"]);
+    expect(lives.pushed().map((push) => push.split(" ")[0])).toEqual(["sara", "omid"]);
+    await lives.clock.advance(8 * MINUTE);
+    expect(lives.pushed().length).toBeGreaterThan(4);
+    expect(lives.events).toHaveLength(1);
+    isRefused = false;
+    await lives.clock.advance(20 * MINUTE);
+    expect(lives.engine.counters()).toMatchObject({ pushesSent: 2, targetsGone: 0 });
+    expect(lives.logged).toHaveLength(1);
+  });
+
+  test("is told in one line, however many get it at once", async () => {
+    const users = named("user", 40);
+    const lives = await phones(users);
+    lives.provider.verdict = () => REFUSED;
+    await sayTo(lives, users);
+    await lives.clock.advance(9 * MINUTE);
+    expect(lives.events.map(({ kind }) => kind)).toEqual(["targets-resting", "resting"]);
+  });
+
+  test("is not told once more for many users", async () => {
+    const users = named("refused", 20).flatMap((user, at) => [user, `well ${at}`]);
+    const lives = await phones(users);
+    lives.provider.verdict = (token) => token.startsWith("refused") ? REFUSED : SENT;
+    await sayInTurn(lives, users);
+    expect(lives.events).toMatchObject([{ kind: "targets-resting", users: 1 }]);
+    expect(lives.logged).toHaveLength(1);
+  });
+
+  test("is none where a provider says so of something else, or in other words", async () => {
+    for (const verdict of [{ ...REFUSED, alarm: "yes" }, { ...REFUSED, alarm: false }, { ...REFUSED, verdict: "rejected" }]) {
+      const lives = await phones(["sara"]);
+      lives.provider.verdict = () => verdict as PushResult;
+      await sayTo(lives, ["sara"]);
+      expect(lives.logged).toEqual([]);
+    }
+  });
+});
+
 describe("targets of many users that die", () => {
   async function dying(dead: number, well: number): Promise<Alarmed> {
     const users = [...named("well", well), ...named("dead", dead)];

@@ -237,7 +237,7 @@ describe("an answer", () => {
   });
 });
 
-test("1,144 answers of every status class, body and Retry-After form give the right verdict each", async () => {
+test("1,196 answers of every status class, body and Retry-After form give the right verdict each", async () => {
   const now = Date.now();
   const inAMinute = new Date(now + 60_000).toUTCString();
   const retryAfters: (string | undefined)[] = [
@@ -321,6 +321,7 @@ test("1,144 answers of every status class, body and Retry-After form give the ri
         const verdict = status < 300 ? "sent" : status === 410 ? "gone" : again || isUnclear ? "retry" : "rejected";
         expect([at + i, status, result.verdict]).toEqual([at + i, status, verdict]);
         expect("scope" in result ? result.scope : undefined).toBe(isUnclear ? "unclear" : undefined);
+        expect("alarm" in result).toBe(isUnclear);
         const afterMs = result.verdict === "retry" ? result.afterMs : undefined;
         if (again && waits[form] === "a minute") expect(Math.abs((afterMs ?? 0) - 60_000)).toBeLessThan(20_000);
         else expect([status, form, afterMs]).toEqual([status, form, again ? waits[form] : undefined]);
