@@ -1,0 +1,131 @@
+import type { Buffer } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type RawData, WebSocket } from "ws";
+import type { Connection, ConnectionEvents, ConnectionRequest } from "../../src/ports/connection.ts";
+import { CloseCode } from "../../src/protocol/codes.ts";
+import { closeReason } from "./close_reason.ts";
+import type { Framer } from "./server_frame.ts";
+
+/** ws reads what comes in and does the handshakes; what goes out is written past it. */
+export class GatewaySocket extends WebSocket {
+  connection!: NodeConnection;
+
+  // ws closes by itself when what it reads is no WebSocket. Clients are to get a code that tells them whether to come back.
+  // It also closes by itself when the other side says goodbye.
+  override close(code?: number, reason?: string | Buffer): void {
+    this.connection.open = false;
+    super.close(code === undefined ? code : ownCodes[code] ?? code, reason);
+  }
+}
+
+const ownCodes: Readonly<Record<number, CloseCode>> = {
+  1002: CloseCode.protocol,
+  1008: CloseCode.protocol,
+  1009: CloseCode.tooLarge,
+};
+
+/**
+ * One connection. There may be tens of thousands, nearly all idle, so there is one object for each, the listeners on ws are
+ * shared, and nothing of the request is kept.
+ */
+export class NodeConnection implements Connection {
+  readonly #socket: Duplex;
+  readonly #framer: Framer;
+  /** Nobody has said goodbye. Stands here, and not only in ws, because a fan-out passes thousands and touches nothing more than it must. */
+  open = true;
+  events!: ConnectionEvents;
+  readonly #ws: GatewaySocket;
+  #leaving = false;
+  /** The socket took what it was given with a warning: it is to say when it has room again. */
+  #backlogged = false;
+
+  constructor(ws: GatewaySocket, socket: Duplex, framer: Framer) {
+    this.#ws = ws;
+    this.#socket = socket;
+    this.#framer = framer;
+    ws.on("message", onMessage);
+    ws.on("close", onClose);
+    ws.on("error", onError);
+  }
+
+  send(bytes: Uint8Array): boolean {
+    if (!this.open || !this.#socket.writable) return true;
+    // One write for the whole frame: the pongs and close frames that ws writes fall between frames, never into one.
+    const flows = this.#socket.write(this.#framer.frame(bytes));
+    if (!flows && !this.#backlogged) this.#awaitDrain();
+    return flows;
+  }
+
+  /** Few connections ever have a backlog: only these listen for its end. */
+  #awaitDrain(): void {
+    this.#backlogged = true;
+    this.#socket.once("drain", () => {
+      this.#backlogged = false;
+      this.events.drained();
+    });
+  }
+
+  get bufferedAmount(): number {
+    return this.#socket.writableLength;
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#ws.readyState === WebSocket.OPEN) {
+      this.#leaving = true;
+      this.#ws.close(code, closeReason(reason));
+    } else if (!this.#leaving) {
+      // The other side hung up, but takes nothing of what is queued for it: without this the socket would stay for many minutes.
+      this.#ws.terminate();
+    }
+  }
+}
+
+function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
+  const { connection } = this as GatewaySocket;
+  if (this.readyState !== WebSocket.OPEN) return; // we said goodbye already
+  if (!isBinary) return connection.close(CloseCode.protocol, "binary messages only");
+  const bytes = data as Buffer;
+  // A plain Uint8Array: a Buffer's slice() shares memory where a Uint8Array's copies.
+  connection.events.message(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length));
+}
+
+function onClose(this: WebSocket, code: number): void {
+  (this as GatewaySocket).connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
+}
+
+/** The page was left or the app ended (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
+
+/** ws closes the connection after an error and says so; without a listener the error would end the process. */
+function onError(): void {}
+
+/** The request as applications see it. Few look at more than the address: the rest is made when it is asked for. */
+export class NodeRequest implements ConnectionRequest {
+  /** As it was at first: a socket that is gone has none. */
+  readonly remoteAddress: string | undefined;
+  readonly #request: IncomingMessage;
+  #headers: Headers | undefined;
+
+  constructor(request: IncomingMessage) {
+    this.remoteAddress = request.socket.remoteAddress;
+    this.#request = request;
+  }
+
+  get url(): string {
+    const { headers, socket, url } = this.#request;
+    return `${"encrypted" in socket ? "https" : "http"}://${headers.host}${url}`;
+  }
+
+  get headers(): Headers {
+    return this.#headers ??= headersOf(this.#request);
+  }
+}
+
+function headersOf(request: IncomingMessage): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(", ") : value);
+  }
+  return headers;
+}

@@ -1,0 +1,150 @@
+import { createSecureServer } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { WebSocket as WsClient } from "ws";
+import { serveNode, type UpgradeServer } from "../../adapters/node.ts";
+import { certificate, key } from "../tls/certificate.ts";
+import { httpServer } from "./http_server.ts";
+import { neighbours } from "./neighbours.ts";
+import { handshake, RawClient } from "./raw_client.ts";
+import { RecordingAcceptor } from "./recording_acceptor.ts";
+
+const until = (condition: () => unknown) => vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 15_000, interval: 5 });
+
+/** An open socket that keeps what it gets. */
+async function talking(url: string, protocol?: string) {
+  const socket = new WsClient(url, protocol);
+  onTestFinished(() => socket.terminate());
+  const got: string[] = [];
+  let closed: number | undefined;
+  socket.on("message", (data) => void got.push(String(data)));
+  socket.on("close", (code) => void (closed = code));
+  const opened = new Promise<void>((resolve, reject) => socket.once("open", resolve).once("error", reject));
+  socket.on("error", () => undefined);
+  await opened;
+  return { socket, got, closed: () => closed };
+}
+
+describe.each(Object.entries(neighbours))("beside %s", (_name, { start, protocol, asks, says }) => {
+  test.each(["ours", "theirs"])("both work when %s is there first", async (first) => {
+    const acceptor = new RecordingAcceptor();
+    onTestFinished(() => acceptor.all.forEach(({ connection }) => connection.close(1001, "test over")));
+    const serve = (server: UpgradeServer) => void serveNode(acceptor, server);
+    const nothing = () => undefined;
+    const url = await (first === "ours" ? start(serve, nothing) : start(nothing, serve));
+    const theirs = await talking(url, protocol);
+    const ours = await RawClient.open(Number(new URL(url).port));
+    await until(() => ours.status === 101);
+    if (asks !== undefined) theirs.socket.send(asks);
+    await until(() => theirs.got.some((text) => says.test(text)));
+    // Some end what is not theirs a little later.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    acceptor.last.connection.send(new Uint8Array([1]));
+    await until(() => ours.frames.length === 1);
+    expect([ours.ended, theirs.closed(), acceptor.all.length, acceptor.refusals]).toEqual([false, undefined, 1, []]);
+    ours.socket.destroy();
+  });
+});
+
+describe("an upgrade for nobody", () => {
+  test("is answered by one of two gateways, once", async () => {
+    const { server, port } = await httpServer();
+    const [one, two] = [new RecordingAcceptor(), new RecordingAcceptor()];
+    serveNode(one, server, { path: "/one" });
+    serveNode(two, server, { path: "/two" });
+    const raw = await RawClient.open(port, handshake({}, { path: "/three" }));
+    await until(() => raw.ended);
+    expect(raw.status).toBe(404);
+    expect([...one.refusals, ...two.refusals]).toEqual([{ reason: "path", what: "/three" }]);
+  });
+
+  test("ends after 30 s beside a listener that does nothing, and one that is answered by then goes on", async () => {
+    const { server, port } = await httpServer();
+    const acceptor = new RecordingAcceptor();
+    serveNode(acceptor, server);
+    const asked: string[] = [];
+    server.on("upgrade", ({ url }, socket) => {
+      asked.push(url!);
+      onTestFinished(() => void socket.destroy());
+      if (url === "/later") setImmediate(() => socket.write("HTTP/1.1 101 Mine\r\n\r\n"));
+      if (url === "/gone") setImmediate(() => socket.destroy());
+    });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const [never, later] = await Promise.all(
+      ["/never", "/later", "/gone"].map((path) => RawClient.open(port, handshake({}, { path }))),
+    );
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    while (asked.length < 3 || later!.answer === "") await turn();
+    while (vi.getTimerCount() > 2) await turn();
+    vi.advanceTimersByTime(29_999);
+    for (let i = 0; i < 20; i++) await turn();
+    expect([never!.ended, acceptor.refusals]).toEqual([false, []]);
+    vi.advanceTimersByTime(1);
+    while (!never!.ended) await turn();
+    expect([never!.status, later!.ended, acceptor.refusals]).toEqual([404, false, [{ reason: "path", what: "/never" }]]);
+  });
+});
+
+describe("an upgrade to another protocol", () => {
+  const h2c = { Connection: "Upgrade, HTTP2-Settings", Upgrade: "h2c", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA" };
+
+  test.each(["/", "/peyk"])("is a plain request for %s while nobody else upgrades", async (path) => {
+    const { server, port } = await httpServer();
+    serveNode(new RecordingAcceptor(), server);
+    const raw = await RawClient.open(port, handshake(h2c, { path }));
+    await until(() => raw.answer.endsWith("the app"));
+    expect(raw.status).toBe(200);
+    raw.socket.destroy();
+  });
+
+  test("belongs to a listener of others, on our path too", async () => {
+    const { server, port } = await httpServer();
+    const acceptor = new RecordingAcceptor();
+    serveNode(acceptor, server);
+    server.on("upgrade", (request, socket) => socket.end(`HTTP/1.1 101 ${request.headers.upgrade}\r\n\r\n`));
+    const raw = await RawClient.open(port, handshake(h2c));
+    await until(() => raw.ended);
+    expect(raw.answer).toBe("HTTP/1.1 101 h2c\r\n\r\n");
+    expect(acceptor.refusals).toEqual([]);
+  });
+});
+
+test("the same path twice on one server is bad-config at once, and free again after close()", async () => {
+  const { server, port } = await httpServer();
+  const { close } = serveNode(new RecordingAcceptor(), server);
+  expect(() => serveNode(new RecordingAcceptor(), server)).toThrow(expect.objectContaining({ code: "bad-config" }));
+  close();
+  close();
+  const second = new RecordingAcceptor();
+  serveNode(second, server);
+  close();
+  const raw = await RawClient.open(port);
+  await until(() => raw.status === 101);
+  expect(second.all).toHaveLength(1);
+  raw.socket.destroy();
+});
+
+test("a node:https and a node:http2 server are served too", async () => {
+  const tls = { key, cert: certificate };
+  for (const server of [createHttpsServer(tls), createSecureServer({ ...tls, allowHTTP1: true })]) {
+    const acceptor = new RecordingAcceptor();
+    serveNode(acceptor, server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const socket = new WsClient(`wss://localhost:${port}/peyk`, "peyk.v1", { ca: certificate });
+    onTestFinished(() => socket.terminate());
+    await until(() => socket.readyState === WsClient.OPEN);
+    expect(acceptor.last.request.url).toBe(`https://localhost:${port}/peyk`);
+  }
+});
+
+test("after close() upgrades are plain requests again, as before", async () => {
+  const { server, port } = await httpServer();
+  serveNode(new RecordingAcceptor(), server).close();
+  const raw = await RawClient.open(port);
+  await until(() => raw.status === 200);
+  raw.socket.destroy();
+});
