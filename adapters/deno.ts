@@ -2,7 +2,7 @@ import type { Acceptor, Connection, ConnectionEvents } from "../src/ports/connec
 import { CloseCode } from "../src/protocol/codes.ts";
 import { SUBPROTOCOL } from "../src/protocol/frames.ts";
 import { closeReason } from "./gateway/close_reason.ts";
-import { type GatewayOptions, refusalOf, upgradeRules } from "./gateway/upgrade_rules.ts";
+import { checkAcceptor, type GatewayOptions, refusalOf, upgradeRules } from "./gateway/upgrade_rules.ts";
 
 export type { GatewayOptions } from "./gateway/upgrade_rules.ts";
 
@@ -38,6 +38,7 @@ export type DenoGateway = (request: Request, info?: ServeInfo) => Response | und
  * @throws {PeykError} `bad-config`
  */
 export function serveDeno(acceptor: Acceptor, options: GatewayOptions = {}): DenoGateway {
+  checkAcceptor(acceptor);
   const rules = upgradeRules(options);
   return (request, info) => {
     const { url } = request;

@@ -7,6 +7,7 @@ import { SUBPROTOCOL } from "../src/protocol/frames.ts";
 import { GatewaySocket, NodeConnection, NodeRequest } from "./gateway/node_connection.ts";
 import { Framer } from "./gateway/server_frame.ts";
 import {
+  checkAcceptor,
   type GatewayOptions,
   type Refusal,
   refusalOf,
@@ -14,7 +15,7 @@ import {
   type UpgradeRules,
   upgradeRules,
 } from "./gateway/upgrade_rules.ts";
-import { pathOf, UpgradeRouter } from "./gateway/upgrade_router.ts";
+import { isWebSocket, pathOf, UpgradeRouter } from "./gateway/upgrade_router.ts";
 import type { UpgradeRequest, UpgradeServer, UpgradeSocket, UpgradeTaker } from "./gateway/upgrade_router.ts";
 
 export type { GatewayOptions } from "./gateway/upgrade_rules.ts";
@@ -46,8 +47,40 @@ export interface NodeGateway {
  * @throws {PeykError} `bad-config`, also when the path is served on this server already
  */
 export function serveNode(acceptor: Acceptor, server: UpgradeServer, options: GatewayOptions = {}): NodeGateway {
+  checkAcceptor(acceptor);
   const rules = upgradeRules(options);
   return { close: UpgradeRouter.of(server).add(rules.path, new NodeDoor(acceptor, rules)) };
+}
+
+/**
+ * Takes a WebSocket upgrade of the gateway's path, or answers why not.
+ * @returns false: it is another path or protocol, and the socket was not touched
+ */
+export type HandleUpgrade = (request: UpgradeRequest, socket: UpgradeSocket, head: Uint8Array) => boolean;
+
+/**
+ * The same as {@link serveNode} for servers that have an `upgrade` listener of their own: it asks this handler first. Nobody else
+ * may end what the handler has taken.
+ *
+ * @example
+ * ```ts ignore
+ * const handleUpgrade = upgradeHandler(engine, { path: "/peyk" });
+ * server.on("upgrade", (request, socket, head) => {
+ *   if (!handleUpgrade(request, socket, head)) socket.destroy();
+ * });
+ * ```
+ *
+ * @throws {PeykError} `bad-config`
+ */
+export function upgradeHandler(acceptor: Acceptor, options: GatewayOptions = {}): HandleUpgrade {
+  checkAcceptor(acceptor);
+  const rules = upgradeRules(options);
+  const door = new NodeDoor(acceptor, rules);
+  return (request, socket, head) => {
+    if (pathOf(request) !== rules.path || !isWebSocket(request)) return false;
+    door.take(request, socket, head);
+    return true;
+  };
 }
 
 /** From an upgrade on the gateway's path to the engine's connection, or to an HTTP answer that says why not. */

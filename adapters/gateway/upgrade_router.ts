@@ -76,7 +76,13 @@ export class UpgradeRouter {
     };
   }
 
+  /** @throws {PeykError} `bad-config`: not a server */
   static of(server: UpgradeServer): UpgradeRouter {
+    if (typeof server?.emit !== "function") {
+      throw new PeykError("bad-config", "server: not a server", {
+        hint: "Give serveNode the node:http server itself: what `createServer()`, or `app.listen()` of Express, returns.",
+      });
+    }
     const routed = server as unknown as RoutedServer;
     return routed[ROUTER] ??= new UpgradeRouter(server);
   }

@@ -1,4 +1,4 @@
-import type { UpgradeRefusal } from "../../src/ports/connection.ts";
+import type { Acceptor, UpgradeRefusal } from "../../src/ports/connection.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { SUBPROTOCOL } from "../../src/protocol/frames.ts";
 import { originAllowed, originFault } from "../../src/protocol/origin.ts";
@@ -41,6 +41,18 @@ export interface Refusal {
 /** The answer to a path that nobody serves. */
 export function unknownPath(path: string): Refusal {
   return { status: 404, body: "Nothing takes WebSocket connections here.\n", reason: "path", what: path };
+}
+
+/**
+ * Checks that upgrades will have an engine to go to.
+ * @throws {PeykError} `bad-config`
+ */
+export function checkAcceptor(acceptor: Acceptor): void {
+  if (typeof acceptor?.accept === "function") return;
+  const isPromise = typeof (acceptor as Partial<PromiseLike<unknown>> | undefined)?.then === "function";
+  throw new PeykError("bad-config", `engine: ${isPromise ? "a promise of one" : "not an engine"}`, {
+    hint: "Give the gateway what `await createEngine(…)` returns.",
+  });
 }
 
 /**

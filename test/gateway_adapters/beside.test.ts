@@ -1,13 +1,16 @@
+import { Buffer } from "node:buffer";
 import { createSecureServer } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket as WsClient } from "ws";
-import { serveNode, type UpgradeServer } from "../../adapters/node.ts";
+import { serveDeno } from "../../adapters/deno.ts";
+import { type GatewayOptions, serveNode, upgradeHandler, type UpgradeServer } from "../../adapters/node.ts";
+import type { Acceptor } from "../../src/ports/connection.ts";
 import { certificate, key } from "../tls/certificate.ts";
 import { httpServer } from "./http_server.ts";
 import { neighbours } from "./neighbours.ts";
-import { handshake, RawClient } from "./raw_client.ts";
+import { handshake, RawClient, rawFrame } from "./raw_client.ts";
 import { RecordingAcceptor } from "./recording_acceptor.ts";
 
 const until = (condition: () => unknown) => vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 15_000, interval: 5 });
@@ -72,10 +75,14 @@ describe("an upgrade for nobody", () => {
     });
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => void vi.useRealTimers());
-    const [never, later] = await Promise.all(
-      ["/never", "/later", "/gone"].map((path) => RawClient.open(port, handshake({}, { path }))),
-    );
+    const [never, later] = await Promise.all([
+      RawClient.open(port, "GET / HTTP/1.1\r\nHost: here.test\r\n\r\n"),
+      ...["/later", "/gone"].map((path) => RawClient.open(port, handshake({}, { path }))),
+    ]);
     const turn = () => new Promise((resolve) => setImmediate(resolve));
+    // Its connection is kept from an earlier request, which was answered.
+    while (!never!.answer.endsWith("the app")) await turn();
+    never!.write(handshake({}, { path: "/never" }));
     while (asked.length < 3 || later!.answer === "") await turn();
     while (vi.getTimerCount() > 2) await turn();
     vi.advanceTimersByTime(29_999);
@@ -83,7 +90,10 @@ describe("an upgrade for nobody", () => {
     expect([never!.ended, acceptor.refusals]).toEqual([false, []]);
     vi.advanceTimersByTime(1);
     while (!never!.ended) await turn();
-    expect([never!.status, later!.ended, acceptor.refusals]).toEqual([404, false, [{ reason: "path", what: "/never" }]]);
+    expect([never!.answer.includes("HTTP/1.1 404"), later!.ended, acceptor.refusals]).toEqual([true, false, [{
+      reason: "path",
+      what: "/never",
+    }]]);
   });
 });
 
@@ -124,6 +134,76 @@ test("the same path twice on one server is bad-config at once, and free again af
   await until(() => raw.status === 101);
   expect(second.all).toHaveLength(1);
   raw.socket.destroy();
+});
+
+describe("upgradeHandler", () => {
+  /** A server whose own listener asks the gateway first. */
+  async function asking(...options: GatewayOptions[]) {
+    const { server, port } = await httpServer();
+    const gateways = options.map((each) => {
+      const acceptor = new RecordingAcceptor();
+      onTestFinished(() => acceptor.all.forEach(({ connection }) => connection.close(1001, "test over")));
+      return { acceptor, handleUpgrade: upgradeHandler(acceptor, each) };
+    });
+    const left: string[] = [];
+    server.on("upgrade", (request, socket, head) => {
+      if (gateways.some(({ handleUpgrade }) => handleUpgrade(request, socket, head))) return;
+      left.push(`${request.headers.upgrade} ${request.url}`);
+      socket.end("HTTP/1.1 404 Mine\r\n\r\n");
+    });
+    return { port, left, acceptors: gateways.map(({ acceptor }) => acceptor) };
+  }
+
+  test("takes upgrades of its path, with what came with them, and leaves all others to its caller", async () => {
+    const { port, left, acceptors: [one, two] } = await asking({ path: "/one" }, { path: "/two" });
+    const ours = await RawClient.open(
+      port,
+      Buffer.concat([Buffer.from(handshake({}, { path: "/two?x=1" })), rawFrame({ payload: new Uint8Array([42]) })]),
+    );
+    await until(() => two!.all[0]?.messages.length === 1);
+    for (const text of [handshake({}, { path: "/three" }), handshake({ Upgrade: "h2c" }, { path: "/one" })]) {
+      const raw = await RawClient.open(port, text);
+      await until(() => raw.ended);
+      expect(raw.answer).toBe("HTTP/1.1 404 Mine\r\n\r\n");
+    }
+    expect(left).toEqual(["websocket /three", "h2c /one"]);
+    expect([one!.all.length, two!.all.length, one!.refusals, two!.refusals]).toEqual([0, 1, [], []]);
+    ours.socket.destroy();
+  });
+
+  test("answers what it refuses", async () => {
+    const { port, left, acceptors } = await asking({});
+    const raw = await RawClient.open(port, handshake({ Origin: "https://evil.test" }));
+    await until(() => raw.ended);
+    expect([raw.status, left, acceptors[0]!.refusals.length]).toEqual([403, [], 1]);
+  });
+});
+
+test("what is no engine is bad-config at once, a promise of one with the hint to await it", async () => {
+  const { server } = await httpServer();
+  const promise = Promise.resolve(new RecordingAcceptor()) as unknown as Acceptor;
+  const told = expect.objectContaining({
+    code: "bad-config",
+    message: "engine: a promise of one",
+    hint: expect.stringContaining("await createEngine("),
+  });
+  expect(() => serveNode(promise, server)).toThrow(told);
+  expect(() => upgradeHandler(promise)).toThrow(told);
+  expect(() => serveDeno(promise)).toThrow(told);
+  for (const nothing of [undefined, null, {}, "engine"]) {
+    const bad = nothing as unknown as Acceptor;
+    expect(() => serveNode(bad, server)).toThrow(expect.objectContaining({ code: "bad-config" }));
+    expect(() => serveDeno(bad)).toThrow(expect.objectContaining({ code: "bad-config" }));
+  }
+  expect(server.listenerCount("upgrade")).toBe(0);
+});
+
+test("what is no server is bad-config at once", () => {
+  for (const bad of [undefined, null, {}, Promise.resolve()]) {
+    expect(() => serveNode(new RecordingAcceptor(), bad as unknown as UpgradeServer)).toThrow(
+      expect.objectContaining({ code: "bad-config" }),
+    );
+  }
 });
 
 test("a node:https and a node:http2 server are served too", async () => {
