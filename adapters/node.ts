@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { Acceptor } from "../src/ports/connection.ts";
 import { SUBPROTOCOL } from "../src/protocol/frames.ts";
-import { GatewaySocket, NodeConnection, NodeRequest } from "./gateway/node_connection.ts";
+import { GatewaySocket, isEndedHere, NodeConnection, NodeRequest } from "./gateway/node_connection.ts";
 import { Framer } from "./gateway/server_frame.ts";
 import {
   checkAcceptor,
@@ -88,11 +88,13 @@ class NodeDoor implements UpgradeTaker {
   readonly #acceptor: Acceptor;
   readonly #rules: UpgradeRules;
   readonly #framer = new Framer();
+  readonly #taken: () => void;
   readonly #upgrader: ReturnType<typeof createUpgrader>;
 
   constructor(acceptor: Acceptor, rules: UpgradeRules) {
     this.#acceptor = acceptor;
     this.#rules = rules;
+    this.#taken = () => acceptor.refused("taken", rules.path);
     this.#upgrader = createUpgrader(acceptor.maxFrameBytes);
   }
 
@@ -102,12 +104,21 @@ class NodeDoor implements UpgradeTaker {
     const refusal = refusalOf({ origin: text(origin), host: text(host), protocols: text(protocols) }, this.#rules);
     if (refusal !== undefined) return this.#refuse(socket, refusal);
     const [message, stream] = [request as IncomingMessage, socket as unknown as Duplex];
+    if (isEndedHere(stream)) return this.#taken();
     let isTaken = false;
-    this.#upgrader.handleUpgrade(message, stream, head as Buffer, (ws) => {
-      isTaken = true;
-      ws.connection = new NodeConnection(ws, stream, this.#framer);
-      ws.connection.events = this.#acceptor.accept(ws.connection, new NodeRequest(message));
-    });
+    try {
+      this.#upgrader.handleUpgrade(message, stream, head as Buffer, (ws) => {
+        isTaken = true;
+        ws.connection = new NodeConnection(ws, stream, this.#framer, this.#taken);
+        // Other listeners have the socket next. Once they have ended it, it looks as if the client hung up.
+        queueMicrotask(() => ws.connection.lookForEnd());
+        ws.connection.events = this.#acceptor.accept(ws.connection, new NodeRequest(message));
+      });
+    } catch (error) {
+      if (isTaken) throw error;
+      // ws refuses a socket that it has taken before: the other connection goes on.
+      return this.#taken();
+    }
     // ws has answered it by then.
     if (!isTaken) this.#acceptor.refused("handshake", `${method} with version ${text(version) ?? "none"}`);
   }

@@ -36,11 +36,14 @@ export class NodeConnection implements Connection {
   open = true;
   events!: ConnectionEvents;
   readonly #ws: GatewaySocket;
+  readonly #taken: () => void;
   #leaving = false;
   /** The socket took what it was given with a warning: it is to say when it has room again. */
   #backlogged = false;
 
-  constructor(ws: GatewaySocket, socket: Duplex, framer: Framer) {
+  /** @param taken is called when the socket turns out to be ended by other code on this server */
+  constructor(ws: GatewaySocket, socket: Duplex, framer: Framer, taken: () => void) {
+    this.#taken = taken;
     this.#ws = ws;
     this.#socket = socket;
     this.#framer = framer;
@@ -55,6 +58,13 @@ export class NodeConnection implements Connection {
     const flows = this.#socket.write(this.#framer.frame(bytes));
     if (!flows && !this.#backlogged) this.#awaitDrain();
     return flows;
+  }
+
+  /** Says so when neither side has said goodbye and still it is over. */
+  lookForEnd(): void {
+    if (!this.open || !isEndedHere(this.#socket)) return;
+    this.open = false;
+    this.#taken();
   }
 
   /** Few connections ever have a backlog: only these listen for its end. */
@@ -91,7 +101,13 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
 }
 
 function onClose(this: WebSocket, code: number): void {
+  (this as GatewaySocket).connection.lookForEnd();
   (this as GatewaySocket).connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
+}
+
+/** Whether the socket was ended from this side: the other one neither ended nor reset it. */
+export function isEndedHere(socket: Duplex): boolean {
+  return (socket.destroyed || socket.writableEnded) && !socket.readableEnded && !socket.errored;
 }
 
 /** The page was left or the app ended (RFC 6455 section 7.4.1). */

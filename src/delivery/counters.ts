@@ -73,7 +73,7 @@ export function createCounters(): Counters {
     gaps: 0,
     attached: 0,
     refused: {
-      ...{ path: 0, origin: 0, host: 0, subprotocol: 0, handshake: 0, left: 0 },
+      ...{ path: 0, origin: 0, host: 0, subprotocol: 0, handshake: 0, taken: 0, left: 0 },
       ...{ normal: 0, drain: 0, expired: 0, slow: 0, helloTimeout: 0, heartbeat: 0, internal: 0, overloaded: 0 },
       ...{ unauthorized: 0, replaced: 0, protocol: 0, signedOut: 0, tooLarge: 0, version: 0 },
     },

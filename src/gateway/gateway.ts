@@ -174,7 +174,7 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
 
   closed(link: Link, code: number | undefined): void {
     const { session } = link;
-    if (session === undefined) this.#parts.counters.refused[closeName(code) ?? "left"]++;
+    if (session === undefined) this.#refusals.add(closeName(code) ?? "left");
     else this.#leave(link, session);
     link.session = undefined;
     this.#endHandshake(link);

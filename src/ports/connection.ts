@@ -43,8 +43,9 @@ export interface ConnectionRequest {
  * - "host": the Host header is missing or no host.
  * - "subprotocol": this protocol is not among those that were offered.
  * - "handshake": what else makes a WebSocket handshake is missing (RFC 6455 section 4.2.1).
+ * - "taken": other code on this server took or ended the socket, before it was answered or while it was open.
  */
-export type UpgradeRefusal = "path" | "origin" | "host" | "subprotocol" | "handshake";
+export type UpgradeRefusal = "path" | "origin" | "host" | "subprotocol" | "handshake" | "taken";
 
 /**
  * The engine's face to gateways. A gateway answers the upgrade (path, Origin and subprotocol are its business), then hands
@@ -54,7 +55,7 @@ export type UpgradeRefusal = "path" | "origin" | "host" | "subprotocol" | "hands
 export interface Acceptor {
   accept(connection: Connection, request: ConnectionRequest): ConnectionEvents;
   /**
-   * An upgrade was answered with an HTTP status.
+   * An upgrade was answered with an HTTP status, or its socket was taken away.
    * @param what what it was refused for, such as the origin: goes into the log, so it MUST NOT hold a query, a cookie or another secret
    */
   refused(reason: UpgradeRefusal, what: string): void;

@@ -5,9 +5,13 @@ import { createBench, helloFrame } from "./wire.ts";
 /** An engine, and the warnings it logs with their fields. */
 async function logging(options: EngineOptions = {}) {
   const logged: unknown[] = [];
-  const warn: Logger["warn"] = (message, fields) => void logged.push({ message, ...fields });
+  const hints = new Map<unknown, unknown>();
+  const warn: Logger["warn"] = (message, { hint, ...fields } = {}) => {
+    hints.set(fields.reason, hint);
+    logged.push({ message, ...fields });
+  };
   const bench = await createBench({ ...options, logger: { info() {}, warn, error: warn } });
-  return { ...bench, logged };
+  return { ...bench, logged, hints };
 }
 
 test("the first refused upgrade of each reason is logged at once, those after it once a minute with their number", async () => {
@@ -51,7 +55,7 @@ test("what strangers send is cut, and closing tells what was counted", async () 
 });
 
 test("connections that never had a session are counted by what ended them", async () => {
-  const { clock, engine, wire, open } = await logging({
+  const { clock, engine, wire, open, logged } = await logging({
     authenticate: ({ token }) =>
       token === "sara" ? { userId: "sara" } : token === "old" ? { userId: "old", expiresAt: Date.UTC(2025, 0, 1) } : null,
   });
@@ -74,5 +78,40 @@ test("connections that never had a session are counted by what ended them", asyn
   const before = engine.counters();
   wire().leave();
   expect(before.refused.left).toBe(2); // A copy.
+  // What is part of normal operation is only counted.
+  const message = "a connection was refused before its welcome";
+  expect(logged).toEqual(
+    ["unauthorized", "protocol", "version", "tooLarge", "helloTimeout"].map((reason) => ({ message, reason })),
+  );
+  await engine.close();
+});
+
+test.each(
+  [
+    ["path", "`path`"],
+    ["origin", "`origins`"],
+    ["origin", "proxy_set_header Host $http_host"],
+    ["host", "proxy"],
+    ["subprotocol", "peyk.v1"],
+    ["handshake", "proxy_http_version 1.1"],
+    ["taken", "upgradeHandler"],
+  ] as const,
+)("a refused upgrade's line says what to do: %s, %s", async (reason, hint) => {
+  const { engine, logged, hints } = await logging();
+  engine.refused(reason, "what");
+  expect(hints.get(reason)).toContain(hint);
+  expect(logged).toMatchObject([{ reason, what: "what" }]);
+  expect(engine.counters().refused[reason]).toBe(1);
+  await engine.close();
+});
+
+test("a refused hello's line says what to do, and nothing of the token", async () => {
+  const { clock, engine, open, logged, hints } = await logging({ authenticate: () => null });
+  for (let i = 0; i < 3; i++) await open("secret-token");
+  await clock.advance(60_000);
+  const line = { message: "a connection was refused before its welcome", reason: "unauthorized" };
+  expect(logged).toEqual([line, { ...line, repeated: 2 }]);
+  expect(hints.get("unauthorized")).toContain("authenticate()");
+  expect(JSON.stringify([logged, [...hints]])).not.toContain("secret");
   await engine.close();
 });

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createSecureServer } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket as WsClient } from "ws";
 import { serveDeno } from "../../adapters/deno.ts";
@@ -176,6 +177,72 @@ describe("upgradeHandler", () => {
     const raw = await RawClient.open(port, handshake({ Origin: "https://evil.test" }));
     await until(() => raw.ended);
     expect([raw.status, left, acceptors[0]!.refusals.length]).toEqual([403, [], 1]);
+  });
+});
+
+describe("a socket of ours that other code ends", () => {
+  /** The gateway's handler between two other listeners. */
+  async function between(before: (socket: Duplex) => void, after: (socket: Duplex) => void) {
+    const { server, port } = await httpServer();
+    const acceptor = new RecordingAcceptor();
+    const handleUpgrade = upgradeHandler(acceptor);
+    server.on("upgrade", (_request, socket) => before(socket));
+    server.on("upgrade", handleUpgrade);
+    server.on("upgrade", (_request, socket) => after(socket));
+    return { acceptor, raw: await RawClient.open(port) };
+  }
+  const nothing = () => undefined;
+  const taken = [{ reason: "taken", what: "/peyk" }];
+
+  test.each<[string, (socket: Duplex) => void]>([
+    ["destroyed", (socket) => socket.destroy()],
+    ["answered", (socket) => socket.end("HTTP/1.1 400 Theirs\r\n\r\n")],
+  ])("before us is named, and not connected: %s", async (_how, end) => {
+    const { acceptor, raw } = await between(end, nothing);
+    await until(() => raw.ended);
+    expect([acceptor.all.length, acceptor.refusals]).toEqual([0, taken]);
+  });
+
+  test.each<[string, (socket: Duplex) => void]>([
+    ["destroyed at once", (socket) => socket.destroy()],
+    ["destroyed later", (socket) => setImmediate(() => socket.destroy())],
+    ["answered once more", (socket) => socket.end("HTTP/1.1 400 Theirs\r\n\r\n")],
+  ])("after us is named once: %s", async (_how, end) => {
+    const { acceptor, raw } = await between(nothing, end);
+    await until(() => acceptor.all[0]?.closed.length === 1);
+    await until(() => raw.ended);
+    expect([acceptor.last.closed, acceptor.refusals]).toEqual([[false], taken]);
+  });
+
+  test.each<[string, (raw: RawClient, acceptor: RecordingAcceptor) => void]>([
+    ["the client resets", (raw) => raw.socket.resetAndDestroy()],
+    ["the client ends", (raw) => raw.socket.end()],
+    ["the client says goodbye", (raw) => raw.write(rawFrame({ opcode: 8, payload: Buffer.from([3, 232]) }))],
+    ["the client breaks the protocol", (raw) => raw.write(rawFrame({ opcode: 5 }))],
+    ["we say goodbye", (raw, acceptor) => {
+      acceptor.last.connection.close(4000, "drain");
+      raw.write(rawFrame({ opcode: 8, payload: Buffer.from([0x0f, 0xa0]) }));
+    }],
+  ])("is not named when %s", async (_how, end) => {
+    const { acceptor, raw } = await between(nothing, nothing);
+    await until(() => raw.status === 101);
+    end(raw, acceptor);
+    await until(() => acceptor.open === 0);
+    expect(acceptor.refusals).toEqual([]);
+    raw.socket.destroy();
+  });
+
+  test("is named when two handlers take it, and the first one's connection stays", async () => {
+    const { server, port } = await httpServer();
+    const [first, second] = [new RecordingAcceptor(), new RecordingAcceptor()];
+    server.on("upgrade", upgradeHandler(first));
+    server.on("upgrade", upgradeHandler(second));
+    const raw = await RawClient.open(port);
+    await until(() => raw.status === 101);
+    first.last.connection.send(new Uint8Array([1]));
+    await until(() => raw.frames.length === 1);
+    expect([second.all.length, second.refusals, first.refusals]).toEqual([0, taken, []]);
+    raw.socket.destroy();
   });
 });
 
