@@ -1,23 +1,24 @@
 import type { Acceptor, UpgradeRefusal } from "../../src/ports/connection.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { SUBPROTOCOL } from "../../src/protocol/frames.ts";
-import { originAllowed, originFault } from "../../src/protocol/origin.ts";
+import { type AllowedOrigins, originAllowed, originFault } from "../../src/protocol/origin.ts";
 
 /** Which upgrades a gateway takes. */
 export interface GatewayOptions {
   /** The exact path, without a query. Default "/peyk". */
   path?: string;
   /**
-   * Which pages may connect: exact origins such as "https://example.org". Default: pages of the same host and port as the Host header.
+   * Which pages may connect: exact origins such as "https://example.org", any subdomain as "https://*.example.org", or a function
+   * that says true (a throw or a promise is a no). Default: pages of the same host and port as the Host header.
    * Clients that are no browser send no Origin and are always let through to authentication.
    */
-  origins?: readonly string[];
+  origins?: AllowedOrigins;
 }
 
 /** The options, checked. */
 export interface UpgradeRules {
   readonly path: string;
-  readonly origins: readonly string[] | undefined;
+  readonly origins: AllowedOrigins | undefined;
 }
 
 /** What an HTTP request must say for itself. Absent headers are null. */
@@ -64,7 +65,7 @@ export function upgradeRules(options: GatewayOptions): UpgradeRules {
   if (!/^\/[^\s?#]*$/.test(path)) {
     throw new PeykError("bad-config", "path: not an absolute path", { hint: 'Name a path without query, such as "/peyk".' });
   }
-  for (const origin of origins ?? []) {
+  for (const origin of typeof origins === "function" ? [] : origins ?? []) {
     const fault = originFault(origin);
     if (fault !== undefined) {
       throw new PeykError("bad-config", `origins: "${origin}": ${fault}`, {
@@ -72,7 +73,7 @@ export function upgradeRules(options: GatewayOptions): UpgradeRules {
       });
     }
   }
-  return { path, origins: origins && [...origins] };
+  return { path, origins: typeof origins === "function" ? origins : origins && [...origins] };
 }
 
 /** Why this upgrade, on the gateway's own path, is not taken; undefined when it is. */

@@ -75,6 +75,39 @@ describe("with an allow-list, only its entries are allowed", () => {
   });
 });
 
+test.each([
+  ["https://a.example.org", true],
+  ["https://a.b-c.example.org", true],
+  ["https://example.org", false],
+  ["https://.example.org", false],
+  ["https://a..example.org", false],
+  ["http://a.example.org", false],
+  ["http://abc.example.org", false],
+  ["https://aexample.org", false],
+  ["https://a.example.org:8443", false],
+  ["https://a.example.org.evil.test", false],
+  ["https://evil.test/.example.org", false],
+  ["https://evil.test:1.example.org", false],
+  ["https://u@evil.example.org", false],
+])("the pattern https://*.example.org lets %s in: %s", (origin, allowed) => {
+  expect(originAllowed(origin, "here.test", ["https://*.example.org"])).toBe(allowed);
+});
+
+test("a function decides with true alone, and a throw is a no", () => {
+  const asked: string[] = [];
+  const answers: unknown[] = [true, false, undefined, "yes", Promise.resolve(true)];
+  const decide = (origin: string) => {
+    asked.push(origin);
+    if (answers.length === 0) throw new Error("no");
+    return answers.shift() as boolean;
+  };
+  const { origins } = upgradeRules({ origins: decide });
+  const said = Array.from({ length: 6 }, () => originAllowed("https://a.test", "a.test", origins));
+  expect(said).toEqual([true, false, false, false, false, false]);
+  expect(asked).toEqual(Array(6).fill("https://a.test"));
+  expect(originAllowed(null, "a.test", origins)).toBe(true);
+});
+
 describe("options are checked at the start", () => {
   test.each([
     "https://example.org/",
@@ -83,7 +116,12 @@ describe("options are checked at the start", () => {
     "*",
     "https://example.org:443",
     "https://a b",
-    "https://*.example.org",
+    "https://*",
+    "https://*example.org",
+    "https://a.*.example.org",
+    "https://*.*.example.org",
+    "https://*.Example.org",
+    "*://*.example.org",
     "https://[",
     "",
   ])(
@@ -94,7 +132,14 @@ describe("options are checked at the start", () => {
     },
   );
 
-  test.each(["https://example.org", "http://localhost:3000", "http://[::1]:3000", "capacitor://localhost", "null"])(
+  test.each([
+    "https://example.org",
+    "http://localhost:3000",
+    "http://[::1]:3000",
+    "capacitor://localhost",
+    "null",
+    "https://*.example.org",
+  ])(
     "the origin %j is fine",
     (origin) => expect(originFault(origin)).toBeUndefined(),
   );
