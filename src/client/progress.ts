@@ -148,7 +148,9 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
     time.clearTimeout(timer);
     timer = undefined;
     const cursors = pageOf([...moved.values()], frameBytes - ACK_HEAD_BYTES);
-    if (!send({ type: "ack", seen, cursors, idleMs: idleMs(), waiting })) return;
+    // The connection may have ended before anybody says so.
+    isConnected = send({ type: "ack", seen, cursors, idleMs: idleMs(), waiting });
+    if (!isConnected) return;
     for (const { topic } of cursors) moved.delete(topic);
     seenTold = seen;
     waitingTold = waiting;

@@ -49,7 +49,7 @@ type Note =
  */
 export function joinTabs(options: TabsOptions): Tabs {
   const { activity, belongs, environment, failed, lead, name, receive } = options;
-  const { BroadcastChannel, locks, time } = environment;
+  const { BroadcastChannel, locks, page, time } = environment;
   const self = randomId();
   const leaving = new AbortController();
   const { signal } = leaving;
@@ -198,7 +198,7 @@ export function joinTabs(options: TabsOptions): Tabs {
     channel = new BroadcastChannel(name);
     channel.onmessage = ({ data }: { data: Note }) => {
       // Whoever else writes here is none of us.
-      if (typeof data?.term !== "number" || typeof data.body?.type !== "string") return;
+      if (!Number.isSafeInteger(data?.term) || typeof data.body?.type !== "string") return;
       if (data.up) {
         const { body, from } = data;
         // Before it has heard of a leader, a tab can only ask for one.
@@ -207,14 +207,22 @@ export function joinTabs(options: TabsOptions): Tabs {
         leader.receive(from, body);
       } else {
         const { body, to } = data;
-        const isOver = body.type === "status" && body.status.state === "closed" && body.status.reason === "signedOut";
+        const isOver = body.type === "status" && (body.status as { reason?: string } | null)?.reason === "signedOut";
         // A sign-out is everybody's, also when the lock that its leader left free was faster than its word.
         if (isOver && data.term >= term - 1) return receive(body, false);
-        if (data.term < term || leader) return;
+        // A tab that goes on after it stood still may hear the new leader before it hears that it lost the lock.
+        if (leader && data.term > term) depose();
+        if (leader || data.term < term) return;
         heard(data.term);
         if (to === undefined || to === self) receive(body, false);
       }
     };
+    // A frozen page hears other tabs and answers them, while its socket and its timers stand still: it may not lead.
+    page?.document.addEventListener("freeze", () => {
+      depose();
+      turn.abort();
+    }, { signal });
+    page?.document.addEventListener("resume", depose, { signal });
     // The own lock first: the leader, once it has heard of this tab, waits for it.
     hold(lockOf(self), signal, () => {
       queue(false);

@@ -101,6 +101,67 @@ test("the former leader ends nobody when it hears that it was replaced before it
   await closeAll();
 });
 
+test("a former leader that hears the new one before it hears that it lost the lead misses nothing", async () => {
+  const { world, tabs, clients, closeAll } = await openTabs(2);
+  const got = clients.map((client) => reading(client));
+  tabs[0]!.freeze();
+  await world.time.pass(5_100);
+  await world.socket.welcome([at("sara/default", 0)]);
+  await world.socket.say(entry(1));
+  await tabs[0]!.thaw({ locksLast: true });
+  await world.socket.say(entry(2));
+  await pass(world, 20_000);
+  expect(got).toEqual([["1", "2"], ["1", "2"]]);
+  expect(clients.map(statusOf)).toEqual([ME, ME]);
+  expect(world.sockets).toHaveLength(2);
+  await closeAll();
+  expect(world.time.pending).toBe(0);
+});
+
+test("a former leader that was replaced before it could ack goes on as a follower", async () => {
+  const { world, tabs, clients, closeAll } = await openTabs(2);
+  const got = clients.map((client) => reading(client));
+  const former = world.socket;
+  await former.say(entry(1));
+  await former.say(entry(2));
+  tabs[0]!.freeze();
+  await world.time.pass(5_100);
+  await world.socket.welcome([at("sara/default", 2)]);
+  await former.end(CloseCode.replaced);
+  await tabs[0]!.thaw({ locksLast: true });
+  await world.socket.say(entry(3));
+  await pass(world, 20_000);
+  expect(got).toEqual([["1", "2", "3"], ["1", "2", "3"]]);
+  expect(clients.map(statusOf)).toEqual([ME, ME]);
+  await closeAll();
+});
+
+test("a page that is frozen leaves the lead to another tab, hears it, and follows when it goes on", async () => {
+  const { world, tabs, clients, closeAll } = await openTabs(2);
+  const got = clients.map((client) => reading(client));
+  const [first, second] = [tabs[0]!.page.document, tabs[1]!.page.document];
+  first.dispatchEvent(new Event("freeze"));
+  await quiet();
+  expect(world.sockets).toHaveLength(2);
+  await world.socket.welcome([at("sara/default", 0)]);
+  await world.socket.say(entry(1));
+  // The other one's turn to be frozen: a page that is frozen does not lead.
+  second.dispatchEvent(new Event("freeze"));
+  await quiet();
+  expect(world.sockets).toHaveLength(2);
+  first.dispatchEvent(new Event("resume"));
+  await quiet();
+  expect(world.sockets).toHaveLength(3);
+  await world.socket.welcome([at("sara/default", 1)]);
+  second.dispatchEvent(new Event("resume"));
+  await world.socket.say(entry(2));
+  expect(got).toEqual([["1", "2"], ["1", "2"]]);
+  expect(clients.map(statusOf)).toEqual([ME, ME]);
+  expect(world.sockets).toHaveLength(3);
+  await closeAll();
+  expect(world.time.pending).toBe(0);
+});
+
 test("what a former leader writes late does not overwrite what the new one has stored", async () => {
   const { world, tabs, clients, closeAll } = await openTabs(2);
   clients.forEach((client) => reading(client));

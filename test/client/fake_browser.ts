@@ -136,9 +136,10 @@ export class Browser {
     const { time } = this.world;
     const cleared = new Set<unknown>();
     /** What happens to a tab that stands still happens when it goes on. */
-    let still: (() => void)[] | undefined;
-    const act = (task: () => void): void => {
-      if (still) still.push(task);
+    let still: { task: () => void; ofLock: boolean }[] | undefined;
+    let goesOn = false;
+    const act = (task: () => void, ofLock = false): void => {
+      if (still) still.push({ task, ofLock });
       else task();
     };
     const environment: Environment = {
@@ -156,13 +157,13 @@ export class Browser {
           return timer;
         },
         clearTimeout(timer) {
-          // It may be due already, in a tab that stands still.
-          if (still) cleared.add(timer);
+          // It may be due already, in a tab that stands still or has just gone on.
+          if (still || goesOn) cleared.add(timer);
           time.clearTimeout(timer);
         },
         random: () => time.random(),
       },
-      locks: this.#locks.of({ id: tab, act }),
+      locks: this.#locks.of({ id: tab, act: (task) => act(task, true) }),
       BroadcastChannel: class implements BroadcastChannelLike {
         onmessage: ((event: never) => void) | null = null;
         readonly #own: Channel;
@@ -192,13 +193,16 @@ export class Browser {
       this.#locks.kill(tab);
     };
     const freeze = () => void (still ??= []);
-    const thaw = async () => {
+    const thaw = async ({ locksLast = false } = {}) => {
       const missed = still ?? [];
+      if (locksLast) missed.sort((one, other) => Number(one.ofLock) - Number(other.ofLock));
       still = undefined;
-      for (const task of missed) {
+      goesOn = true;
+      for (const { task } of missed) {
         task();
         await quiet();
       }
+      goesOn = false;
     };
     return { page, environment, kill, freeze, thaw };
   }
@@ -211,7 +215,8 @@ export interface Tab {
   kill(): void;
   /** It stands still, as under a dialog: nothing of it runs, and what comes waits. */
   freeze(): void;
-  thaw(): Promise<void>;
+  /** `locksLast`: what became of its locks is told after all else. Browsers promise no order. */
+  thaw(order?: { locksLast?: boolean }): Promise<void>;
 }
 
 /** A connected client in a page. */
