@@ -268,7 +268,7 @@ export function connectIn(
 
   page?.window.addEventListener("online", () => sharing.send({ type: "wake" }), { signal });
   // A page that is put aside may come back as it was, without its socket; it may not hold the connection meanwhile.
-  page?.window.addEventListener("pagehide", () => sharing.pause(), { signal });
+  page?.window.addEventListener("pagehide", sharing.pause, { signal });
   page?.window.addEventListener("pageshow", ({ persisted }: Event & { persisted?: boolean }) => {
     if (persisted) sharing.resume();
   }, { signal });

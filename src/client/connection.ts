@@ -52,7 +52,7 @@ const LOOK_EVERY_MS = 5_000;
 /** A timer that fires so much too late was not running all the time. */
 const LATE_MS = 1_000;
 const CLOSE_WITHIN_MS = 1_000;
-const UNREACHABLE = "Nobody is there, or the upgrade was refused: the server's log says if and why.";
+const UNREACHABLE = "Nobody is there, or the upgrade was refused: the server's log says why.";
 /** Before the welcome tells the limit, a page of cursors has so many bytes at most: every engine takes that. */
 const PAGE_BYTES = 1_024;
 /** The most that a page takes beside its cursors. */

@@ -6,6 +6,8 @@ const ASK_EVERY_MS = 2_000;
 const ASK_HIDDEN_EVERY_MS = 60_000;
 /** A leader that has not answered for so long stands still: another tab takes over. */
 const SILENT_MS = 5_000;
+/** Tabs lose patience up to so much sooner or later, not all at the same moment. */
+const SPREAD_MS = 250;
 /** A timer that fires so much too late: this tab stood still itself. */
 const LATE_MS = 1_500;
 
@@ -86,7 +88,7 @@ export function joinTabs(options: TabsOptions): Tabs {
   const ask = () => send({ type: "ask", failed: failed() });
 
   async function holderOf(lock: string): Promise<string | undefined> {
-    return (await locks!.query()).held?.find(({ name }) => name === lock)?.clientId;
+    return (await locks!.query()).held?.find((held) => held.name === lock)?.clientId;
   }
 
   /** The leader waits for the lock that a tab holds as long as it lives. */
@@ -111,7 +113,7 @@ export function joinTabs(options: TabsOptions): Tabs {
     locks!.request(lock, steal ? { steal } : { signal: until }, () => {
       if (isClosed || until.aborted) return;
       held();
-      return new Promise((resolve) => until.addEventListener("abort", () => resolve()));
+      return new Promise<void>((resolve) => until.onabort = () => resolve());
     }).catch((error: unknown) => {
       if (until.aborted) return;
       if (!(error instanceof DOMException)) throw error;
@@ -165,7 +167,7 @@ export function joinTabs(options: TabsOptions): Tabs {
 
   /** The leader lives. */
   function heard(theirs: number): void {
-    silentFrom = time.elapsed();
+    silentFrom = time.elapsed() + time.random() * 2 * SPREAD_MS - SPREAD_MS;
     plan(activity().visible ? ASK_EVERY_MS : ASK_HIDDEN_EVERY_MS);
     if (theirs === term) return;
     term = theirs;
@@ -179,7 +181,7 @@ export function joinTabs(options: TabsOptions): Tabs {
    */
   async function look(): Promise<void> {
     const now = time.elapsed();
-    const isLate = timer !== undefined && time.now() - dueAt >= LATE_MS;
+    const isLate = time.now() - dueAt >= LATE_MS;
     // What was answered meanwhile is not read yet; and of a long while in which nobody asked nothing is known.
     if (isLate || now - silentFrom > SILENT_MS + LATE_MS) silentFrom = now;
     ask();
