@@ -20,8 +20,8 @@ export default defineConfig({
           ...common,
           name: "together",
           include: ["test/**/*.test.ts"],
-          // Packing the package and driving a browser look at the same things whichever runtime looks: once, on Node.
-          exclude: inDeno ? ["test/packaging/**", "test/browser/**", ...ALONE] : ALONE,
+          // Packing the package and the pages of examples are the same whichever runtime looks: once, on Node.
+          exclude: inDeno ? ["test/packaging/**", "test/browser/{demo,chat}.test.ts", ...ALONE] : ALONE,
           sequence: { groupOrder: 0 },
         },
       },
