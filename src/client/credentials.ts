@@ -28,7 +28,7 @@ export function createCredentials(token: TokenSource | undefined, time: Time): C
     async ask() {
       const given: unknown = (typeof token === "function" ? await token() : token) ?? null;
       if (given !== null && !(typeof given === "string" && given.isWellFormed())) {
-        throw new PeykError("bad-message", "no token", { hint: "The token is no text that can be sent." });
+        throw new PeykError("bad-message", "no token", { hint: "The token is no text." });
       }
       return latest = given as string | null;
     },
