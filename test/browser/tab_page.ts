@@ -1,6 +1,6 @@
 /**
- * The script of a page under test: one client, what it heard, and a heart that beats for as long as this page's timers run. Tests
- * call it through `tab`.
+ * The script of a page under test: one client, what it heard, and where a test asks for it a heart that beats for as long as this
+ * page's timers run. Tests call it through `tab`.
  */
 import { connect, type ConnectOptions, type PeykClient, PeykError, type Status } from "../../src/client/client.ts";
 
@@ -48,7 +48,7 @@ declare global {
 
 const HEART_MS = 100;
 
-function createTab(name: string): TabPage {
+function createTab(name: string, hasHeart: boolean): TabPage {
   const statuses: Status[] = [];
   const got: string[] = [];
   const errors: string[] = [];
@@ -65,7 +65,9 @@ function createTab(name: string): TabPage {
     }
   };
   addEventListener("pageshow", (event) => persisted = event.persisted);
-  setInterval(() => void fetch(`/beat?tab=${encodeURIComponent(name)}`, { mode: "no-cors" }).catch(() => {}), HEART_MS);
+  if (hasHeart) {
+    setInterval(() => void fetch(`/beat?tab=${encodeURIComponent(name)}`, { mode: "no-cors" }).catch(() => {}), HEART_MS);
+  }
 
   function token(): string | Promise<string> {
     if ("value" in answer) return answer.value;
@@ -108,4 +110,5 @@ function createTab(name: string): TabPage {
   };
 }
 
-globalThis.tab = createTab(new URL(location.href).searchParams.get("tab") ?? "");
+const { searchParams } = new URL(location.href);
+globalThis.tab = createTab(searchParams.get("tab") ?? "", searchParams.has("heart"));

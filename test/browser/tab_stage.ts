@@ -36,6 +36,8 @@ export interface TabOptions extends Omit<StartOptions, "url" | "token"> {
   host?: string;
   /** The page stands in a sandboxed frame: it may keep nothing and lock nothing. */
   sandboxed?: boolean;
+  /** Its heart beats. */
+  heart?: boolean;
   /** In the window of that tab, in front of it. Default: in a window of its own. */
   beside?: Tab;
   /** Where the engine is. Default: the stage's. */
@@ -130,7 +132,7 @@ export async function openStage(chromium: RealChromium, options: Partial<EngineO
 
   async function start(
     tab: Tab,
-    { token, host: _host, sandboxed: _sandboxed, beside: _beside, ...rest }: TabOptions = {},
+    { token, host: _host, sandboxed: _sandboxed, heart: _heart, beside: _beside, ...rest }: TabOptions = {},
   ): Promise<void> {
     const given = token === undefined ? {} : { token: typeof token === "string" ? { value: token } : token };
     await tab.ask("start", { url, ...rest, ...given });
@@ -152,7 +154,8 @@ export async function openStage(chromium: RealChromium, options: Partial<EngineO
         faults.push(`${name}: ${said.text()}`);
       }
     });
-    await page.goto(addressOf(name, options.host, options.sandboxed ? "frame" : "page"));
+    const address = addressOf(name, options.host, options.sandboxed ? "frame" : "page");
+    await page.goto(options.heart ? `${address}&heart` : address);
     const frame = options.sandboxed ? page.frame("sandbox")! : page.mainFrame();
     const tab = tabOf(name, page, frame, () => beats.get(name) ?? 0, () => sockets);
     await start(tab, options);

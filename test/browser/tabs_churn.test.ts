@@ -36,6 +36,7 @@ test(
 
     /** One place for a tab: one after the other opens there. */
     async function open(place: number): Promise<void> {
+      let left: Tab | undefined;
       for (let n = 0; !isOver(); n++) {
         const tab = await stage.openTab(`${place}.${n}`, { token: `sara:${place}.${n}` });
         await tab.until("connected");
@@ -49,6 +50,8 @@ test(
         const end = pick(Object.keys(leave));
         await leave[end]!(tab, stage);
         ends[end] = (ends[end] ?? 0) + 1;
+        await left?.page.close();
+        left = tab;
       }
     }
 
@@ -71,7 +74,7 @@ test(
   SECONDS * 1_000 + 120_000,
 );
 
-/** How a tab may end. Its page may stay: what has ended there holds no connection. */
+/** How a tab may end. Its page may stay until the next one has ended too: what has ended there holds no connection. */
 const leave: Record<string, (tab: Tab, stage: TabStage) => Promise<void>> = {
   closed: ({ page }) => page.close(),
   async "left for another page"({ page, name }, stage) {

@@ -14,9 +14,9 @@ test.runIf(process.env["PEYK_TABS_HIDDEN"])(
     const chromium = await openChromium({ flags: ["--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/5"] });
     try {
       const stage = await openStage(chromium);
-      const first = await stage.openTab("first", { token: "sara" });
+      const first = await stage.openTab("first", { token: "sara", heart: true });
       await first.until("connected");
-      const second = await stage.openTab("second", { token: "sara", beside: first });
+      const second = await stage.openTab("second", { token: "sara", heart: true, beside: first });
       await second.until("connected");
       await chromium.openBeside(second.page);
       for (const tab of [first, second]) await eventually(async () => expect(await tab.ask("visibility")).toBe("hidden"));

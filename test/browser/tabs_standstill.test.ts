@@ -50,11 +50,11 @@ for (const [how, { stop, isDeaf }] of Object.entries(ways)) {
   test.concurrent(
     `while the leading tab stands still ${how}, a visible one leads; nothing is lost and nothing comes twice`,
     async ({ stage, chromium }) => {
-      const first = await stage.openTab("first", { token: "sara" });
+      const first = await stage.openTab("first", { token: "sara", heart: true });
       await first.until("connected");
-      const second = await stage.openTab("second", { token: "sara" });
+      const second = await stage.openTab("second", { token: "sara", heart: true });
       await second.until("connected");
-      const third = await stage.openTab("third", { token: "sara" });
+      const third = await stage.openTab("third", { token: "sara", heart: true });
       await third.until("connected");
       const tabs = [first, second, third];
       const sent: string[] = [];
