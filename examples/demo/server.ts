@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createEngine, PeykError } from "peyk";
-import { serveNode } from "peyk/node";
+import { upgradeHandler } from "peyk/node";
 import { sqlite } from "peyk/sqlite";
 import { webhook } from "peyk/webhook";
 import { createApi } from "./api.ts";
@@ -44,16 +44,24 @@ async function start(): Promise<void> {
     storage: sqlite(FILE),
     push: [webhook({ url: `${url}/push`, secret: pushService.secret, allowLoopback: true })],
     policy,
+    logger: {
+      info() {},
+      // The stage ends sockets to show what happens then: the engine would warn of code that does.
+      warn: (message, fields) => fields?.reason === "taken" || console.warn(message, fields ?? ""),
+      error: (message, fields) => console.error(message, fields ?? ""),
+    },
   });
   stage.watch(engine);
   // At each start: of what a person is subscribed to already it changes nothing.
   for (const { id } of people) await engine.subscribe(id, { to: "*", channel: NEWS });
 
-  server.on("upgrade", (request, socket) => {
+  // A listener of the demo's own, which knows the sockets: `serveNode` would keep them to itself.
+  const handleUpgrade = upgradeHandler(engine, { path: SOCKETS });
+  server.on("upgrade", (request, socket, head) => {
     const line = new URL(request.url ?? "/", url).searchParams.get("line");
     if (line !== null) stage.socketOpened(line, socket);
+    if (!handleUpgrade(request, socket, head)) socket.destroy();
   });
-  serveNode(engine, server, { path: SOCKETS });
   server.on("request", createApi({ engine, stage, pushService, assets }));
 
   async function stop(): Promise<void> {

@@ -81,7 +81,7 @@ test(
     for (const person of people) await engine.subscribe(person, { to: "*", channel: "news" });
     const clients = people.map((token) => client(url, { token, storage: clientStorage() }));
     const sockets = new Set<import("node:stream").Duplex>();
-    server.on("upgrade", (_, socket) => sockets.add(socket));
+    server.on("connection", (socket) => sockets.add(socket));
     await Promise.all(clients.map(({ connected }) => connected));
     const ids: string[] = [];
     for (let i = 0; i < 1_000; i++) {
@@ -90,6 +90,7 @@ test(
     }
     await Promise.all(clients.map(({ until }) => until(ids.at(-1)!)));
     for (const client of clients) expect(client.ids).toEqual(ids);
+    expect(engine.counters().attached).toBeGreaterThan(people.length);
     await stop();
     await Promise.all(clients.map(({ peyk }) => peyk.close()));
   },
