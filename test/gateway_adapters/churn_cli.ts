@@ -11,7 +11,7 @@ const ALLOWED_BYTES = 5 * 1024 * 1024;
 
 async function heapBytes(): Promise<number> {
   for (let i = 0; i < 5; i++) {
-    globalThis.gc?.();
+    (globalThis as { gc?: () => void }).gc?.();
     await setImmediate();
   }
   return process.memoryUsage().heapUsed + process.memoryUsage().external;
