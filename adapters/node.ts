@@ -35,7 +35,7 @@ export interface NodeGateway {
 /**
  * Takes WebSocket upgrades of one path of a node:http, node:https or node:http2 server, on Node and on Deno, and hands the open
  * connections to an engine. Others may listen for upgrades of the same server, before or after this call: they get all upgrades
- * but those of this path. An upgrade that nobody answers is ended with 404: at once when nobody else listens, else after 30 s.
+ * but those of this path. An upgrade that no listener answers is ended with 404: at once when there is none but ours, else after 30 s.
  *
  * @example
  * ```ts ignore
@@ -59,8 +59,8 @@ export function serveNode(acceptor: Acceptor, server: UpgradeServer, options: Ga
 export type HandleUpgrade = (request: UpgradeRequest, socket: UpgradeSocket, head: Uint8Array) => boolean;
 
 /**
- * The same as {@link serveNode} for servers that have an `upgrade` listener of their own: it asks this handler first. Nobody else
- * may end what the handler has taken.
+ * The same as {@link serveNode} for servers that have an `upgrade` listener of their own: it asks this handler first. What
+ * the handler has taken, no other code may end.
  *
  * @example
  * ```ts ignore

@@ -32,7 +32,7 @@ const ownCodes: Readonly<Record<number, CloseCode>> = {
 export class NodeConnection implements Connection {
   readonly #socket: Duplex;
   readonly #framer: Framer;
-  /** Nobody has said goodbye. Stands here, and not only in ws, because a fan-out passes thousands and touches nothing more than it must. */
+  /** Neither side has said goodbye. It stands here as well as in ws: a fan-out reads it of thousands of connections. */
   open = true;
   events!: ConnectionEvents;
   readonly #ws: GatewaySocket;

@@ -28,13 +28,13 @@ export interface UpgradeServer {
 /** Takes the upgrades of one path. */
 export interface UpgradeTaker {
   take(request: UpgradeRequest, socket: UpgradeSocket, head: Uint8Array): void;
-  /** An upgrade of some other path, which nobody answers. */
+  /** An upgrade of another path that no listener answers. */
   unanswered(request: UpgradeRequest, socket: UpgradeSocket): void;
 }
 
 /** Where a server keeps its router. */
 const ROUTER = Symbol("peyk.upgrades");
-/** For so long others may look at an upgrade without answering it, milliseconds. Proxies ask somebody else first. */
+/** How long other listeners may take to answer an upgrade, milliseconds. Proxies ask the server behind them first. */
 const ANSWER_MS = 30_000;
 
 type Emit = (this: unknown, event: string | symbol, ...args: unknown[]) => boolean;
@@ -127,7 +127,7 @@ export class UpgradeRouter {
   }
 }
 
-/** Calls `late` when nobody has answered in time. */
+/** Calls `late` when no listener has answered in time. */
 function awaitAnswer(socket: UpgradeSocket, written: number, late: () => void): void {
   const timer = setTimeout(() => {
     if (isUnanswered(socket, written)) late();

@@ -143,9 +143,10 @@ export interface PeykClient extends AsyncDisposable {
    * Resolves when the engine has accepted the message. Requests of this client take effect in the order in which they were made, each
    * once: they are kept and said again until they are answered, also while offline, up to 1,000 of them, 1 MiB and 12 hours. An
    * `ephemeral` message is for now: it is not kept, and stands in no order.
-   * @throws {PeykError} as a rejection: what the engine refused (with `retryable` true also what could not be done for a minute),
-   * `unauthorized` when another user is signed in before it was said, `too-many`, `closed`, `signed-out`, `timeout` when there was no connection for 12 hours, `unavailable` for an ephemeral message, and
-   * `outcome-unknown` when the engine has forgotten whether it was accepted: published again under its id it is there once
+   * @throws {PeykError} as a rejection: what the engine refused (with `retryable` true also what could not be done for a minute);
+   * `unauthorized` when another user is signed in before it was said; `too-many`, `closed`, `signed-out`; `timeout` when there was no
+   * connection for 12 hours; `unavailable` for an ephemeral message; `outcome-unknown` when the engine has forgotten whether it was
+   * accepted: published again under its id it is there once
    */
   publish(message: OutgoingMessage): Promise<PublishResult>;
   /**

@@ -100,7 +100,7 @@ export function createDeviceStore({ environment, url, name, deviceId: given }: D
     deviceId = randomId();
   }
 
-  /** What is not as it should be is left out: somebody else's code, or a person, may write there too. */
+  /** Entries that are no deviceIds are left out: other code of the site, or a person, may write there too. */
   function listed(): string[] {
     const list = parse(read(signOuts));
     return Array.isArray(list) ? list.filter((id) => !nameFault(id)).slice(-MAX_SIGNED_OUT) : [];

@@ -97,7 +97,7 @@ export interface LeaderOptions {
   url: string;
   store: DeviceStore;
   credentials: Credentials;
-  /** Whose connection it has to be. Undefined: whoever's. */
+  /** The only user whose connection it may be. Undefined: any user's. */
   user: string | undefined;
   host: LeaderHost;
   /** The token is refused: it ends for this tab, and for no other one. */
@@ -134,7 +134,7 @@ export function createLeader({ environment, url, store, credentials, user, host,
   let signedOut: string[] = [];
   let signedOutBefore = store.signedOut();
   let endTimer: unknown;
-  /** By tabs that may be another user's. */
+  /** Tabs have asked for a leader that have not joined: they may be another user's. */
   let isAsked = false;
 
   const term = store.begin(host.heard);

@@ -9,8 +9,8 @@ import { createLeader, isRefused, type PersonState, type StatusNote, type ToLead
 import { joinTabs, type Tabs } from "./tabs.ts";
 
 /**
- * Which tabs share a connection and a device: those of one account, of one user, or of whoever the first tab is. If the app names the
- * installation, of that one.
+ * Which tabs share a connection and a device: those of one account, of one user, or of the first tab's user. Where the app
+ * names the installation, only those of that one.
  */
 interface Scope {
   /** As the app names it. Nobody asks whose the tabs' tokens are. */

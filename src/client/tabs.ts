@@ -199,7 +199,7 @@ export function joinTabs(options: TabsOptions): Tabs {
   else {
     channel = new BroadcastChannel(name);
     channel.onmessage = ({ data }: { data: Note }) => {
-      // Whoever else writes here is none of us.
+      // Other code of this site may write here too.
       if (!Number.isSafeInteger(data?.term) || typeof data.body?.type !== "string") return;
       if (data.up) {
         const { body, from } = data;

@@ -138,7 +138,7 @@ export class SignOut {
   }
 
   /**
-   * Ends whoever's session on a device, as `end` does, for a hello that tells of a sign-out which could not be said when it was made.
+   * Ends all users' sessions on a device, as `end` does, for a hello that tells of a sign-out which could not be said when it was made.
    * Connections as new as the one that hello came on, and newer, are not meant: it may be their own device.
    * @throws {PeykError} `closed`: that connection is gone. It is said again on the next one, so nothing more is done on its behalf
    */

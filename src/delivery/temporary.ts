@@ -24,7 +24,7 @@ export function isForgotten({ changedAt, node, temporary }: SessionRecord, now: 
   return temporary === true && node === null && now - changedAt >= FORGET_TEMPORARY_AFTER_MS;
 }
 
-/** The record without the devices that are forgotten, or that are to be: whoever signs in next goes on behind what they have shown. */
+/** The record without the devices that are forgotten, or are to be: the user's next device goes on behind what they have shown. */
 export function withoutTemporary(record: UserRecord, isGone: (session: SessionRecord) => boolean): UserRecord {
   const gone = record.sessions.filter(isGone);
   return gone.length === 0 ? record : withoutDevices(withStartsBehind(record, gone), isGone);

@@ -75,7 +75,7 @@ export interface InLine {
   number: number;
   /** How long ago the request was first said, on whichever connection. 0: it is said for the first time. */
   ageMs: number;
-  /** The userId of whoever made the request. Over another user's connection it is refused with `unauthorized`. */
+  /** The userId of the user who made the request. Over another user's connection it is refused with `unauthorized`. */
   user: string;
 }
 
@@ -91,7 +91,7 @@ export interface HelloFrame {
   deviceId: string;
   /** The deviceId is kept nowhere: the device takes no push target, and is forgotten an hour after it left. */
   temporary: boolean;
-  /** Devices that were signed out while there was no connection: whoever was signed in on them is signed out there, before anything else. */
+  /** Devices that were signed out while there was no connection: their sessions end before this device is let in. */
   signedOut: string[];
   token: string | null;
   /** False: connected, but the app is in the background. */

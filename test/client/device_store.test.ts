@@ -1,19 +1,13 @@
 import { expect, test } from "vitest";
-import { connectIn, type ConnectOptions, type PeykClient, type Status } from "../../src/client/client.ts";
+import { connectIn, type ConnectOptions } from "../../src/client/client.ts";
 import type { ClientStorage, Environment, Locks } from "../../src/client/environment.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
 import { unhandledRejections } from "../engine/rejections.ts";
-import { Browser, FakePage, reading } from "./fake_browser.ts";
+import { Browser, FakePage, reading, statusOf } from "./fake_browser.ts";
 import { at, entry, FakeStorage, quiet, World } from "./fake_server.ts";
 
 const URL = "ws://engine.test/peyk";
 const HOME = { account: "home" };
-
-function statusOf(client: PeykClient): Status {
-  let now: Status;
-  client.onStatus((status) => now = status)();
-  return now!;
-}
 
 async function open(environment: Environment, options: Pick<ConnectOptions, "account" | "deviceId" | "token"> = HOME) {
   const client = connectIn(environment, URL, options);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { connectIn, type PeykClient, type Status } from "../../src/client/client.ts";
+import { connectIn, type PeykClient } from "../../src/client/client.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
-import { Browser, reading, type Tab } from "./fake_browser.ts";
+import { Browser, reading, statusOf, type Tab } from "./fake_browser.ts";
 import { at, entry, quiet } from "./fake_server.ts";
 
 const ME = { state: "connected", userId: "sara" };
@@ -10,12 +10,6 @@ async function open(tab: Tab): Promise<PeykClient> {
   const client = connectIn(tab.environment, "ws://engine.test/peyk", { account: "home" });
   await quiet();
   return client;
-}
-
-function statusOf(client: PeykClient): Status {
-  let now: Status;
-  client.onStatus((status) => now = status)();
-  return now!;
 }
 
 async function openTabs(count: number) {

@@ -1,5 +1,5 @@
 import type { BroadcastChannelLike, Environment, Locks, Page } from "../../src/client/environment.ts";
-import type { PeykClient } from "../../src/client/client.ts";
+import type { PeykClient, Status } from "../../src/client/client.ts";
 import { quiet, World } from "./fake_server.ts";
 
 /** A page whose window and document are event targets, and whose visibility the test sets. */
@@ -240,4 +240,11 @@ export function reading(client: PeykClient): (string | undefined)[] {
   const got: (string | undefined)[] = [];
   client.onMessage(({ content }) => void got.push(content));
   return got;
+}
+
+/** How a client stands. */
+export function statusOf(client: PeykClient): Status {
+  let now: Status;
+  client.onStatus((status) => now = status)();
+  return now!;
 }

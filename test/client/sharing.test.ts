@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { connectIn, type ConnectOptions, type PeykClient, type Status } from "../../src/client/client.ts";
+import { connectIn, type ConnectOptions, type PeykClient } from "../../src/client/client.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
-import { Browser, reading, type Tab } from "./fake_browser.ts";
-import { at, entry, type FakeSocket, quiet } from "./fake_server.ts";
+import { Browser, reading, statusOf, type Tab } from "./fake_browser.ts";
+import { at, entry, type FakeSocket, quiet, type World } from "./fake_server.ts";
 
 const URL = "ws://engine.test/peyk";
 
@@ -10,12 +10,6 @@ async function open(tab: Tab, options: Pick<ConnectOptions, "account" | "deviceI
   const client = connectIn(tab.environment, URL, options);
   await quiet();
   return client;
-}
-
-function statusOf(client: PeykClient): Status {
-  let now: Status;
-  client.onStatus((status) => now = status)();
-  return now!;
 }
 
 /** The engine answers who a token's user is: the token is the user's name and a number. */
@@ -47,6 +41,14 @@ async function answer(socket: FakeSocket): Promise<string[]> {
     });
   }
   return said.map(({ id }) => id);
+}
+
+/** The next connection is another user's: it begins again without the former one's cursors. */
+async function backAs(world: World, userId: string): Promise<void> {
+  for (let hello = 0; hello < 2; hello++) {
+    await world.time.pass(1_000);
+    await welcome(world.socket, userId);
+  }
 }
 
 const outcome = (promise: Promise<unknown>) => promise.then(() => "ok", (error) => error.code as string);
@@ -446,10 +448,7 @@ test("the next user's requests stand in a line of their own", async () => {
   await first;
   token = "reza 1";
   await world.socket.end(1006);
-  await world.time.pass(1_000);
-  await welcome(world.socket, "reza");
-  await world.time.pass(1_000);
-  await welcome(world.socket, "reza");
+  await backAs(world, "reza");
   void client.publish({ to: "omid", id: "2" }).catch(() => {});
   await quiet();
   const [second] = world.socket.take("publish");
@@ -473,10 +472,7 @@ test("what is queued for a handler was the former user's", async () => {
   await world.socket.say(entry(1), entry(2));
   await world.socket.end(1006);
   token = "reza 1";
-  await world.time.pass(1_000);
-  await welcome(world.socket, "reza");
-  await world.time.pass(1_000);
-  await welcome(world.socket, "reza");
+  await backAs(world, "reza");
   finish();
   await quiet();
   expect(got).toEqual(["1"]);

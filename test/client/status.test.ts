@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { connectIn, type PeykClient, type Status } from "../../src/client/client.ts";
+import { connectIn, type PeykClient } from "../../src/client/client.ts";
 import type { Locks } from "../../src/client/environment.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
 import type { ErrorFrame } from "../../src/protocol/frames.ts";
-import { Browser } from "./fake_browser.ts";
+import { Browser, statusOf } from "./fake_browser.ts";
 import { at, quiet, World } from "./fake_server.ts";
 
 /** The waits that a client tells, and why. */
@@ -14,12 +14,6 @@ function waits(world: World, client: PeykClient): { ms: number; reason: string; 
     all.push({ ms: status.retryAt - world.time.now(), reason: status.reason, hint: status.hint });
   });
   return all;
-}
-
-function statusOf(client: PeykClient): Status {
-  let now: Status;
-  client.onStatus((status) => now = status)();
-  return now!;
 }
 
 const expired: ErrorFrame = {

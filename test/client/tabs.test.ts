@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { connectIn, type PeykClient, type Status } from "../../src/client/client.ts";
+import { connectIn, type PeykClient } from "../../src/client/client.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
-import { Browser, reading, type Tab } from "./fake_browser.ts";
+import { Browser, reading, statusOf, type Tab } from "./fake_browser.ts";
 import { at, entry, quiet } from "./fake_server.ts";
 
 const cursor = (offset: number) => ({ topic: "sara/default", epoch: 7, offset });
@@ -22,12 +22,6 @@ async function twoTabs() {
   await world.socket.welcome([at("sara/default", 0)]);
   world.socket.take("hello");
   return { browser, world, tabs, leader, follower };
-}
-
-function statusOf(client: PeykClient): Status {
-  let now: Status;
-  client.onStatus((status) => now = status)();
-  return now!;
 }
 
 test("tabs of one installation share one connection, and each knows its status", async () => {
