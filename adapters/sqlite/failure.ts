@@ -68,6 +68,23 @@ export function otherVersion(stored: number, known: number): Failure {
   };
 }
 
+/** The writing thread ended while the file was open. What it answered is synced. */
+export function threadEnded(detail: string): Failure {
+  return {
+    ...failure("unavailable", detail),
+    message: "the thread that writes the sqlite file ended",
+    hint: "See the cause, and open the storage again. What was accepted is kept.",
+  };
+}
+
+/** The writing thread never came as far as to open the file, and the next one would not either. */
+export function notStarted(cause: unknown): PeykError {
+  return new PeykError("unsupported", "the thread that writes the sqlite file could not be started", {
+    hint: "See the cause. This process must be allowed to start threads (on Node: --allow-worker), and have memory for one more.",
+    cause,
+  });
+}
+
 export function toError({ code, message, hint, retryable, detail }: Failure): PeykError {
   return new PeykError(code, message, { hint, retryable, ...detail === "" ? {} : { cause: new Error(detail) } });
 }

@@ -2,7 +2,8 @@ import { setImmediate } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { PeykError } from "../../src/protocol/errors.ts";
 import type { Answer, Answers, Command, Outcome, Reply, Request, WriterOptions } from "./commands.ts";
-import { type Failure, failure, toError } from "./failure.ts";
+import { type Failure, failure, notStarted, threadEnded, toError } from "./failure.ts";
+import { workerModule } from "./worker_module.ts";
 
 /** Commands in one transaction at most: what bounds the wait of the first of them. */
 const MAX_BATCH = 1_000;
@@ -28,7 +29,8 @@ export class Writer {
   #broke: ((why: Failure) => void) | undefined;
   /** Who waits for the thread to open or close the file. */
   #opened: ((reply: Reply) => void) | undefined;
-  #dead = false;
+  /** What ended the thread. */
+  #died: { readonly cause: unknown } | undefined;
 
   /** @throws {PeykError} what the port's `open` throws */
   static async open(options: WriterOptions): Promise<{ writer: Writer; epoch: number }> {
@@ -38,20 +40,16 @@ export class Writer {
       writer.#worker.unref();
       return { writer, epoch: reply.epoch };
     }
+    const error = reply.kind === "refused" ? toError(reply.failure) : notStarted(writer.#died?.cause);
     await writer.#worker.terminate();
-    throw toError(reply.kind === "refused" ? reply.failure : failure("unavailable", "the writing thread ended"));
+    throw error;
   }
 
   private constructor(options: WriterOptions) {
-    // Next to this file lies its TypeScript source, or what became of it in the package.
-    const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
-    this.#worker = new Worker(new URL(name, import.meta.url), {
-      workerData: options,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
-    });
+    this.#worker = startThread(options);
     this.#worker.on("message", (reply: Reply) => this.#receive(reply));
-    this.#worker.on("error", (error) => this.#die(String(error)));
-    this.#worker.on("exit", () => this.#die("the writing thread ended"));
+    this.#worker.on("error", (error) => this.#die(error));
+    this.#worker.on("exit", (code) => this.#die(new Error(`exit code ${code}`)));
   }
 
   /** Calls `broke` once, when nothing more is accepted though it was not closed. */
@@ -79,7 +77,7 @@ export class Writer {
 
   async #end(): Promise<void> {
     if (this.#queue.length > 0 || this.#batch.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    if (this.#dead) return;
+    if (this.#died !== undefined) return;
     const closed = new Promise<Reply>((resolve) => this.#opened = resolve);
     this.#worker.ref();
     this.#worker.postMessage("close" satisfies Request);
@@ -128,9 +126,9 @@ export class Writer {
   }
 
   /** The thread is gone: whatever still waits will never be answered. */
-  #die(detail: string): void {
-    this.#dead = true;
-    const why = this.#break(failure("unavailable", detail));
+  #die(cause: unknown): void {
+    this.#died ??= { cause };
+    const why = this.#break(threadEnded(String(cause)));
     const batch = this.#batch;
     this.#batch = [];
     for (const { failed } of batch) failed(toError(why));
@@ -149,6 +147,15 @@ export class Writer {
 
   #refuseAll(why: Failure): void {
     for (const { failed } of this.#queue.splice(0)) failed(toError(why));
+  }
+}
+
+/** @throws {PeykError} `unsupported`: this process may not start threads, or none at that module */
+function startThread(options: WriterOptions): Worker {
+  try {
+    return new Worker(workerModule(), { workerData: options, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
+  } catch (error) {
+    throw notStarted(error);
   }
 }
 

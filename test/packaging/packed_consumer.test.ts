@@ -89,9 +89,9 @@ function loads(entry: string): string[] {
 }
 
 /** What a bundler makes of a program that imports what is installed. */
-async function bundle(platform: "browser" | "node", contents: string): Promise<string> {
+async function bundle(platform: "browser" | "node", contents: string, loader: "js" | "ts" = "js"): Promise<string> {
   const { outputFiles } = await build({
-    stdin: { contents, resolveDir: consumer },
+    stdin: { contents, resolveDir: consumer, loader },
     bundle: true,
     minify: true,
     format: "esm",
@@ -174,6 +174,35 @@ describe("the packed package, alone in an empty project", () => {
     expect(text).toContain("retryAfterMs");
     expect(text.length).toBeLessThan(500);
   });
+});
+
+describe("one file that esbuild made, alone in an empty folder", () => {
+  const alone = join(folder, "alone");
+  const server = join(alone, "server.mjs");
+
+  beforeAll(async () => {
+    mkdirSync(alone);
+    // ws calls `require` for what Node has; an ES module has none by itself.
+    const require = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);\n';
+    writeFileSync(server, require + await bundle("node", readFileSync(join(root, "examples/embed_node.ts"), "utf8"), "ts"));
+  });
+
+  test("runs the embedding sample on Node", async () => {
+    expectGreeting(await run(alone, process.execPath, server));
+  }, WAIT);
+
+  const files = ["--permission", `--allow-fs-read=${tmpdir()}`, `--allow-fs-write=${tmpdir()}`];
+
+  test("runs where Node makes no code of strings and asks for each right", async () => {
+    const flags = ["--disallow-code-generation-from-strings", ...files, "--allow-worker"];
+    expectGreeting(await run(alone, process.execPath, ...flags, server));
+  }, WAIT);
+
+  test("says what is missing where Node may start no thread", async () => {
+    await expect(run(alone, process.execPath, ...files, server)).rejects.toThrow(
+      /the thread that writes the sqlite file could not be started[^]*code: 'unsupported'[^]*--allow-worker/,
+    );
+  }, WAIT);
 });
 
 describe("the source", () => {
