@@ -101,8 +101,9 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
 }
 
 function onClose(this: WebSocket, code: number): void {
-  (this as GatewaySocket).connection.lookForEnd();
-  (this as GatewaySocket).connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
+  const { connection } = this as GatewaySocket;
+  if (code === NO_GOODBYE) connection.lookForEnd();
+  connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
 }
 
 /** Whether the socket was ended from this side: the other one neither ended nor reset it. */
@@ -112,6 +113,8 @@ export function isEndedHere(socket: Duplex): boolean {
 
 /** The page was left or the app ended (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;
+/** The connection is gone and no close frame came. On Bun, whose own ws stands in for the package, nothing else tells the two apart. */
+const NO_GOODBYE = 1006;
 
 /** ws closes the connection after an error and says so; without a listener the error would end the process. */
 function onError(): void {}
