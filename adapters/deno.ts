@@ -2,9 +2,12 @@ import type { Acceptor, Connection, ConnectionEvents } from "../src/ports/connec
 import { CloseCode } from "../src/protocol/codes.ts";
 import { SUBPROTOCOL } from "../src/protocol/frames.ts";
 import { closeReason } from "./gateway/close_reason.ts";
-import { checkAcceptor, type GatewayOptions, refusalOf, upgradeRules } from "./gateway/upgrade_rules.ts";
+import { type Arrival, sentBy } from "./gateway/forwarded.ts";
+import { handshakeOf, refusalOf } from "./gateway/refusal.ts";
+import { pathOf, targetOf } from "./gateway/upgrade_router.ts";
+import { checkAcceptor, type GatewayOptions, upgradeRules } from "./gateway/upgrade_rules.ts";
 
-export type { GatewayOptions } from "./gateway/upgrade_rules.ts";
+export type { GatewayOptions, TrustedProxies } from "./gateway/upgrade_rules.ts";
 
 /** How long the other side may take to answer our close frame, milliseconds. Then the connection counts as gone. */
 const CLOSE_WAIT_MS = 3_000;
@@ -41,32 +44,33 @@ export function serveDeno(acceptor: Acceptor, options: GatewayOptions = {}): Den
   checkAcceptor(acceptor);
   const rules = upgradeRules(options);
   return (request, info) => {
-    const { url } = request;
-    if (new URL(url).pathname !== rules.path) return undefined;
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return undefined;
+    // Not as a URL: it holds the Host header as it came, which may be no host.
+    const target = targetOf(request);
+    if (pathOf(request) !== rules.path || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return undefined;
     // Deno takes the request back when it is answered, so what is needed later is copied now.
     const headers = new Headers(request.headers);
-    const remoteAddress = addressOf(info);
+    const arrival = arrivalOf(request, headers, info);
+    const sent = sentBy(arrival, rules.trusts);
 
-    const origin = headers.get("origin");
-    const refusal = refusalOf({ origin, host: headers.get("host"), protocols: headers.get("sec-websocket-protocol") }, rules);
+    const refusal = refusalOf(arrival, sent, rules);
     if (refusal !== undefined) {
-      acceptor.refused(refusal.reason, refusal.what);
-      return new Response(refusal.body, { status: refusal.status });
+      acceptor.refused(refusal.reason, refusal.what, refusal.hint);
+      return new Response(refusal.body, { status: refusal.status, headers: refusal.headers ?? {} });
     }
 
     let upgraded;
     try {
       upgraded = Deno.upgradeWebSocket(request, { protocol: SUBPROTOCOL, idleTimeout: 0 });
     } catch {
-      acceptor.refused("handshake", `${request.method} with version ${headers.get("sec-websocket-version") ?? "none"}`);
+      acceptor.refused("handshake", handshakeOf(arrival));
       return new Response("This is no WebSocket handshake (RFC 6455 section 4.2.1).\n", { status: 400 });
     }
     const { socket, response } = upgraded;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       const connection = new DenoConnection(socket, acceptor.maxFrameBytes);
-      connection.events = acceptor.accept(connection, { url, headers, remoteAddress });
+      const url = `${sent.scheme}://${sent.host}${target}`;
+      connection.events = acceptor.accept(connection, { url, headers, remoteAddress: sent.address });
     };
     return response;
   };
@@ -138,6 +142,11 @@ class DenoConnection implements Connection {
     clearTimeout(this.#goodbye);
     this.events.closed(clean);
   }
+}
+
+function arrivalOf({ method, url }: Request, headers: Headers, info: ServeInfo | undefined): Arrival {
+  const scheme = url.startsWith("https:") ? "https" : "http";
+  return { method, peer: addressOf(info), scheme, header: (name) => headers.get(name) };
 }
 
 function addressOf(info: ServeInfo | undefined): string | undefined {

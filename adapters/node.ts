@@ -4,21 +4,15 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { Acceptor } from "../src/ports/connection.ts";
 import { SUBPROTOCOL } from "../src/protocol/frames.ts";
+import { type Arrival, sentBy } from "./gateway/forwarded.ts";
 import { GatewaySocket, isEndedHere, NodeConnection, NodeRequest } from "./gateway/node_connection.ts";
+import { handshakeOf, type Refusal, refusalOf, unknownPath } from "./gateway/refusal.ts";
 import { Framer } from "./gateway/server_frame.ts";
-import {
-  checkAcceptor,
-  type GatewayOptions,
-  type Refusal,
-  refusalOf,
-  unknownPath,
-  type UpgradeRules,
-  upgradeRules,
-} from "./gateway/upgrade_rules.ts";
+import { checkAcceptor, type GatewayOptions, type UpgradeRules, upgradeRules } from "./gateway/upgrade_rules.ts";
 import { isWebSocket, pathOf, UpgradeRouter } from "./gateway/upgrade_router.ts";
 import type { UpgradeRequest, UpgradeServer, UpgradeSocket, UpgradeTaker } from "./gateway/upgrade_router.ts";
 
-export type { GatewayOptions } from "./gateway/upgrade_rules.ts";
+export type { GatewayOptions, TrustedProxies } from "./gateway/upgrade_rules.ts";
 export type { UpgradeRequest, UpgradeServer, UpgradeSocket } from "./gateway/upgrade_router.ts";
 
 /** How long the other side may take to answer our close frame, milliseconds. Then the socket is destroyed. */
@@ -99,9 +93,9 @@ class NodeDoor implements UpgradeTaker {
   }
 
   take(request: UpgradeRequest, socket: UpgradeSocket, head: Uint8Array): void {
-    const { method, headers } = request;
-    const { origin, host, "sec-websocket-protocol": protocols, "sec-websocket-version": version } = headers;
-    const refusal = refusalOf({ origin: text(origin), host: text(host), protocols: text(protocols) }, this.#rules);
+    const arrival = arrivalOf(request, socket);
+    const sent = sentBy(arrival, this.#rules.trusts);
+    const refusal = refusalOf(arrival, sent, this.#rules);
     if (refusal !== undefined) return this.#refuse(socket, refusal);
     const [message, stream] = [request as IncomingMessage, socket as unknown as Duplex];
     if (isEndedHere(stream)) return this.#taken();
@@ -112,7 +106,7 @@ class NodeDoor implements UpgradeTaker {
         ws.connection = new NodeConnection(ws, stream, this.#framer, this.#taken);
         // Other listeners have the socket next. Once they have ended it, it looks as if the client hung up.
         queueMicrotask(() => ws.connection.lookForEnd());
-        ws.connection.events = this.#acceptor.accept(ws.connection, new NodeRequest(message));
+        ws.connection.events = this.#acceptor.accept(ws.connection, new NodeRequest(message, sent));
       });
     } catch (error) {
       if (isTaken) throw error;
@@ -120,7 +114,7 @@ class NodeDoor implements UpgradeTaker {
       return this.#taken();
     }
     // ws has answered it by then.
-    if (!isTaken) this.#acceptor.refused("handshake", `${method} with version ${text(version) ?? "none"}`);
+    if (!isTaken) this.#acceptor.refused("handshake", handshakeOf(arrival));
   }
 
   unanswered(request: UpgradeRequest, socket: UpgradeSocket): void {
@@ -128,7 +122,7 @@ class NodeDoor implements UpgradeTaker {
   }
 
   #refuse(socket: UpgradeSocket, refusal: Refusal): void {
-    this.#acceptor.refused(refusal.reason, refusal.what);
+    this.#acceptor.refused(refusal.reason, refusal.what, refusal.hint);
     answer(socket as unknown as Duplex, refusal);
   }
 }
@@ -150,11 +144,12 @@ function createUpgrader(maxPayload: number) {
   return new WebSocketServer(limits);
 }
 
-function text(value: string | string[] | undefined): string | null {
-  return value === undefined ? null : String(value);
+function arrivalOf({ method = "GET", headers }: UpgradeRequest, { remoteAddress, encrypted }: UpgradeSocket): Arrival {
+  const header = (name: string): string | null => headers[name] === undefined ? null : String(headers[name]);
+  return { method, peer: remoteAddress, scheme: encrypted === true ? "https" : "http", header };
 }
 
-function answer(socket: Duplex, { status, body }: Refusal): void {
+function answer(socket: Duplex, { status, headers, body }: Refusal): void {
   // The server's own listener left with the upgrade; a reset must not become an uncaught error.
   socket.on("error", () => socket.destroy());
   socket.once("finish", () => socket.destroy());
@@ -163,6 +158,7 @@ function answer(socket: Duplex, { status, body }: Refusal): void {
     "Connection: close",
     "Content-Type: text/plain; charset=utf-8",
     `Content-Length: ${Buffer.byteLength(body)}`,
+    ...Object.entries(headers ?? {}).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }

@@ -399,7 +399,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const engine: Engine = {
     maxFrameBytes: gateway.maxFrameBytes,
     accept: (connection, request) => gateway.accept(connection, request),
-    refused: (reason, what) => gateway.refused(reason, what),
+    refused: (reason, what, hint) => gateway.refused(reason, what, hint),
     async publish(message) {
       checkOpen();
       return await publisher.publish(message);

@@ -5,7 +5,9 @@ import { type RawData, WebSocket } from "ws";
 import type { Connection, ConnectionEvents, ConnectionRequest } from "../../src/ports/connection.ts";
 import { CloseCode } from "../../src/protocol/codes.ts";
 import { closeReason } from "./close_reason.ts";
+import type { Sent } from "./forwarded.ts";
 import type { Framer } from "./server_frame.ts";
+import { targetOf } from "./upgrade_router.ts";
 
 /** ws reads what comes in and does the handshakes; what goes out is written past it. */
 export class GatewaySocket extends WebSocket {
@@ -124,16 +126,17 @@ export class NodeRequest implements ConnectionRequest {
   /** As it was at first: a socket that is gone has none. */
   readonly remoteAddress: string | undefined;
   readonly #request: IncomingMessage;
+  readonly #sent: Sent;
   #headers: Headers | undefined;
 
-  constructor(request: IncomingMessage) {
-    this.remoteAddress = request.socket.remoteAddress;
+  constructor(request: IncomingMessage, sent: Sent) {
+    this.remoteAddress = sent.address;
     this.#request = request;
+    this.#sent = sent;
   }
 
   get url(): string {
-    const { headers, socket, url } = this.#request;
-    return `${"encrypted" in socket ? "https" : "http"}://${headers.host}${url}`;
+    return `${this.#sent.scheme}://${this.#sent.host}${targetOf(this.#request)}`;
   }
 
   get headers(): Headers {

@@ -9,6 +9,8 @@ export interface UpgradeRequest {
 
 /** What of an upgraded socket is used: that of a node:net or node:tls `Socket`. */
 export interface UpgradeSocket {
+  readonly remoteAddress?: string | undefined;
+  readonly encrypted?: boolean;
   readonly destroyed: boolean;
   readonly writable: boolean;
   write(chunk: Uint8Array): boolean;
@@ -149,7 +151,11 @@ export function isWebSocket({ headers }: UpgradeRequest): boolean {
 }
 
 /** The request's path as it was sent, without the query. */
-export function pathOf({ url = "" }: UpgradeRequest): string {
-  const query = url.indexOf("?");
-  return query < 0 ? url : url.slice(0, query);
+export function pathOf(request: Pick<UpgradeRequest, "url">): string {
+  return targetOf(request).split("?", 1)[0]!;
+}
+
+/** The path with the query. Some clients send the whole URL, and a server has to take that as well (RFC 9112 section 3.2.2). */
+export function targetOf({ url = "" }: Pick<UpgradeRequest, "url">): string {
+  return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "");
 }

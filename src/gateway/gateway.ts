@@ -97,8 +97,8 @@ export class Gateway implements Acceptor, LinkHost, HandshakeHost {
     return link;
   }
 
-  refused(reason: UpgradeRefusal, what: string): void {
-    this.#refusals.add(reason, what);
+  refused(reason: UpgradeRefusal, what: string, hint?: string): void {
+    this.#refusals.add(reason, what, hint);
   }
 
   frame(link: Link, frame: ClientFrame): void {

@@ -47,10 +47,16 @@ const told: { readonly [reason in Refused]?: { readonly message: string; readonl
   helloTimeout: { message: HELLO, hint: "No hello within 10 s, or authenticate() or the storage took longer." },
 };
 
+/** The latest of one reason: what it was refused for, and what to do about it, where that is more than the reason says. */
+interface Latest {
+  what: string | undefined;
+  hint: string | undefined;
+}
+
 /** Refusals of one reason since the last line in the log. */
 interface Since {
   timer: Timer;
-  what: string | undefined;
+  latest: Latest | undefined;
   repeated: number;
 }
 
@@ -67,18 +73,21 @@ export class Refusals {
     this.#logger = logger;
   }
 
-  /** @param asked what it was refused for, where that is more than the reason says */
-  add(reason: Refused, asked?: string): void {
+  /**
+   * @param asked what it was refused for, where that is more than the reason says
+   * @param hint what to do about it, where that is more than the reason says
+   */
+  add(reason: Refused, asked?: string, hint?: string): void {
     this.#counters.refused[reason]++;
     if (told[reason] === undefined) return;
-    const what = asked?.slice(0, MAX_WHAT).toWellFormed();
+    const latest = { what: asked?.slice(0, MAX_WHAT).toWellFormed(), hint };
     const since = this.#since.get(reason);
     if (since !== undefined) {
-      since.what = what;
+      since.latest = latest;
       since.repeated++;
       return;
     }
-    this.#log(reason, what);
+    this.#log(reason, latest);
     this.#wait(reason);
   }
 
@@ -86,24 +95,24 @@ export class Refusals {
     const timer = this.#clock.setTimeout(() => {
       if (this.#tell(reason)) this.#wait(reason);
     }, LOG_EVERY_MS);
-    this.#since.set(reason, { timer, what: undefined, repeated: 0 });
+    this.#since.set(reason, { timer, latest: undefined, repeated: 0 });
   }
 
   /** @returns whether there was something to tell */
   #tell(reason: Refused): boolean {
-    const { what, repeated } = this.#since.get(reason)!;
+    const { latest, repeated } = this.#since.get(reason)!;
     this.#since.delete(reason);
-    if (repeated > 0) this.#log(reason, what, repeated);
-    return repeated > 0;
+    if (latest !== undefined) this.#log(reason, latest, repeated);
+    return latest !== undefined;
   }
 
-  #log(reason: Refused, what: string | undefined, repeated?: number): void {
-    const { message, hint } = told[reason]!;
+  #log(reason: Refused, { what, hint }: Latest, repeated?: number): void {
+    const { message, hint: usual } = told[reason]!;
     this.#logger.warn(message, {
       reason,
       ...what === undefined ? {} : { what },
       ...repeated === undefined ? {} : { repeated },
-      hint,
+      hint: hint ?? usual,
     });
   }
 

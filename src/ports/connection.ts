@@ -27,11 +27,11 @@ export interface ConnectionEvents {
   closed(clean: boolean): void;
 }
 
-/** The HTTP request that opened the connection. */
+/** The HTTP request that opened the connection. Behind proxies that a gateway trusts, as the client sent it to the first of them. */
 export interface ConnectionRequest {
   readonly url: string;
   readonly headers: Headers;
-  /** The other side's address as the socket sees it; undefined where the runtime does not tell. */
+  /** The other side's address; undefined where the runtime does not tell. */
   readonly remoteAddress: string | undefined;
 }
 
@@ -57,8 +57,9 @@ export interface Acceptor {
   /**
    * An upgrade was answered with an HTTP status, or its socket was taken away.
    * @param what what it was refused for, such as the origin: goes into the log, so it MUST NOT hold a query, a cookie or another secret
+   * @param hint what to do about it, where the gateway knows more than the reason says
    */
-  refused(reason: UpgradeRefusal, what: string): void;
+  refused(reason: UpgradeRefusal, what: string, hint?: string): void;
   /** The largest message a gateway needs to take in, bytes. */
   readonly maxFrameBytes: number;
 }

@@ -11,6 +11,11 @@ const labels = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i;
 /** Which origins may connect: exact ones and patterns, or a function. */
 export type AllowedOrigins = readonly string[] | ((origin: string) => boolean);
 
+/** Whether a Host header names a host, and a port or none, and nothing else. */
+export function isHost(host: string): boolean {
+  return hostForm.test(host) && URL.canParse(`http://${host}`);
+}
+
 /**
  * Why `origin` can't stand in an allow-list, or undefined when it can. `"null"` (sandboxed pages, `file:`) may be listed.
  * A slip here (a trailing slash, a capital letter) would lock everybody out, so gateways say it at the start.
@@ -42,7 +47,7 @@ export function originAllowed(origin: string | null, host: string | null, allowe
   if (origin === null) return true;
   if (typeof allowed === "function") return saysTrue(allowed, origin);
   if (allowed !== undefined) return allowed.some((entry) => entry === origin || isSubdomain(origin, entry));
-  if (host === null || !hostForm.test(host) || !/^https?:\/\//.test(origin) || !originForm.test(origin)) return false;
+  if (host === null || !isHost(host) || !/^https?:\/\//.test(origin) || !originForm.test(origin)) return false;
   if (!URL.canParse(origin)) return false;
   const { protocol, host: wanted } = new URL(origin);
   // The same parser reads both, so that case and a scheme's default port make no difference.

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { refusalOf, upgradeRules } from "../../adapters/gateway/upgrade_rules.ts";
+import { type Arrival, sentBy } from "../../adapters/gateway/forwarded.ts";
+import { refusalOf } from "../../adapters/gateway/refusal.ts";
+import { type UpgradeRules, upgradeRules } from "../../adapters/gateway/upgrade_rules.ts";
 import { closeReason } from "../../adapters/gateway/close_reason.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import { originAllowed, originFault } from "../../src/protocol/origin.ts";
@@ -149,31 +151,82 @@ describe("options are checked at the start", () => {
   });
 });
 
-describe("an upgrade is refused", () => {
-  const right = { origin: null, host: "here.test", protocols: "peyk.v1" };
-  const rules = upgradeRules({});
+/** Why an upgrade with these headers is refused. A header that is null is left out. */
+function refused(headers: Record<string, string | null>, rules: UpgradeRules = upgradeRules({}), method = "GET") {
+  const right: Record<string, string | null> = {
+    host: "here.test",
+    "sec-websocket-protocol": "peyk.v1",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+  };
+  const all = { ...right, ...headers };
+  const arrival: Arrival = { method, peer: "203.0.113.9", scheme: "http", header: (name) => all[name] ?? null };
+  return refusalOf(arrival, sentBy(arrival, rules.trusts), rules);
+}
 
+describe("an upgrade is refused", () => {
   test("never when everything is right", () => {
-    expect(refusalOf(right, rules)).toBeUndefined();
-    expect(refusalOf({ ...right, protocols: "other, peyk.v1" }, rules)).toBeUndefined();
+    expect(refused({})).toBeUndefined();
+    expect(refused({ "sec-websocket-protocol": "other, peyk.v1" })).toBeUndefined();
+    expect(refused({ "content-length": "0" })).toBeUndefined();
   });
 
   test("with 403 for a foreign origin", () => {
-    expect(refusalOf({ ...right, origin: "https://evil.example" }, rules)?.status).toBe(403);
+    expect(refused({ origin: "https://evil.example" })?.status).toBe(403);
   });
 
   test.each([null, "", "peyk.v2", "PEYK.V1", "peyk.v1x", "x-peyk.v1"])(
     "with 400 for the subprotocols %j, and says which to name",
     (protocols) => {
-      const refusal = refusalOf({ ...right, protocols }, rules);
+      const refusal = refused({ "sec-websocket-protocol": protocols });
       expect(refusal?.status).toBe(400);
       expect(refusal?.body).toContain("peyk.v1");
     },
   );
 
-  test.each([null, "", "a b", "[", "a:b:c"])("with 400 for the host %j", (host) => {
-    expect(refusalOf({ ...right, host }, rules)?.status).toBe(400);
+  test.each([
+    null,
+    "",
+    "a b",
+    "[",
+    "a:b:c",
+    "user@here.test",
+    "here.test/x",
+    "here.test?x",
+    "here.test#x",
+    "here.test\\x",
+    "x:99999",
+  ])(
+    "with 400 for the host %j",
+    (host) => expect(refused({ host })).toMatchObject({ status: 400, reason: "host", what: host ?? "none" }),
+  );
+
+  test.each([null, "", "7", "8", "13,13", "13, 13", "13.0", "0x0d", "x"])(
+    "with 400 for the WebSocket version %j, and says which is spoken",
+    (version) => {
+      const refusal = refused({ "sec-websocket-version": version });
+      expect(refusal).toMatchObject({ status: 400, reason: "handshake", headers: { "Sec-WebSocket-Version": "13" } });
+      expect(refusal?.body).toContain("13");
+    },
+  );
+
+  test.each([null, "", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==", "=".repeat(24)])(
+    "with 400 for the key %j, which is not in the log",
+    (key) => {
+      const refusal = refused({ "sec-websocket-key": key });
+      expect(refusal).toMatchObject({ status: 400, reason: "handshake", what: "GET with version 13" });
+      expect(refusal?.body).toContain("Sec-WebSocket-Key");
+    },
+  );
+
+  test.each(["POST", "HEAD", "OPTIONS", "get", "BREW"])("with 405 for the method %s", (method) => {
+    expect(refused({}, undefined, method)).toMatchObject({ status: 405, headers: { Allow: "GET" }, reason: "handshake" });
   });
+
+  test.each([{ "content-length": "5" }, { "content-length": "x" }, { "transfer-encoding": "chunked" }])(
+    "with 400 for a body: %j",
+    (headers) => expect(refused(headers)?.body).toContain("no body"),
+  );
 });
 
 test("a close reason is cut to 123 bytes, between characters", () => {
