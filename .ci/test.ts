@@ -59,7 +59,7 @@ const runtimes = [
   { name: "Deno", command: "deno", args: ["run", "-A", "npm:vitest", "run"] },
 ];
 
-for (const get of ["test/browser/get_chromium.ts", "test/nats/get_nats_server.ts"]) {
+for (const get of ["test/browser/get_chromium.ts", "test/nats/get_nats_server.ts", "test/proxies/get_proxies.ts"]) {
   if (run(process.execPath, [get]) === 0) continue;
   sum.failed++;
   sum.failures.push(`this machine: ${get}`);

@@ -29,8 +29,9 @@ export type DenoGateway = (request: Request, info?: ServeInfo) => Response | und
 /**
  * Takes WebSocket upgrades in a `Deno.serve` handler and hands the open connections to an engine.
  *
- * Deno's own sockets have two limits that `serveNode`, which Deno runs as well, has not: a message is only measured once it
- * is read whole, and a socket whose other side never answers a close frame stays with the system until TCP gives it up.
+ * Deno's own sockets have three limits that `serveNode`, which Deno runs as well, has not: a message is only measured once it
+ * is read whole, a socket whose other side never answers a close frame stays with the system until TCP gives it up, and so does
+ * one whose request never ends. A proxy in front ends both.
  *
  * @example
  * ```ts ignore
