@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { type Trusts, withoutZone } from "./trusted_proxies.ts";
+import type { Trusts } from "./trusted_proxies.ts";
 
 /** An upgrade as it arrived at this server. */
 export interface Arrival {
@@ -52,7 +52,7 @@ function clientAddress(forwardedFor: string | null, peer: string | undefined, tr
 /** An address, as proxies write it: with a port or without, in brackets or without. Undefined for "unknown" and the like. */
 function addressIn(text: string): string | undefined {
   const [, bracketed, dotted] = /^\[([^\]]+)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? [];
-  const address = withoutZone(bracketed ?? dotted ?? text);
+  const address = bracketed ?? dotted ?? text;
   return isIP(address) === 0 ? undefined : address;
 }
 

@@ -114,6 +114,10 @@ describe("who is trusted", () => {
       }),
     );
   });
+
+  test("the error names the entry that is wrong", () => {
+    expect(() => upgradeRules({ trustProxy: ["loopback", "toString"] })).toThrow('trustProxy: "toString" is no address');
+  });
 });
 
 describe("the host that the client asked for", () => {
