@@ -20,7 +20,7 @@ const told: { readonly [reason in Refused]?: { readonly message: string; readonl
     message: UPGRADE,
     hint:
       "List this origin in the gateway's option `origins`, or let the proxy in front pass on the Host header as the browser sent it, " +
-      "port included (nginx: proxy_set_header Host $http_host).",
+      "port included (nginx: proxy_set_header Host $http_host), or send it as X-Forwarded-Host and be named in `trustProxy`.",
   },
   host: { message: UPGRADE, hint: "The Host header must name a host. A proxy in front may set it wrongly or drop it." },
   subprotocol: {
