@@ -44,6 +44,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { everyStep } from "./every_step.ts";
 import { memory } from "./memory/memory.ts";
 import type { Acceptor } from "./ports/connection.ts";
+import type { AsyncDisposableLike } from "./protocol/async_disposable.ts";
 import { PeykError } from "./protocol/errors.ts";
 import type { MessageRef, OutgoingMessage, Position } from "./protocol/message.ts";
 import { checkMessageRef } from "./protocol/message_ref.ts";
@@ -78,7 +79,7 @@ import { describeSubscriptions, type SubscriptionInfo } from "./subscription_inf
 import { systemClock, systemLogger, systemRandom } from "./system.ts";
 
 /** A running engine. */
-export interface Engine extends Acceptor, AsyncDisposable {
+export interface Engine extends Acceptor, AsyncDisposableLike {
   /**
    * Takes a message in. When it resolves, every device of every recipient will get it, or it is recorded why not.
    *

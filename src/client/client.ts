@@ -1,3 +1,4 @@
+import type { AsyncDisposableLike } from "../protocol/async_disposable.ts";
 import { encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Durability, Message, MessageRef, OutgoingMessage, Position } from "../protocol/message.ts";
@@ -115,7 +116,7 @@ export type MessageHandler<Data = unknown> = (message: Message<Data>) => void | 
  * Tabs of one user share one connection where the browser can (Web Locks, BroadcastChannel): each tab's handlers get each message,
  * and the device has acked it when the first tab's are done. Where it can't, each tab is a device of its own.
  */
-export interface PeykClient extends AsyncDisposable {
+export interface PeykClient extends AsyncDisposableLike {
   /**
    * Runs `handler` for each message, of all channels or of one: in the order of its topic and one at a time, topics
    * independently. A message is acked when its handlers have returned or resolved. One that throws, or takes longer than 30 s,

@@ -10,7 +10,7 @@ export interface WebSocketLike {
   onmessage: ((event: never) => void) | null;
   onclose: ((event: never) => void) | null;
   onerror: ((event: never) => void) | null;
-  send(data: Uint8Array<ArrayBuffer>): void;
+  send(data: Uint8Array & { readonly buffer: ArrayBuffer }): void;
   close(code?: number, reason?: string): void;
 }
 
