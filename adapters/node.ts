@@ -5,6 +5,7 @@ import { WebSocketServer } from "ws";
 import type { Acceptor } from "../src/ports/connection.ts";
 import { SUBPROTOCOL } from "../src/protocol/frames.ts";
 import { type Arrival, sentBy } from "./gateway/forwarded.ts";
+import { isPastStream, NativeConnection } from "./gateway/native_connection.ts";
 import { GatewaySocket, isEndedHere, NodeConnection, NodeRequest } from "./gateway/node_connection.ts";
 import { handshakeOf, type Refusal, refusalOf, unknownPath } from "./gateway/refusal.ts";
 import { Framer } from "./gateway/server_frame.ts";
@@ -27,8 +28,8 @@ export interface NodeGateway {
 }
 
 /**
- * Takes WebSocket upgrades of one path of a node:http, node:https or node:http2 server, on Node and on Deno, and hands the open
- * connections to an engine. Others may listen for upgrades of the same server, before or after this call: they get all upgrades
+ * Takes WebSocket upgrades of one path of a node:http, node:https or node:http2 server, on Node, Deno and Bun, and hands the
+ * open connections to an engine. Others may listen for upgrades of the same server, before or after this call: they get all upgrades
  * but those of this path. An upgrade that no listener answers is ended with 404: at once when there is none but ours, else after 30 s.
  *
  * @example
@@ -103,7 +104,8 @@ class NodeDoor implements UpgradeTaker {
     try {
       this.#upgrader.handleUpgrade(message, stream, head as Buffer, (ws) => {
         isTaken = true;
-        ws.connection = new NodeConnection(ws, stream, this.#framer, this.#taken);
+        const Connection = isPastStream(stream) ? NativeConnection : NodeConnection;
+        ws.connection = new Connection(ws, stream, this.#framer, this.#taken);
         // Other listeners have the socket next. Once they have ended it, it looks as if the client hung up.
         queueMicrotask(() => ws.connection.lookForEnd());
         ws.connection.events = this.#acceptor.accept(ws.connection, new NodeRequest(message, sent));

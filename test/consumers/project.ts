@@ -6,6 +6,7 @@ import process from "node:process";
 /** The longest that a command may take, milliseconds. */
 const LONGEST_MS = 240_000;
 const samples = join(import.meta.dirname!, "samples");
+const repository = join(import.meta.dirname!, "../..");
 
 /** A folder with a package.json of its own, outside of this repository, so that nothing of it is found by chance. */
 export class Project {
@@ -32,6 +33,11 @@ export class Project {
   /** Copies a file or a folder of `samples` to the same path here, or to another. */
   take(sample: string, path: string = sample): void {
     cpSync(join(samples, sample), join(this.folder, path), { recursive: true });
+  }
+
+  /** Copies a file of this repository. */
+  takeFile(path: string, to: string): void {
+    cpSync(join(repository, path), join(this.folder, to));
   }
 
   /**

@@ -3,7 +3,8 @@ import { encodeServerFrame } from "../../src/protocol/codec.ts";
 import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
 import { fromHex } from "../protocol/vectors.ts";
 import { PlayedTo } from "./peer.ts";
-import { findPython, type PythonState } from "./python.ts";
+import { findPython } from "./find_python.ts";
+import type { PythonState } from "./python.ts";
 
 const python = findPython();
 if ("missing" in python) console.warn(`examples/python is not tested: ${python.missing}`);

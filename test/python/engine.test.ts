@@ -7,7 +7,8 @@ import { sqlite } from "../../adapters/sqlite/sqlite.ts";
 import { createEngine, type Engine } from "../../mod.ts";
 import type { PushProvider } from "../../src/ports/push_provider.ts";
 import { createFolder } from "../storage/folder.ts";
-import { findPython, PythonClient, type PythonState } from "./python.ts";
+import { findPython } from "./find_python.ts";
+import { PythonClient, type PythonState } from "./python.ts";
 
 const python = findPython();
 if ("missing" in python) console.warn(`examples/python is not tested: ${python.missing}`);

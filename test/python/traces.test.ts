@@ -1,7 +1,7 @@
 import { describe, onTestFinished, test } from "vitest";
 import { play, traces } from "../protocol/traces.ts";
 import { PlayedTo } from "./peer.ts";
-import { findPython } from "./python.ts";
+import { findPython } from "./find_python.ts";
 
 const python = findPython();
 if ("missing" in python) console.warn(`examples/python is not tested: ${python.missing}`);

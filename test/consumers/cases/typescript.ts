@@ -39,7 +39,7 @@ function typescript(version: string, names: (keyof typeof resolutions)[], short?
     ...short && { short },
     async run(project) {
       project.take("types", ".");
-      project.take("../../../examples/embed_node.ts", "embed.ts");
+      project.takeFile("examples/embed_node.ts", "embed.ts");
       project.write("all.ts", importsOfAll(project));
       const programs = [
         ...names.map((name) => ({ ...server, ...resolutions[name] })),
