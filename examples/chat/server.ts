@@ -7,7 +7,7 @@ import { serveNode } from "peyk/node";
 
 const port = Number(process.env.PORT ?? 3000);
 const page = readFileSync(new URL("page.html", import.meta.url));
-// `npm run build` makes it. Where peyk is installed it is node_modules/peyk/dist/client.min.js.
+// `npm run build` makes it. Where peyk is installed it is new URL(import.meta.resolve("peyk/dist/client.min.js")).
 const client = readFileSync(new URL("../../dist/client.min.js", import.meta.url));
 
 /** Whose a token is. In memory, as the messages are: with a `storage` they would outlive this process. */

@@ -16,8 +16,12 @@ function read<T>(file: string): Manifest & T {
 const npm = read<{ exports: Record<string, Record<string, string>> }>("package.json");
 const jsr = read<{ exports: Record<string, string> }>("deno.json");
 
+/** The client as one file, by its path in the package: it is for pages, and has no source of its own. */
+const CLIENT_FILE = "./dist/client.min.js";
+const { [CLIENT_FILE]: clientFile, ...entries } = npm.exports;
+
 test("both manifests export the same sources under the same names", () => {
-  const sources = Object.entries(npm.exports).map(([name, conditions]) => [name, conditions["peyk-source"]]);
+  const sources = Object.entries(entries).map(([name, conditions]) => [name, conditions["peyk-source"]]);
   expect(Object.fromEntries(sources)).toEqual(jsr.exports);
 });
 
@@ -30,9 +34,13 @@ test("every exported source exists", () => {
 });
 
 test("what npm serves is the built form of the exported source, types first and default last", () => {
-  for (const conditions of Object.values(npm.exports)) {
+  for (const conditions of Object.values(entries)) {
     const built = (conditions["peyk-source"] ?? "").replace("./", "./dist/").replace(/\.ts$/, "");
     expect(Object.entries(conditions).slice(1)).toEqual([["types", `${built}.d.ts`], ["default", `${built}.js`]]);
     expect(Object.keys(conditions)[0]).toBe("peyk-source");
   }
+});
+
+test("npm serves the client as one file under its own path, with the client's types", () => {
+  expect(clientFile).toEqual({ types: entries["./client"]!["types"], default: CLIENT_FILE });
 });
