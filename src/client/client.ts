@@ -302,8 +302,8 @@ export function connectIn(
   function subscribed(topics: readonly Topic[]): void {
     if (same(topics, subscriptions.map(({ topic }) => topic))) return;
     subscriptions = topics.map((topic) => {
-      const slash = topic.indexOf("/");
-      return { topic, to: topic.slice(0, slash), channel: topic.slice(slash + 1) };
+      const [to, channel] = topic.split("/") as [string, string];
+      return { topic, to, channel };
     });
     tell(subscriptionListeners, subscriptions);
   }
@@ -345,24 +345,18 @@ export function connectIn(
       if (content !== undefined && typeof content !== "string") throw badMessage("content is text; the rest goes into data.");
       const payload = encodePayload(content, data);
       const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.ephemeral);
-      const { durable, durability, duplicate, ...at } = value as Omit<PublishResult, "position"> & {
+      const { again: _, epoch, offset, ...result } = value as Omit<PublishResult, "position"> & {
+        again?: boolean;
         epoch: number | null;
         offset: number;
       };
-      return {
-        id: at.id,
-        topic: at.topic,
-        position: at.epoch === null ? undefined : positionOf(at as Position),
-        durable,
-        durability,
-        duplicate,
-      };
+      return { ...result, position: epoch === null ? undefined : { epoch, offset } };
     },
     async subscribe({ to, channel, since, anew = false }) {
       const value = await outgoing.ask({
         type: "subscribe",
         topic: topicOf(to, channel),
-        since: since ? positionOf(since) : null,
+        since: since ?? null,
         anew,
       });
       return positionOf(value as Position);

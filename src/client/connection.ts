@@ -11,6 +11,7 @@ import {
   type WelcomeFrame,
 } from "../protocol/frames.ts";
 import type { Environment, WebSocketLike } from "./environment.ts";
+import { attempt } from "./attempt.ts";
 import { pageOf } from "./pages.ts";
 
 /**
@@ -161,8 +162,8 @@ export function createConnection(options: ConnectionOptions): Connection {
       let frames: ServerFrame[];
       try {
         frames = decodeServerFrames(new Uint8Array(data as ArrayBuffer));
-      } catch {
-        hint = "What came are no frames of this protocol.";
+      } catch (error) {
+        hint = (error as PeykError).message;
         return leave(CloseCode.protocol);
       }
       take(frames);
@@ -180,15 +181,12 @@ export function createConnection(options: ConnectionOptions): Connection {
   /** hello, with as many cursors as fit beside the token; the others on pages of their own. */
   function greet(token: string | null): void {
     const { cursors, ...rest } = options.hello();
-    const who = { ...rest, token };
-    const hello: HelloFrame = { type: "hello", version: VERSION, capabilities: [], ...who, cursors: [], more: true };
-    let page = pageOf(cursors, PAGE_BYTES - PAGE_HEAD_BYTES - encodeClientFrame(hello).length, 0);
-    let at = page.length;
-    write({ ...hello, cursors: page, more: at < cursors.length });
-    while (at < cursors.length) {
-      page = pageOf(cursors.slice(at), PAGE_BYTES - PAGE_HEAD_BYTES);
-      at += page.length;
-      write({ type: "cursors", cursors: page, more: at < cursors.length });
+    const empty = { capabilities: [], cursors: [], more: true };
+    const hello: HelloFrame = { type: "hello", version: VERSION, ...rest, token, ...empty };
+    const first = pageOf(cursors, PAGE_BYTES - PAGE_HEAD_BYTES - encodeClientFrame(hello).length, 0);
+    write({ ...hello, cursors: first, more: cursors.length > 0 });
+    while (cursors.length > 0) {
+      write({ type: "cursors", cursors: pageOf(cursors, PAGE_BYTES - PAGE_HEAD_BYTES), more: cursors.length > 0 });
     }
   }
 
@@ -237,7 +235,10 @@ export function createConnection(options: ConnectionOptions): Connection {
   function write(frame: ClientFrame): void {
     const bytes = encodeClientFrame(frame);
     // All but requests keep to the limit by themselves.
-    if (welcomed && "ref" in frame && bytes.length > welcomed.limits.frameBytes) throw tooLarge(welcomed.limits.frameBytes);
+    if (welcomed && "ref" in frame && bytes.length > welcomed.limits.frameBytes) {
+      const hint = `The engine takes ${welcomed.limits.frameBytes} bytes at most.`;
+      throw new PeykError("too-large", "a frame beyond the limit", { hint });
+    }
     socket!.send(bytes as Uint8Array<ArrayBuffer>);
   }
 
@@ -249,7 +250,8 @@ export function createConnection(options: ConnectionOptions): Connection {
     life++;
     if (left) {
       left.onopen = left.onmessage = left.onclose = null;
-      if (code) closeSocket(left, code);
+      // A browser's socket may be closed with 1000 and 3000-4999, and throws for all else; so does an odd implementation.
+      if (code) attempt(() => left.close(code));
     }
     return left;
   }
@@ -325,17 +327,4 @@ export function createConnection(options: ConnectionOptions): Connection {
       });
     },
   };
-}
-
-/** A browser's socket may be closed with 1000 and 3000-4999, and throws for all else; so does an odd implementation. */
-function closeSocket(socket: WebSocketLike, code: CloseCode): void {
-  try {
-    socket.close(code);
-  } catch {
-    // It is gone, one way or the other.
-  }
-}
-
-function tooLarge(most: number): PeykError {
-  return new PeykError("too-large", "a frame beyond the limit", { hint: `The engine takes ${most} bytes at most.` });
 }

@@ -1,6 +1,7 @@
 import { fingerprint } from "../protocol/fingerprint.ts";
 import type { Cursor } from "../protocol/frames.ts";
 import { nameFault, splitTopic, type Topic } from "../protocol/names.ts";
+import { attempt } from "./attempt.ts";
 import { type Environment, randomId } from "./environment.ts";
 
 /** Counts the forms in which this is kept. A value of a higher one is another client's: it is left alone. */
@@ -194,13 +195,4 @@ function cursorOf([topic, epoch, offset]: [Topic, number, number]): Cursor | und
 
 function parse(text: string | undefined): unknown {
   return attempt(() => JSON.parse(text ?? "null"));
-}
-
-/** A storage that fails costs a repeated message after a reload, never the session; and damaged values count as none. */
-function attempt<Result>(task: () => Result): Result | undefined {
-  try {
-    return task();
-  } catch {
-    return undefined;
-  }
 }

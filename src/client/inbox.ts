@@ -78,7 +78,7 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
   }
 
   function handlersOf(topic: Topic): Handler[] {
-    const channel = topic.slice(topic.indexOf("/") + 1);
+    const [, channel] = topic.split("/");
     return [...handlers].filter((handler) => handler.channel === undefined || handler.channel === channel);
   }
 
@@ -125,8 +125,8 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
   /** Undefined, or a promise that settles as the handler does. */
   function call(handler: Handler, message: Message): Promise<unknown> | undefined {
     try {
-      const result = handler.run(message as Message<never>);
-      return isThenable(result) ? Promise.resolve(result) : undefined;
+      const result = handler.run(message as Message<never>) as PromiseLike<unknown> | undefined;
+      return typeof result?.then === "function" ? Promise.resolve(result) : undefined;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -155,7 +155,7 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
     return new Promise((resolve, reject) => {
       const timer = later(() => reject(LATE), HANDLE_WITHIN_MS);
       const settle = () => (time.clearTimeout(timer), timers.delete(timer));
-      (result ?? Promise.resolve()).then(resolve, reject).then(settle);
+      Promise.resolve(result).then(resolve, reject).then(settle);
     });
   }
 
@@ -231,15 +231,9 @@ function failure(error: unknown): PeykError {
   return error === LATE ? LATE : new PeykError("internal", "a message handler threw", { cause: error });
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | undefined)?.then === "function";
-}
-
 /** Failed at one handler is failed; else done at one is done. With no handler it is left. */
 function worst(outcomes: (Outcome | Promise<Outcome>)[]): Outcome {
-  const all = outcomes as Outcome[];
-  return all.find((outcome) => outcome === "threw" || outcome === "timeout") ?? all.find((outcome) => outcome === "done") ??
-    "left";
+  return (["threw", "timeout", "done"] as const).find((outcome) => outcomes.includes(outcome)) ?? "left";
 }
 
 function messageOf(frame: MessageFrame | EphemeralFrame): Message {

@@ -1,5 +1,5 @@
 import { PeykError } from "../protocol/errors.ts";
-import type { ErrorFrame, InLine, OkFrame } from "../protocol/frames.ts";
+import type { ErrorFrame, OkFrame } from "../protocol/frames.ts";
 import type { Credentials } from "./credentials.ts";
 import { randomId, type Time } from "./environment.ts";
 import type { RequestFrame } from "./leader.ts";
@@ -105,8 +105,9 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
     request.underWay = true;
     const ageMs = request.said ? Math.max(1, Math.round(since(request.said.at))) : 0;
     if (isLined) request.said ??= { at: moment(), number: ++numbers };
-    const place: InLine | undefined = isLined ? { id: line, number: request.said!.number, ageMs, user: user! } : undefined;
-    send({ ...frame, ref, ...(place && { line: place }) } as RequestFrame);
+    send(
+      { ...frame, ref, ...(request.said && { line: { id: line, number: request.said.number, ageMs, user } }) } as RequestFrame,
+    );
   }
 
   function end(request: Request): void {
@@ -217,7 +218,7 @@ export function createOutgoing(time: Time, credentials: Credentials, send: (fram
       }
       const isLogout = frame.type === "logout";
       // It overtakes: requests that wait must not take effect for a user who has signed out.
-      if (isLogout) rejectAll(closed = signedOut());
+      if (isLogout) rejectAll(closed = new PeykError("signed-out", "the device was signed out"));
       return add(frame, !ephemeral && !isLogout, isConnected || credentials.latest === token ? user : undefined);
     },
     identify,
@@ -263,14 +264,10 @@ function unavailable(): PeykError {
   return new PeykError("unavailable", "not connected", { retryable: true, hint: "An ephemeral message is not kept for later." });
 }
 
-function signedOut(): PeykError {
-  return new PeykError("signed-out", "the device was signed out");
-}
-
 function refusal({ code, retryable, retryAfterMs, hint }: ErrorFrame): PeykError {
   return new PeykError(code, `the engine refused: ${code}`, {
     retryable,
-    ...(retryAfterMs === null ? {} : { retryAfterMs }),
-    ...(hint === null ? {} : { hint }),
+    ...(retryAfterMs !== null && { retryAfterMs }),
+    ...(hint !== null && { hint }),
   });
 }

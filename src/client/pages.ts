@@ -7,7 +7,7 @@ const CURSOR_BYTES = 22;
 
 const encoder = new TextEncoder();
 
-/** The first of these cursors, as many as fit into so many bytes; `least` of them however long they are. */
+/** Takes the first of these cursors off, as many as fit into so many bytes; `least` of them however long they are. */
 export function pageOf(cursors: Cursor[], bytes: number, least = 1): Cursor[] {
   let count = 0;
   for (const { topic } of cursors.slice(0, MAX_CURSORS)) {
@@ -15,5 +15,5 @@ export function pageOf(cursors: Cursor[], bytes: number, least = 1): Cursor[] {
     if (bytes < 0 && count >= least) break;
     count++;
   }
-  return cursors.slice(0, count);
+  return cursors.splice(0, count);
 }

@@ -94,7 +94,7 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
   /** The cursor follows what was stepped over as soon as nothing before it waits. */
   function settle(topic: Topic, progress: TopicProgress, offset: number): void {
     const { pending, received } = progress;
-    const acked = Math.max(progress.acked, pending.length > 0 ? offset : Math.max(offset, received));
+    const acked = Math.max(progress.acked, offset, pending.length > 0 ? 0 : received);
     if (acked === progress.acked) return;
     progress.acked = acked;
     const cursor = { topic, epoch: progress.epoch, offset: acked };
@@ -108,10 +108,10 @@ export function createProgress({ time, store, send, idleMs, deliver, gap, resync
     const { topic, epoch, offset, previous } = frame;
     let progress = topics.get(topic);
     if (progress?.epoch !== epoch) {
-      // The log's beginning, before it had one, is in every life of it.
-      const isKnown = progress !== undefined && progress.epoch !== 0;
+      // 0: the log's beginning, before it had one, is in every life of it.
+      const known = progress?.epoch;
       progress = place({ topic, epoch, offset: previous });
-      if (isKnown) gap({ type: "gap", topic, epoch, offset: previous });
+      if (known) gap({ type: "gap", topic, epoch, offset: previous });
     }
     if (offset <= progress.received) return;
     if (previous > progress.received) {

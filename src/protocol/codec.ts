@@ -337,9 +337,7 @@ function readServerFrame(type: number, reader: Reader): ServerFrame | undefined 
     case T.message:
       return {
         type: "message",
-        topic: reader.text("topic"),
-        epoch: reader.uint("epoch"),
-        offset: reader.uint("offset"),
+        ...readCursorFields(reader),
         previous: reader.uint("previous"),
         envelope: reader.raw("envelope", ENVELOPE_DEPTH),
       };
@@ -396,8 +394,8 @@ function cursorItems({ topic, epoch, offset }: Cursor): [Topic, number, number] 
   return [topic, epoch, offset];
 }
 
-function lineItems({ line }: { line?: InLine | undefined }): [string, number, number, string] | null {
-  return line === undefined ? null : [line.id, line.number, line.ageMs, line.user];
+function lineItems({ line }: { line?: InLine | undefined }): [string, number, number, string] | undefined {
+  return line && [line.id, line.number, line.ageMs, line.user];
 }
 
 function readLine(reader: Reader): InLine | undefined {

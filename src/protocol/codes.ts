@@ -38,13 +38,10 @@ export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
 /** A code's name; undefined for one that is not of this protocol. */
 export function closeName(code: number | undefined): keyof typeof CloseCode | undefined {
-  for (const name in CloseCode) {
-    if (CloseCode[name as keyof typeof CloseCode] === code) return name as keyof typeof CloseCode;
-  }
-  return undefined;
+  return (Object.keys(CloseCode) as (keyof typeof CloseCode)[]).find((name) => CloseCode[name] === code);
 }
 
 /** Whether a client should connect again after this close code. */
 export function mayReconnect(code: number): boolean {
-  return !(code >= 4100 && code < 4200);
+  return code < 4100 || code >= 4200;
 }

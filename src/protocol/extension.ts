@@ -1,8 +1,8 @@
 /** A msgpack extension that nothing here has a form for: it is kept, and sent, as it came. */
 export class Extension {
   /** -128 to 127. */
-  readonly type: number;
-  readonly data: Uint8Array;
+  declare readonly type: number;
+  declare readonly data: Uint8Array;
 
   constructor(type: number, data: Uint8Array) {
     this.type = type;

@@ -18,13 +18,12 @@ const forbidden = /[\u0000-\u001f\u007f-\u009f/]/;
 export function nameFault(name: unknown): string | undefined {
   if (typeof name !== "string") return "not a string";
   if (name.length === 0) return "empty";
-  if (name.length > MAX_NAME_BYTES) return `longer than ${MAX_NAME_BYTES} bytes`;
-  if (forbidden.test(name)) return "holds '/' or a control character";
-  if (!name.isWellFormed()) return "not well-formed text";
-  if (name.length * 3 > MAX_NAME_BYTES && encoder.encode(name).length > MAX_NAME_BYTES) {
+  // A unit of text takes three bytes at most: short names, nearly all, are not encoded to find out.
+  if (name.length * 3 > MAX_NAME_BYTES && (name.length > MAX_NAME_BYTES || encoder.encode(name).length > MAX_NAME_BYTES)) {
     return `longer than ${MAX_NAME_BYTES} bytes`;
   }
-  return undefined;
+  if (forbidden.test(name)) return "holds '/' or a control character";
+  return name.isWellFormed() ? undefined : "not well-formed text";
 }
 
 /**

@@ -101,11 +101,9 @@ export class Reader {
   }
 
   flag(what: string): boolean {
-    this.#count(what);
-    const head = byteAt(this.#bytes, this.#at);
-    if (head !== 0xc2 && head !== 0xc3) throw badFrame(`${what}: not true or false`);
-    this.#at++;
-    return head === 0xc3;
+    const value = this.value(what);
+    if (typeof value !== "boolean") throw badFrame(`${what}: not true or false`);
+    return value;
   }
 
   /** Whether the next element is nil, which is then stepped over. */

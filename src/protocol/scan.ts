@@ -114,11 +114,10 @@ export function timestampAt(bytes: Uint8Array, at: number, length: number): numb
   const first = uintAt(bytes, at, 4);
   if (length === 4) return first * 1e3;
   const nanoseconds = length === 8 ? first >>> 2 : first;
-  if (nanoseconds > 999_999_999) throw badFrame("a timestamp out of range");
   const high = length === 8 ? first & 3 : uintAt(bytes, at + 4, 4) | 0;
   const ms = (high * 0x1_0000_0000 + uintAt(bytes, at + length - 4, 4)) * 1e3 + nanoseconds / 1e6;
   // ECMA-262 21.4.1.1: a time value is within 8.64e15 ms of 1970. Dart's DateTime has the same range.
-  if (Math.abs(ms) > 8.64e15) throw badFrame("a timestamp out of range");
+  if (nanoseconds > 999_999_999 || Math.abs(ms) > 8.64e15) throw badFrame("a timestamp out of range");
   return ms;
 }
 
@@ -141,10 +140,9 @@ function scanText(bytes: Uint8Array, at: number, length: number): number {
       if (lead === 0xe0) low = 0xa0;
       else if (lead === 0xed) high = 0x9f;
     }
-    if (more > end - at) throw badFrame("text that is not well-formed UTF-8");
     for (; more > 0; more--) {
       const next = bytes[at++]!;
-      if (next < low || next > high) throw badFrame("text that is not well-formed UTF-8");
+      if (at > end || next < low || next > high) throw badFrame("text that is not well-formed UTF-8");
       low = 0x80;
       high = 0xbf;
     }

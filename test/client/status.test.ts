@@ -100,7 +100,7 @@ test("bytes that are no frames are told as protocol, with a hint", async () => {
   const client = await world.connected();
   const told = waits(world, client);
   world.socket.raw(new Uint8Array([0xc1]));
-  expect(told).toMatchObject([{ reason: "protocol", hint: expect.stringContaining("no frames") }]);
+  expect(told).toMatchObject([{ reason: "protocol", hint: expect.stringContaining("not a frame") }]);
   await client.close();
 });
 
