@@ -6,10 +6,10 @@ import { badFrame, MAX_DEPTH, textHeader } from "./scan.ts";
 
 /**
  * A publisher's own part of a message as bytes, `[content, data]`. Undefined and null data are both nil, and come back as undefined.
- * @throws {PeykError} `bad-message` for data that msgpack has no form for, or that nests deeper than 31
+ * @throws {PeykError} `bad-message` for data that would arrive as something else, or that nests deeper than 31; the message names the place
  */
 export function encodePayload(content: string | undefined, data: unknown): Uint8Array {
-  return pack([content, data]);
+  return pack([content, data], ["content", "data"]);
 }
 
 /**

@@ -48,7 +48,8 @@ export function checkNotification(given: unknown): Notification {
     checked[key] = keep(value);
     if (checked[key] === undefined) throw fault(`notification.${key}`, wanted);
   }
-  if (checked["native"] !== undefined && pack(checked["native"]).length > MAX_NATIVE_BYTES) {
+  // In an array, of one byte, it has a name in what pack throws.
+  if (checked["native"] !== undefined && pack([checked["native"]], ["notification.native"]).length > 1 + MAX_NATIVE_BYTES) {
     throw new PeykError("too-large", `notification.native: more than ${MAX_NATIVE_BYTES} bytes`, {
       hint: "Push services take about as much for all there is.",
     });

@@ -8,15 +8,18 @@ const writer = new Writer();
 
 /**
  * The msgpack bytes of `value`. Undefined fields of maps are left out.
- * @throws {PeykError} `bad-message` for what a reader would refuse (see scanValue) or msgpack has no form for
+ * @param names of an array: what an error calls its elements
+ * @throws {PeykError} `bad-message` for what a reader would refuse (see scanValue) or would arrive as something else (see Writer);
+ * the message names its place
  */
-export function pack(value: unknown): Uint8Array {
+export function pack(value: unknown, names?: readonly string[]): Uint8Array {
   const start = writer.at;
   try {
-    writer.value(value, MAX_DEPTH);
+    if (names) writer.array(value as unknown[], names.length, MAX_DEPTH, names);
+    else writer.value(value, MAX_DEPTH);
     return writer.copy(start);
   } catch (cause) {
-    throw badMessage(cause);
+    throw badMessage(cause, writer.path);
   } finally {
     writer.rewind(start);
   }
@@ -32,7 +35,7 @@ export function packAround(head: readonly unknown[], raw: Uint8Array): Uint8Arra
     writer.array(head, head.length + 1, MAX_DEPTH);
     return writer.copy(start, raw);
   } catch (cause) {
-    throw badMessage(cause);
+    throw badMessage(cause, writer.path);
   } finally {
     writer.rewind(start);
   }
@@ -64,11 +67,14 @@ export function writeUint(bytes: Uint8Array, at: number, value: number): number 
 /** By the bytes that it takes with what follows. */
 const HEAD_OF_UINT: Readonly<Record<number, number>> = { 2: 0xcc, 3: 0xcd, 5: 0xce, 9: 0xcf };
 
+/** A path is shown up to so many characters: each key in it may be as long as a message. */
+const MAX_PATH = 200;
+
 /** The error for a value that can't be put on the wire, for the reason in `cause`. */
-export function badMessage(cause: unknown): PeykError {
+export function badMessage(cause: unknown, path = ""): PeykError {
   const plain = "Send text, numbers, true, false, null, bytes, dates, arrays and plain objects, at most 31 deep.";
-  return new PeykError("bad-message", "a value that can't be sent", {
-    hint: cause instanceof PeykError && cause.hint !== undefined ? cause.hint : plain,
+  return new PeykError("bad-message", `${path.slice(0, MAX_PATH).replace(/^\./, "") || "a value"} can't be sent`, {
+    hint: cause instanceof PeykError && cause.hint || plain,
     cause,
   });
 }

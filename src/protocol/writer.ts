@@ -13,7 +13,11 @@ const utf8 = new TextEncoder();
 /**
  * Writes values as msgpack, each in its shortest form, behind one another into a buffer that is used again. What a reader would
  * refuse (see scanValue), and what would arrive as something else, is refused here, to whoever made it: `value` and `array`
- * throw, and what they wrote until then is to be taken back by `rewind`.
+ * throw, `path` says where it stands, and what they wrote until then is to be taken back by `rewind`.
+ *
+ * As JSON.stringify does: `toJSON` is used (not of dates and bytes, which have a form of their own), what is undefined is left out
+ * of an object and null in an array, and so are fields that can't be listed left out, those named by symbols, and those of an array
+ * beside its elements. Unlike it: functions, symbols and all objects that are no arrays and not plain are refused.
  *
  * A getter in a value may use the same writer: it writes behind what is there and goes back to where it began. So nothing here
  * keeps the buffer or a place in it in a variable while it reads from a value.
@@ -22,6 +26,8 @@ export class Writer {
   #bytes = new Uint8Array(FIRST_BYTES);
   #view = new DataView(this.#bytes.buffer);
   #at = 0;
+  /** Where the value is that could not be written, `.items[3].when`: put together from its end while what was thrown passes. */
+  path = "";
 
   /** Where the next byte goes. */
   get at(): number {
@@ -41,6 +47,7 @@ export class Writer {
   /** Takes back what was written since `start`. */
   rewind(start: number): void {
     this.#at = start;
+    this.path = "";
     if (start === 0 && this.#bytes.length > KEPT_BYTES) this.#resize(FIRST_BYTES);
   }
 
@@ -53,40 +60,59 @@ export class Writer {
         return this.#number(value);
       case "boolean":
         return this.#byte(value ? 0xc3 : 0xc2);
-      case "undefined":
-        return this.#byte(0xc0);
-      case "object":
-        return value === null ? this.#byte(0xc0) : this.#object(value, depth);
       default:
-        throw new TypeError(`a ${typeof value}`);
+        return value === null || value === undefined ? this.#byte(0xc0) : this.#object(value as object, depth);
     }
   }
 
-  /** An array of `length` elements, of which `items` are the first: the others are for the caller to write. */
-  array(items: readonly unknown[], length: number, depth: number): void {
+  /**
+   * An array of `length` elements, of which `items` are the first: the others are for the caller to write.
+   * @param names what its elements are called in the path. Default: by their index
+   */
+  array(items: readonly unknown[], length: number, depth: number, names?: readonly string[]): void {
     this.#begin(0x90, 0xdc, length, depth);
-    // The count is the one in the header: a getter in an item may change the array.
-    const count = items.length;
-    for (let i = 0; i < count; i++) this.value(items[i], depth - 1);
+    let at = 0;
+    try {
+      // The count is the one in the header: a getter in an item may change the array.
+      for (const count = items.length; at < count; at++) this.value(items[at], depth - 1);
+    } catch (fault) {
+      this.path = (names?.[at] ?? `[${at}]`) + this.path;
+      throw fault;
+    }
   }
 
   #object(value: object, depth: number): void {
-    if (Array.isArray(value)) this.array(value, value.length, depth);
-    else if (ArrayBuffer.isView(value)) this.#binary(value);
-    else if (value instanceof Date) this.#date(new Date(value).getTime());
+    if (Array.isArray(value)) return this.array(value, value.length, depth);
+    const above = Object.getPrototypeOf(value);
+    // As literals make them, in this realm or another one (an iframe's, node:vm's).
+    if (above === null || Object.getPrototypeOf(above) === null) return this.#map(value as Record<string, unknown>, depth);
+    const kind = Object.prototype.toString.call(value);
+    if (kind === "[object Uint8Array]") this.#binary(value as Uint8Array);
+    else if (kind === "[object Date]") this.#date(+value);
     else if (value instanceof Extension) this.#extension(value);
-    else if (value instanceof Map || value instanceof Set || value instanceof ArrayBuffer) {
-      throw new TypeError("it would arrive as an empty map");
-    } else this.#map(value as Record<string, unknown>, depth);
+    else if (hasJson(value)) this.value(value.toJSON(), depth);
+    else throw new TypeError(kind);
   }
 
   #map(map: Record<string, unknown>, depth: number): void {
-    const keys = Object.keys(map).filter((key) => map[key] !== undefined);
-    this.#begin(0x80, 0xde, keys.length, depth);
-    for (const key of keys) {
-      if (key === "__proto__") throw badFrame("a map key __proto__");
-      this.#text(key);
-      this.value(map[key], depth - 1);
+    let keys = Object.keys(map);
+    let at = "";
+    try {
+      let absent = false;
+      for (at of keys) {
+        if (map[at] === undefined) absent = true;
+        else if (at === "toJSON" && hasJson(map)) return this.value(map.toJSON(), depth);
+      }
+      if (absent) keys = keys.filter((key) => map[key] !== undefined);
+      this.#begin(0x80, 0xde, keys.length, depth);
+      for (at of keys) {
+        if (at === "__proto__") throw badFrame("a map key __proto__");
+        this.#text(at);
+        this.value(map[at], depth - 1);
+      }
+    } catch (fault) {
+      this.path = `.${at}${this.path}`;
+      throw fault;
     }
   }
 
@@ -123,21 +149,23 @@ export class Writer {
     const size = end - guess;
     const body = start + textHeaderSize(size);
     if (body !== guess) this.#bytes.copyWithin(body, guess, end);
-    if (size < 32) this.#bytes[this.#at] = 0xa0 + size;
+    if (size < 32) this.#bytes[this.#at++] = 0xa0 + size;
     else this.#sized(0xd9, size);
-    this.#at = body + size;
+    this.#at += size;
   }
 
-  #binary({ buffer, byteOffset, byteLength }: ArrayBufferView): void {
-    this.#reserve(5 + byteLength);
-    this.#sized(0xc4, byteLength);
-    this.#raw(new Uint8Array(buffer, byteOffset, byteLength));
+  #binary({ buffer, byteOffset, byteLength }: Uint8Array): void {
+    // A view of ours says how long it is, whatever a subclass says of itself.
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    this.#reserve(5 + bytes.length);
+    this.#sized(0xc4, bytes.length);
+    this.#raw(bytes);
   }
 
   /** The timestamp extension: 32 bits of seconds, or 30 of nanoseconds and 34 of seconds, or 32 and 64. */
   #date(ms: number): void {
     // It would arrive as 1970.
-    if (Number.isNaN(ms)) throw new RangeError("an invalid Date");
+    if (Number.isNaN(ms)) throw badFrame("an invalid Date");
     const seconds = Math.floor(ms / 1_000);
     const nanoseconds = (ms - seconds * 1_000) * 1_000_000;
     const high = Math.floor(seconds / 0x1_0000_0000);
@@ -216,6 +244,10 @@ export class Writer {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
   }
+}
+
+function hasJson(value: object): value is { toJSON(): unknown } {
+  return typeof (value as { toJSON?: unknown }).toJSON === "function";
 }
 
 function textHeaderSize(size: number): number {
