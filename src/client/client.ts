@@ -3,6 +3,7 @@ import { encodePayload } from "../protocol/codec.ts";
 import { PeykError } from "../protocol/errors.ts";
 import type { Durability, Message, MessageRef, OutgoingMessage, Position } from "../protocol/message.ts";
 import { checkName, type Topic, topicOf } from "../protocol/names.ts";
+import { checkOptions } from "../protocol/options.ts";
 import type { TargetDetails } from "../protocol/target.ts";
 import type { CloseReason, Status } from "./connection.ts";
 import { createCredentials } from "./credentials.ts";
@@ -339,11 +340,12 @@ export function connectIn(
     onReceipt: (listener, options) => join(receiptListeners, listener, options),
     onGap: (listener, options) => join(gapListeners, listener, options),
     onError: (listener, options) => join(errorListeners, listener, options),
-    async publish({ to, channel, id = randomId(), content, data, ...options }) {
+    async publish({ to, channel, id = randomId(), content, data, ...others }) {
       const topic = topicOf(to, channel);
       checkName(id, "id");
       if (content !== undefined && typeof content !== "string") throw badMessage("content is text; the rest goes into data.");
       const payload = encodePayload(content, data);
+      const options = checkOptions(others);
       const value = await outgoing.ask({ type: "publish", topic, id, options, payload }, options.ephemeral);
       const { again: _, epoch, offset, ...result } = value as Omit<PublishResult, "position"> & {
         again?: boolean;

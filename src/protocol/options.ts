@@ -1,15 +1,18 @@
 import type { MessageOptions, Urgency } from "./message.ts";
 import { badMessage, pack } from "./pack.ts";
 import { Reader } from "./reader.ts";
+import { badFrame } from "./scan.ts";
 
 const URGENCIES = ["very-low", "low", "normal", "high"] as const satisfies Urgency[];
 
 /**
- * Reads a map of message options. Keys that are not known are stepped over, nil counts as absent. What stands in a notification is
- * looked at where it is published, see `checkNotification`: here it is a map.
+ * Reads a map of message options. Nil counts as absent. What stands in a notification is looked at where it is published, see
+ * `checkNotification`: here it is a map.
+ * @param isOwn they are of this side, which knows all there are. The other side's, which may be newer, may have others: they are
+ * stepped over
  * @throws {PeykError} `bad-frame` when a value has the wrong type
  */
-export function readOptions(reader: Reader): MessageOptions {
+export function readOptions(reader: Reader, isOwn = false): MessageOptions {
   const options: MessageOptions = {};
   reader.fields("options", (key) => {
     switch (key) {
@@ -32,6 +35,7 @@ export function readOptions(reader: Reader): MessageOptions {
         options[key] = reader.flag(key);
         break;
       default:
+        if (isOwn) throw badFrame(`${key}: no field of a message`);
         reader.skip(key);
     }
   });
@@ -39,13 +43,13 @@ export function readOptions(reader: Reader): MessageOptions {
 }
 
 /**
- * The options of a message that is to be sent, without what readers do not know.
- * @throws {PeykError} `bad-message` when a reader would refuse them
+ * The options of a message that is to be sent, without what is undefined.
+ * @throws {PeykError} `bad-message` when a reader would refuse them, or would not know one of them
  */
 export function checkOptions(options: MessageOptions): MessageOptions {
   const packed = pack(options);
   try {
-    return readOptions(new Reader(packed));
+    return readOptions(new Reader(packed), true);
   } catch (cause) {
     throw badMessage(cause);
   }

@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { createEngine } from "../../mod.ts";
 import { encodePayload, openEnvelope } from "../../src/protocol/codec.ts";
+import { pack } from "../../src/protocol/pack.ts";
 import { createBench } from "../gateway/wire.ts";
 
 test.each<[string, object, string]>([
@@ -47,4 +48,15 @@ test("lossy data that authorize answers is not published, and the log says so", 
   expect(sara.answer(1)).toMatchObject({ type: "error", code: "bad-message" });
   expect(errors).toEqual(["authorize() answered what can't be published"]);
   expect(engine.counters().accepted).toBe(0);
+});
+
+test("4,096 bytes of providers' own fields pass, one more does not", async () => {
+  const engine = await createEngine({ insecure: true });
+  onTestFinished(() => engine.close());
+  const nativeOf = (bytes: number) => ({ fcm: { a: "x".repeat(bytes - 11) } });
+  expect(pack(nativeOf(4_096)).length).toBe(4_096);
+  await engine.publish({ to: "sara", notification: { native: nativeOf(4_096) } });
+  await expect(engine.publish({ to: "sara", notification: { native: nativeOf(4_097) } })).rejects.toMatchObject({
+    code: "too-large",
+  });
 });

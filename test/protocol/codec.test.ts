@@ -19,6 +19,7 @@ import {
 } from "../../src/protocol/codec.ts";
 import type { ClientFrame, HelloFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { MessageOptions } from "../../src/protocol/message.ts";
+import { pack } from "../../src/protocol/pack.ts";
 import { fromHex, toHex } from "./vectors.ts";
 
 const badFrame = expect.objectContaining({ code: "bad-frame" });
@@ -471,10 +472,19 @@ describe("options", () => {
     }
   });
 
-  test("leave out what readers do not know, and undefined", () => {
-    const options = { ttl: 5, urgency: undefined, colour: "red", notification: { title: "t", sound: undefined, url: null } };
+  test("leave out what is undefined", () => {
+    const options = { ttl: 5, urgency: undefined, colour: undefined, notification: { title: "t", sound: undefined, url: null } };
     const bytes = encodeEnvelope({ ...head, options: options as unknown as MessageOptions });
     expect(decodeEnvelope(bytes).options).toStrictEqual({ ttl: 5, notification: { title: "t" } });
+  });
+
+  test("that are not known are refused where they are made, and stepped over where they are read", () => {
+    const options = { ttl: 5, usAsAlert: true } as MessageOptions;
+    const unknown = expect.objectContaining({ code: "bad-message", hint: "usAsAlert: no field of a message" });
+    expect(() => encodeEnvelope({ ...head, options })).toThrow(unknown);
+    const frame = { type: "publish", ref: 1, topic: "u/c", id: "m", options, payload: head.payload } as const;
+    expect(() => encodeClientFrame(frame)).toThrow(unknown);
+    expect(decodeEnvelope(pack(["m", null, 1, 2, options, [null, null]])).options).toStrictEqual({ ttl: 5 });
   });
 });
 
