@@ -1,4 +1,5 @@
 import type { PushNotification, PushProvider, PushResult, PushSendOptions } from "../src/ports/push_provider.ts";
+import { checkKinds, type KindsOf } from "../src/protocol/fields.ts";
 import type { PushAddress } from "../src/protocol/target.ts";
 import { headersOf } from "./apns/headers.ts";
 import { type ApnsEnvironment, type ApnsKey, lanesOf } from "./apns/keys.ts";
@@ -24,6 +25,9 @@ export interface ApnsOptions {
   allowLoopback?: boolean;
 }
 
+const APNS_KINDS: KindsOf<ApnsOptions> = {
+  ...{ keys: "any", content: "text", timeoutMs: "number", endpoints: "object", ca: "text", allowLoopback: "flag" },
+};
 /** Apple fixes no length: they were 32 bytes for long, and may be up to 100. */
 const TOKEN = /^[0-9a-f]{64,200}$/i;
 
@@ -51,6 +55,7 @@ const TOKEN = /^[0-9a-f]{64,200}$/i;
  * @throws {PeykError} `bad-config` for keys that can't be right, `bad-url` for an endpoint
  */
 export function apns(options: ApnsOptions): PushProvider {
+  checkKinds(options, APNS_KINDS, "apns");
   const { content, timeoutMs, ca, allowLoopback = false } = options;
   // Apple allows a new connection one request until that has shown a valid token.
   const client = new ServiceClient({

@@ -1,5 +1,6 @@
 import type { PushProvider } from "../src/ports/push_provider.ts";
 import { PeykError } from "../src/protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../src/protocol/fields.ts";
 import { isAppName, type PushAddress } from "../src/protocol/target.ts";
 import type { ShownBy } from "./fcm/message.ts";
 import { Project } from "./fcm/project.ts";
@@ -49,6 +50,10 @@ export interface FcmSettings {
 /** One project, or several. */
 export type FcmOptions = FcmSettings & (FcmProject | { projects: readonly FcmProject[] });
 
+const SETTINGS_KINDS: KindsOf<FcmSettings> = {
+  ...{ content: "text", timeoutMs: "number", origin: "text", allowLoopback: "flag", ca: "text" },
+};
+const PROJECT_KINDS: KindsOf<FcmProject> = { serviceAccount: "any", apps: "any", android: "any", pushesPerSecond: "number" };
 const ORIGIN = "https://fcm.googleapis.com";
 const MAX_PER_SECOND = 1_000_000;
 const TOO_MANY_APPS = "Name each app once, with the project that it belongs to.";
@@ -73,17 +78,14 @@ const TOO_MANY_APPS = "Name each app once, with the project that it belongs to."
  * @throws {PeykError} `bad-config`, `bad-url`
  */
 export function fcm(options: FcmOptions): PushProvider {
+  const given = projectsOf(options);
   const { allowLoopback = false, ca, content, timeoutMs } = options;
   const origin = readOrigin(options.origin ?? ORIGIN);
-  const given = "projects" in options ? options.projects : [options];
-  if (!Array.isArray(given) || given.length === 0) {
-    throw fault("projects: not a list of one or more", "Give one project at least.");
-  }
   const client = new ServiceClient({ allowLoopback, ...timeoutMs !== undefined && { timeoutMs }, ...ca !== undefined && { ca } });
   const projects: Project[] = [];
   /** Empty: the one project takes all targets. */
   const byApp = new Map<string, Project>();
-  for (const one of given as readonly FcmProject[]) {
+  for (const one of given) {
     const project = new Project({
       account: readAccount(one.serviceAccount),
       shownBy: readShownBy(one.android),
@@ -117,6 +119,20 @@ export function fcm(options: FcmOptions): PushProvider {
     },
     close: () => client.close(),
   };
+}
+
+/** The options' own project, or those of their list. */
+function projectsOf(options: FcmOptions): readonly FcmProject[] {
+  const all = { ...SETTINGS_KINDS, ...PROJECT_KINDS, projects: "any" } as const;
+  checkKinds(options, all, "fcm");
+  if (!("projects" in options)) return [options];
+  const { projects, ...settings } = options;
+  checkKinds(settings, SETTINGS_KINDS, "fcm with projects");
+  if (!Array.isArray(projects) || projects.length === 0) {
+    throw fault("projects: not a list of one or more", "Give one project at least.");
+  }
+  for (const [index, project] of projects.entries()) checkKinds(project, PROJECT_KINDS, `projects[${index}]`);
+  return projects;
 }
 
 /** Registration tokens and installation ids are of these characters; other services' subscriptions are not. */

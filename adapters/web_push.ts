@@ -44,8 +44,8 @@ const MAX_TTL_SECONDS = 2_592_000;
  * @throws {PeykError} `bad-config`, `bad-url`
  */
 export function webPush(options: WebPushOptions): WebPushProvider {
-  const { apps, content, timeoutMs, ca } = options;
   const { signers, url, title, maxBytes, extraOrigins, allowLoopback } = checkedOptions(options);
+  const { apps, content, timeoutMs, ca } = options;
   const [first] = signers.values();
   const client = new ServiceClient({ allowLoopback, ...timeoutMs !== undefined && { timeoutMs }, ...ca !== undefined && { ca } });
 

@@ -1,6 +1,6 @@
 import type { PushNotification, PushProvider, PushResult, PushSendOptions } from "../src/ports/push_provider.ts";
 import { PeykError } from "../src/protocol/errors.ts";
-import { checkFields, type FieldsOf } from "../src/protocol/fields.ts";
+import { checkKinds, type KindsOf } from "../src/protocol/fields.ts";
 import type { PushAddress } from "../src/protocol/target.ts";
 import { addressesAllowed, type AddressRule, isLocalName, literalAddress } from "./push_service/address.ts";
 import { ServiceClient } from "./push_service/client.ts";
@@ -40,8 +40,16 @@ export interface WebhookOptions {
   timeoutMs?: number;
 }
 
-const WEBHOOK_FIELDS: FieldsOf<WebhookOptions> = {
-  ...{ url: true, secret: true, apps: true, content: true, allowLoopback: true, allowPrivate: true, timeoutMs: true },
+const WEBHOOK_KINDS: KindsOf<WebhookOptions> = {
+  ...{
+    url: "text",
+    secret: "any",
+    apps: "list",
+    content: "text",
+    allowLoopback: "flag",
+    allowPrivate: "flag",
+    timeoutMs: "number",
+  },
 };
 const MIN_SECRET = 16;
 const MAX_TOKEN = 1_024;
@@ -64,7 +72,7 @@ const MAX_BODY_BYTES = 65_536;
  * @throws {PeykError} `bad-url`, `bad-config`
  */
 export function webhook(options: WebhookOptions): PushProvider {
-  checkFields(options, WEBHOOK_FIELDS, "webhook", "bad-config");
+  checkKinds(options, WEBHOOK_KINDS, "webhook");
   const { apps, content, secret, timeoutMs, allowLoopback = false, allowPrivate = false } = options;
   const url = checkedUrl(options.url, { allowLoopback, allowPrivate });
   if (typeof secret !== "string" || secret.length < MIN_SECRET) {

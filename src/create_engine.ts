@@ -164,7 +164,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const logger = new CalmLogger(options.logger ?? systemLogger(), clock, systemLogger());
   const policy = checkPolicy(options.policy ?? {});
   const limits = checkLimits(options.limits ?? {});
-  const heartbeatMs = checkWhole("heartbeatMs", options.heartbeatMs ?? 25_000, 1_000);
+  const heartbeatMs = checkWhole("heartbeatMs", options.heartbeatMs ?? 25_000, 1_000, "Milliseconds, not seconds.");
   const authenticate = checkAuthenticate(options);
   const providers = checkProviders(options.push ?? []);
   const compose = checkCompose(options.compose);

@@ -114,7 +114,7 @@ export function checkCompose(compose: Compose | undefined): Compose | undefined 
 
 export function checkProviders(providers: readonly PushProvider[]): readonly PushProvider[] {
   for (const { apps, name } of providers) {
-    if (apps === undefined || (apps.length > 0 && apps.every(isAppName))) continue;
+    if (apps === undefined || (Array.isArray(apps) && apps.length > 0 && apps.every(isAppName))) continue;
     throw new PeykError("bad-config", `apps of the push provider "${name}" are not 1 or more names of apps`, {
       hint: "An app's name is 1-128 letters, digits and ._:-, as clients give it when they register.",
     });

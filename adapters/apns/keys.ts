@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { PeykError } from "../../src/protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../../src/protocol/fields.ts";
 import { isAppName } from "../../src/protocol/target.ts";
 import type { ServiceClient } from "../push_service/client.ts";
 import { Lane } from "./lane.ts";
@@ -21,6 +22,9 @@ export interface ApnsKey {
   /** Where it may be used. Default both: a key may be made for one alone. */
   environments?: readonly ApnsEnvironment[];
 }
+
+const KEY_KINDS: KindsOf<ApnsKey> = { key: "any", keyId: "any", teamId: "any", bundleIds: "any", environments: "any" };
+const ENDPOINT_KINDS: KindsOf<Record<ApnsEnvironment, string>> = { production: "text", sandbox: "text" };
 
 /** The lanes of all keys. */
 export interface Lanes {
@@ -48,6 +52,7 @@ export function lanesOf(
   client: ServiceClient,
 ): Lanes {
   if (!Array.isArray(keys) || keys.length === 0) throw fault("keys", "none", "Give one entry for each key.");
+  checkKinds(endpoints ?? {}, ENDPOINT_KINDS, "endpoints");
   const origins = {
     production: originOf("production", endpoints?.production, allowLoopback),
     sandbox: originOf("sandbox", endpoints?.sandbox, allowLoopback),
@@ -83,6 +88,7 @@ export function lanesOf(
 }
 
 function checkedEntry(entry: ApnsKey, at: string): Omit<Required<ApnsKey>, "key"> & { key: KeyObject } {
+  checkKinds(entry, KEY_KINDS, at);
   const { keyId, teamId, bundleIds, environments = ["production", "sandbox"] } = entry;
   if (!isTenCharacters(keyId)) throw fault(`${at}.keyId`, "not of 10 letters and digits", "It is in the name of the .p8 file.");
   if (!isTenCharacters(teamId)) {

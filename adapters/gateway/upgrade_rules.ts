@@ -1,5 +1,6 @@
 import type { Acceptor } from "../../src/ports/connection.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../../src/protocol/fields.ts";
 import { type AllowedOrigins, originFault } from "../../src/protocol/origin.ts";
 import { type TrustedProxies, type Trusts, trustsOf } from "./trusted_proxies.ts";
 
@@ -22,6 +23,8 @@ export interface GatewayOptions {
    */
   trustProxy?: TrustedProxies;
 }
+
+const GATEWAY_KINDS: KindsOf<GatewayOptions> = { path: "text", origins: "any", trustProxy: "any" };
 
 /** The options, checked. */
 export interface UpgradeRules {
@@ -47,12 +50,16 @@ export function checkAcceptor(acceptor: Acceptor): void {
  * @throws {PeykError} `bad-config`
  */
 export function upgradeRules(options: GatewayOptions): UpgradeRules {
+  checkKinds(options, GATEWAY_KINDS, "gateway");
   const { path = "/peyk", origins, trustProxy } = options;
   if (!/^\/[^\s?#]*$/.test(path)) {
     throw new PeykError("bad-config", "path: not an absolute path", { hint: 'Name a path without query, such as "/peyk".' });
   }
+  if (origins !== undefined && typeof origins !== "function" && !Array.isArray(origins)) {
+    throw new PeykError("bad-config", "origins: neither a list nor a function", { hint: 'Such as ["https://example.org"].' });
+  }
   for (const origin of typeof origins === "function" ? [] : origins ?? []) {
-    const fault = originFault(origin);
+    const fault = typeof origin === "string" ? originFault(origin) : "no text";
     if (fault !== undefined) {
       throw new PeykError("bad-config", `origins: "${origin}": ${fault}`, {
         hint: 'List origins exactly as browsers send them, such as "https://example.org".',

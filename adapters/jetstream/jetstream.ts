@@ -5,6 +5,7 @@
  */
 import type { OpenStorage, Retention, Storage, StorageContext } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../../src/protocol/fields.ts";
 import { Api } from "./api.ts";
 import type { JetStreamConnection } from "./connection.ts";
 import { type OpenLogs, openLogs } from "./open_logs.ts";
@@ -48,6 +49,11 @@ export interface JetStreamOptions {
   retention?: Pick<Retention, "idempotencyMs">;
 }
 
+const JETSTREAM_KINDS: KindsOf<JetStreamOptions> = {
+  ...{ connection: "any", name: "text", replicas: "number", partitions: "number", maxBytes: "number", sync: "text" },
+  retention: "object",
+};
+const RETENTION_KINDS: KindsOf<NonNullable<JetStreamOptions["retention"]>> = { idempotencyMs: "number" };
 const IDEMPOTENCY_MS = 24 * 3600_000;
 const NAME = /^[A-Za-z0-9_-]{1,32}$/;
 
@@ -77,8 +83,8 @@ const NAME = /^[A-Za-z0-9_-]{1,32}$/;
  * ```
  */
 export function jetstream(options: JetStreamOptions): Storage {
-  const { connection } = options;
   const checked = check(options);
+  const { connection } = options;
   return {
     async open(context: StorageContext): Promise<OpenStorage> {
       const { name, replicas, partitions } = checked;
@@ -106,9 +112,10 @@ export function jetstream(options: JetStreamOptions): Storage {
   };
 }
 
-function check(
-  { connection, name = "peyk", replicas = 1, partitions = 1, maxBytes = -1, sync = "interval", retention = {} }: JetStreamOptions,
-): LogOptions {
+function check(options: JetStreamOptions): LogOptions {
+  checkKinds(options, JETSTREAM_KINDS, "jetstream");
+  const { connection, name = "peyk", replicas = 1, partitions = 1, maxBytes = -1, sync = "interval", retention = {} } = options;
+  checkKinds(retention, RETENTION_KINDS, "retention");
   const { idempotencyMs = IDEMPOTENCY_MS } = retention;
   if (typeof connection?.flush !== "function") {
     throw bad("connection: not a NATS connection", "Give what connect() of nats or @nats-io/transport-node resolved to.");

@@ -5,6 +5,7 @@
  */
 import type { OpenStorage, Storage, StorageContext } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../../src/protocol/fields.ts";
 import type { NatsLike } from "./connection.ts";
 import { CoreTransport } from "./core_transport.ts";
 import { closedConnection } from "./errors.ts";
@@ -26,6 +27,8 @@ export interface NatsOptions {
   prefix?: string;
 }
 
+const NATS_KINDS: KindsOf<NatsOptions> = { connection: "any", storage: "any", prefix: "text" };
+
 /**
  * Carries messages between nodes over core NATS, any server version, and keeps none of them: they reach whoever is connected
  * to some node now. There are no positions, no catching up (`recovered: false`), no idempotency and no pushes. What is under
@@ -46,7 +49,9 @@ export interface NatsOptions {
  * });
  * ```
  */
-export function nats({ connection, storage, prefix = "peyk" }: NatsOptions): Storage {
+export function nats(options: NatsOptions): Storage {
+  checkKinds(options, NATS_KINDS, "nats");
+  const { connection, storage, prefix = "peyk" } = options;
   checkPrefix(prefix);
   if (typeof connection?.flush !== "function") {
     throw new PeykError("bad-config", "connection: not a NATS connection", {

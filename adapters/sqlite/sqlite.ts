@@ -3,12 +3,15 @@
  * @module
  */
 import type { Retention, Storage } from "../../src/ports/storage.ts";
+import { checkKinds, type KindsOf } from "../../src/protocol/fields.ts";
 import { sqliteWith } from "./sqlite_with.ts";
 
 /** How much a sqlite file keeps. */
 export interface SqliteOptions {
   retention?: Retention;
 }
+
+const SQLITE_KINDS: KindsOf<SqliteOptions> = { retention: "object" };
 
 /**
  * A storage in the sqlite file at `path`, which is made when it is not there; beside it lie `-wal`, `-shm` and `-lock` files.
@@ -40,5 +43,6 @@ export interface SqliteOptions {
  * ```
  */
 export function sqlite(path: string, options: SqliteOptions = {}): Storage {
+  checkKinds(options, SQLITE_KINDS, "sqlite");
   return sqliteWith(path, options.retention ?? {}, {});
 }

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { OpenStorage, Retention, Storage } from "../../src/ports/storage.ts";
+import { checkedRetention, type OpenStorage, type Retention, type Storage } from "../../src/ports/storage.ts";
 import { PeykError } from "../../src/protocol/errors.ts";
 import type { WriterFaults } from "./commands.ts";
 import { toError } from "./failure.ts";
@@ -11,20 +11,10 @@ import { SqliteUsers } from "./users.ts";
 import { SqliteWork } from "./work.ts";
 import { Writer } from "./writer.ts";
 
-/** Entries kept per topic unless `retention` says otherwise. */
-const MAX_ENTRIES = 10_000;
-/** How long an idempotency key is remembered unless `retention` says otherwise. */
-const IDEMPOTENCY_MS = 24 * 3600_000;
-
 /** `sqlite` on a disk that may be slow, full or failing: for tests and benchmarks. Not exported by the package. */
 export function sqliteWith(path: string, retention: Retention, faults: WriterFaults): Storage {
-  const { maxEntries = MAX_ENTRIES, idempotencyMs = IDEMPOTENCY_MS } = retention;
-  if (!Number.isSafeInteger(maxEntries) || maxEntries < 1 || !(idempotencyMs >= 0)) {
-    throw new PeykError("bad-config", "retention: maxEntries is a whole number from 1, idempotencyMs a number from 0", {
-      hint: "Leave a field out to get its default.",
-    });
-  }
-  if (path === "" || path.startsWith(":") || path.includes("\0")) {
+  const { maxEntries, idempotencyMs } = checkedRetention(retention);
+  if (typeof path !== "string" || path === "" || path.startsWith(":") || path.includes("\0")) {
     throw new PeykError("bad-config", "sqlite: not the path of a file", {
       hint: 'Name a file, like "peyk.db". To keep nothing use memory().',
     });

@@ -1,4 +1,5 @@
 import { PeykError } from "../../src/protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../../src/protocol/fields.ts";
 import { MAX_MESSAGE_BYTES } from "./encrypt.ts";
 import { checkSubject, type VapidKey, VapidSigner } from "./vapid.ts";
 
@@ -48,6 +49,11 @@ export interface WebPushSettings {
   allowLoopback: boolean;
 }
 
+const WEB_PUSH_KINDS: KindsOf<WebPushOptions> = {
+  ...{ subject: "text", keys: "any", url: "text", title: "any", extraOrigins: "list", maxBytes: "number", apps: "list" },
+  ...{ content: "text", allowLoopback: "flag", timeoutMs: "number", ca: "text" },
+};
+const KEY_KINDS: KindsOf<VapidKey> = { publicKey: "any", privateKey: "any", keyId: "text" };
 const MAX_KEYS = 16;
 const MAX_TITLE = 256;
 const MAX_URL = 1_024;
@@ -55,6 +61,7 @@ const MIN_MESSAGE_BYTES = 512;
 
 /** @throws {PeykError} `bad-config`, `bad-url`; no error repeats a key */
 export function checkedOptions(options: WebPushOptions): WebPushSettings {
+  checkKinds(options, WEB_PUSH_KINDS, "webPush");
   const { subject, keys, title = "New message", maxBytes = MAX_MESSAGE_BYTES, allowLoopback = false } = options;
   checkSubject(subject);
   const signers = signersOf(subject, keys);
@@ -69,6 +76,7 @@ function signersOf(subject: string, keys: readonly VapidKey[]): ReadonlyMap<stri
   if (!Array.isArray(keys) || keys.length === 0 || keys.length > MAX_KEYS) {
     throw bad(`keys: not a list of 1-${MAX_KEYS} pairs`, "`npx peyk vapid` makes a pair.");
   }
+  for (const [index, key] of keys.entries()) checkKinds(key, KEY_KINDS, `keys[${index}]`);
   const signers = new Map(keys.map((key) => new VapidSigner(subject, key)).map((signer) => [signer.keyId, signer]));
   if (signers.size < keys.length) {
     throw bad("keys: two of them have one keyId", "Each pair stands here once, under a name of its own.");

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { PushNotification } from "../../src/ports/push_provider.ts";
+import { PeykError } from "../../src/protocol/errors.ts";
 import type { PushAddress } from "../../src/protocol/target.ts";
 
 /** The headers of a webhook request. */
@@ -56,9 +57,20 @@ export function deliveryIdOf(secret: string, token: string, { id, topic, collaps
  * const delivery = verifyWebhook({ headers: request.headers, body: await request.text(), secret });
  * if (delivery === undefined) return new Response(null, { status: 401 });
  * ```
+ *
+ * @throws {PeykError} `bad-config` where the receiver is set up wrong: no secret, or a body that was parsed
  */
 export function verifyWebhook(request: WebhookRequest): WebhookDelivery | undefined {
   const { headers, body, secret, toleranceMs = 300_000, now = Date.now() } = request;
+  if (typeof secret !== "string" || !(toleranceMs >= 0)) {
+    throw wrong("secret is no text, or toleranceMs no number of milliseconds", "Is the secret's environment variable set?");
+  }
+  if (typeof body !== "string" && !ArrayBuffer.isView(body)) {
+    throw wrong(
+      "body is not the body as it came",
+      "Give its bytes or its text, before anything parses it: express.raw(), request.text().",
+    );
+  }
   const [id, timestamp, signature] = [WebhookHeader.id, WebhookHeader.timestamp, WebhookHeader.signature].map((name) =>
     headerOf(headers, name)
   );
@@ -72,6 +84,10 @@ export function verifyWebhook(request: WebhookRequest): WebhookDelivery | undefi
   } catch {
     return undefined;
   }
+}
+
+function wrong(what: string, hint: string): PeykError {
+  return new PeykError("bad-config", `verifyWebhook: ${what}`, { hint });
 }
 
 /** The value of a header that is there once. */

@@ -138,7 +138,7 @@ function checkedOptions(options: MessageOptions): MessageOptions {
   const { ttl, ephemeral, inApp, notification } = options;
   if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 1 && ttl <= MAX_TTL_SECONDS)) {
     throw new PeykError("bad-message", "ttl: not whole seconds from 1 to 30 days", {
-      hint: "For a message that nobody stores, set ephemeral.",
+      hint: ttl > MAX_TTL_SECONDS ? "Seconds, not milliseconds." : "For a message that nobody stores, set ephemeral.",
     });
   }
   if (ephemeral === true && inApp === true) {

@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Random } from "../ports/random.ts";
-import type { OpenStorage, Retention, Storage } from "../ports/storage.ts";
+import { checkedRetention, type OpenStorage, type Retention, type Storage } from "../ports/storage.ts";
 import type {
   Appended,
   AppendOptions,
@@ -12,16 +12,12 @@ import type {
   Transport,
 } from "../ports/transport.ts";
 import { PeykError } from "../protocol/errors.ts";
+import { checkKinds } from "../protocol/fields.ts";
 import type { Topic } from "../protocol/names.ts";
 import { type LogLimits, TopicLog } from "./log.ts";
 import { MemoryOutbox } from "./outbox.ts";
 import { MemoryUsers } from "./users.ts";
 import { MemoryWork } from "./work.ts";
-
-/** Entries kept per topic unless `retention` says otherwise. */
-const MAX_ENTRIES = 10_000;
-/** How long an idempotency key is remembered unless `retention` says otherwise. */
-const IDEMPOTENCY_MS = 24 * 3600_000;
 
 /**
  * Keeps everything in this process and loses it with the process: receipts say `durability: "memory"`. The engine's default.
@@ -30,12 +26,8 @@ const IDEMPOTENCY_MS = 24 * 3600_000;
  * @throws {PeykError} `bad-config`
  */
 export function memory(options: { retention?: Retention } = {}): Storage {
-  const { maxEntries = MAX_ENTRIES, idempotencyMs = IDEMPOTENCY_MS } = options.retention ?? {};
-  if (!Number.isSafeInteger(maxEntries) || maxEntries < 1 || !(idempotencyMs >= 0)) {
-    throw new PeykError("bad-config", "retention: maxEntries is a whole number from 1, idempotencyMs a number from 0", {
-      hint: "Leave a field out to get its default.",
-    });
-  }
+  checkKinds(options, { retention: "object" }, "memory");
+  const retention = checkedRetention(options.retention);
   return {
     open({ clock, logger, random }): Promise<OpenStorage> {
       const outbox = new MemoryOutbox(clock, random);
@@ -44,7 +36,7 @@ export function memory(options: { retention?: Retention } = {}): Storage {
         clock,
         logger,
         random,
-        { maxEntries, idempotencyMs },
+        retention,
         work,
         (topic) => outbox.topicEnded(topic),
       );

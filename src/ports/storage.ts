@@ -1,3 +1,5 @@
+import { PeykError } from "../protocol/errors.ts";
+import { checkKinds, type KindsOf } from "../protocol/fields.ts";
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
@@ -50,4 +52,19 @@ export interface Retention {
   maxEntries?: number;
   /** How long an idempotency key is remembered, milliseconds. Default 24 h. */
   idempotencyMs?: number;
+}
+
+const RETENTION_KINDS: KindsOf<Retention> = { maxEntries: "number", idempotencyMs: "number" };
+
+/**
+ * A retention with the defaults filled in, for storages that keep both.
+ * @throws {PeykError} `bad-config`
+ */
+export function checkedRetention(given: Retention = {}): Required<Retention> {
+  checkKinds(given, RETENTION_KINDS, "retention");
+  const { maxEntries = 10_000, idempotencyMs = 24 * 3600_000 } = given;
+  if (Number.isSafeInteger(maxEntries) && maxEntries >= 1 && idempotencyMs >= 0) return { maxEntries, idempotencyMs };
+  throw new PeykError("bad-config", "retention: maxEntries is a whole number from 1, idempotencyMs a number from 0", {
+    hint: "Leave a field out to get its default.",
+  });
 }

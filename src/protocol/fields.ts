@@ -32,6 +32,39 @@ export function checkFields(
   }
 }
 
+/** What a field may hold. "any": whatever there is; another check says more. */
+export type Kind = "text" | "number" | "flag" | "function" | "list" | "object" | "any";
+
+/** The fields that a type has, and what each may hold. */
+export type KindsOf<Type> = Readonly<Record<keyof Type, Kind>>;
+
+const HOLDS: Readonly<Record<Kind, readonly [wanted: string, holds: (value: unknown) => boolean]>> = {
+  text: ["text", (value) => typeof value === "string"],
+  number: ["a number", (value) => typeof value === "number" && !Number.isNaN(value)],
+  flag: ["true or false", (value) => typeof value === "boolean"],
+  function: ["a function", (value) => typeof value === "function"],
+  list: ["a list", Array.isArray],
+  object: ["an object", (value) => typeof value === "object" && value !== null && !Array.isArray(value)],
+  any: ["", () => true],
+};
+
+/**
+ * The same as {@link checkFields} for options, and looks at what they hold. No error repeats that.
+ *
+ * @param what "webhook", "keys[0]"
+ * @throws {PeykError} `bad-config`, naming the field
+ */
+export function checkKinds(given: unknown, kinds: Readonly<Record<string, Kind>>, what: string): void {
+  checkFields(given, kinds, what, "bad-config");
+  for (const [field, value] of Object.entries(given as object)) {
+    if (value === undefined) continue;
+    const [wanted, holds] = HOLDS[kinds[field]!];
+    if (holds(value)) continue;
+    const hint = field.endsWith("Ms") ? `${what}: ${field} is a number of milliseconds.` : `${what}: ${field} is ${wanted}.`;
+    throw new PeykError("bad-config", `${what}: ${field} is not ${wanted}`, { hint });
+  }
+}
+
 /** The name that was meant: the one that takes the fewest letters to change, if those are few for its length. */
 export function nearestOf(given: string, names: readonly string[]): string | undefined {
   if (given.length > MAX_SHOWN) return undefined;

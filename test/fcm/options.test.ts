@@ -158,7 +158,7 @@ describe("a target", () => {
       { serviceAccount: serviceAccount(fake.origin), apps: ["org.example.chat", "org.example.lite"] },
       { serviceAccount: serviceAccount(fake.origin, "other-project"), apps: ["org.example.shop"], android: "data" as const },
     ];
-    const several = await startStage({ projects, origin: fake.origin } as never);
+    const several = await startStage({ projects, serviceAccount: undefined, origin: fake.origin } as never);
     expect(several.provider.apps).toEqual(["org.example.chat", "org.example.lite", "org.example.shop"]);
     for (const app of several.provider.apps!) expect(await several.send({ token, app })).toMatchObject({ verdict: "sent" });
     expect(fake.sent.map(({ bearer, projectId, message }) => [projectId, bearer, message.android.notification !== undefined]))

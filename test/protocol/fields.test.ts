@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { PeykError } from "../../mod.ts";
-import { checkFields, nearestOf } from "../../src/protocol/fields.ts";
+import { checkFields, checkKinds, type Kind, nearestOf } from "../../src/protocol/fields.ts";
 
 const known = { content: true, channel: true, ttl: true, silent: true };
 
@@ -59,4 +59,27 @@ test.each([
   ["x".repeat(10_000), undefined],
 ])("the nearest to %j is %j", (given, nearest) => {
   expect(nearestOf(given, Object.keys(known))).toBe(nearest);
+});
+
+test.each<[Kind, unknown[], unknown[]]>([
+  ["text", ["", "a"], [5, null, {}, new String("a")]],
+  ["number", [0, -1.5, Infinity], [NaN, "5", null, 5n]],
+  ["flag", [true, false], ["true", 0, null]],
+  ["function", [() => 1, Date], [{}, "f", null]],
+  ["list", [[], [1]], [{ length: 0 }, "a", null]],
+  ["object", [{}, new Date()], [[], null, "a", () => 1]],
+  ["any", [null, 5, NaN], []],
+])("a field of the kind %s takes what is of it, and undefined, and refuses all else by name", (kind, right, wrong) => {
+  for (const value of [undefined, ...right]) checkKinds({ field: value }, { field: kind }, "adapter");
+  for (const value of wrong) {
+    expect(() => checkKinds({ field: value }, { field: kind }, "adapter")).toThrow(
+      expect.objectContaining({ code: "bad-config", message: expect.stringMatching(/^adapter: field is not /) }),
+    );
+  }
+});
+
+test("of a field in milliseconds the hint says so", () => {
+  expect(() => checkKinds({ graceMs: "5" }, { graceMs: "number" }, "policy")).toThrow(
+    expect.objectContaining({ hint: "policy: graceMs is a number of milliseconds." }),
+  );
 });
