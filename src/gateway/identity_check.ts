@@ -61,7 +61,7 @@ export class IdentityCheck {
   async #answer(credentials: Credentials): Promise<unknown> {
     const logger = this.#logger;
     try {
-      return await answerInTime({ clock: this.#clock, logger }, "authenticate()", this.#authenticate(credentials));
+      return fieldsOf(await answerInTime({ clock: this.#clock, logger }, "authenticate()", this.#authenticate(credentials)));
     } catch (error) {
       if (error instanceof PeykError) throw error;
       logger.error("authenticate() failed", { error });
@@ -98,6 +98,13 @@ const IN_SECONDS: Fault = {
   what: "an expiresAt in seconds: it is taken as such",
   hint: "expiresAt is in milliseconds since 1970: a JWT's exp times 1000.",
 };
+
+/** An identity's fields, read once: each may be a getter, which may throw. Anything else as it is. */
+function fieldsOf(answer: unknown): unknown {
+  if (typeof answer !== "object" || answer === null || !("userId" in answer)) return answer;
+  const { userId, expiresAt } = answer as Partial<Record<keyof Identity, unknown>>;
+  return { userId, expiresAt };
+}
 
 function answerFault(answer: unknown): Fault | undefined {
   if (typeof answer === "object" && "userId" in answer!) return undefined;
