@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { connect } from "../../src/client/client.ts";
 import { decodePayload } from "../../src/protocol/codec.ts";
 import { quiet, World } from "./fake_server.ts";
 
@@ -61,4 +62,25 @@ test("a push target's fields that can't be sent are named", async () => {
   const target = { provider: "webhook", token: "t", app: 5n };
   await expect(client.registerPush(target as never)).rejects.toMatchObject({ code: "bad-message" });
   await client.close();
+});
+
+test("of other misspelt options the compiler tells", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const asked = [
+    // @ts-expect-error: channel
+    client.subscribe({ to: "*", chanel: "news" }),
+    // @ts-expect-error: channel
+    client.unsubscribe({ to: "*", chanel: "news" }),
+    // @ts-expect-error: locale
+    client.registerPush({ provider: "webhook", token: "t", local: "fa" }),
+    // @ts-expect-error: content
+    client.publish({ to: "omid", contents: "hi" }),
+  ];
+  // @ts-expect-error: visible
+  client.setActivity({ visble: true });
+  // @ts-expect-error: token
+  expect(() => connect("no address", { tokn: "sara" })).toThrow();
+  await client.close();
+  for (const result of await Promise.allSettled(asked)) expect(result.status).toBe("rejected");
 });
