@@ -15,8 +15,8 @@ const CLOSE_WAIT_MS = 3_000;
 const WATCH_FROM = 65_536;
 /** How often a watched backlog is looked at, milliseconds. */
 const WATCH_MS = 25;
-/** The page was left or the app ended (RFC 6455 section 7.4.1). */
-const GOING_AWAY = 1001;
+/** What a socket without a close frame is reported as (RFC 6455 section 7.1.5). */
+const NO_CLOSE_FRAME = 1006;
 
 /** What of `Deno.ServeHandlerInfo` is used. */
 export interface ServeInfo {
@@ -89,7 +89,8 @@ class DenoConnection implements Connection {
     this.#socket = socket;
     this.#maxBytes = maxBytes;
     socket.onmessage = ({ data }) => this.#message(data);
-    socket.onclose = ({ code }) => this.#end(code === CloseCode.normal || code === GOING_AWAY);
+    // Deno says 0 of a socket that broke.
+    socket.onclose = ({ code }) => this.#end(code || NO_CLOSE_FRAME);
     // An error is always followed by close. Without this line Deno would report it as uncaught.
     socket.onerror = (event) => event.preventDefault();
   }
@@ -110,7 +111,7 @@ class DenoConnection implements Connection {
   close(code: number, reason: string): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.close(code, closeReason(reason));
-    this.#goodbye = setTimeout(() => this.#end(false), CLOSE_WAIT_MS);
+    this.#goodbye = setTimeout(() => this.#end(NO_CLOSE_FRAME), CLOSE_WAIT_MS);
     Deno.unrefTimer(this.#goodbye as unknown as number);
   }
 
@@ -136,12 +137,12 @@ class DenoConnection implements Connection {
     this.#watch = undefined;
   }
 
-  #end(clean: boolean): void {
+  #end(code: number): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#stopWatching();
     clearTimeout(this.#goodbye);
-    this.events.closed(clean);
+    this.events.closed(code);
   }
 }
 

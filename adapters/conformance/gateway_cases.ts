@@ -35,7 +35,7 @@ export interface Pair {
   readonly connection: Connection;
   readonly request: ConnectionRequest;
   readonly messages: Uint8Array[];
-  readonly closed: boolean[];
+  readonly closed: number[];
   readonly drained: () => number;
 }
 
@@ -57,7 +57,7 @@ export async function runGatewayCase({ run }: GatewayCase, serve: (acceptor: Acc
       return {
         message: (bytes) => void served.messages.push(bytes),
         drained: () => void drained++,
-        closed: (clean) => void served.closed.push(clean),
+        closed: (code) => void served.closed.push(code),
       };
     },
     refused: (reason) => void told.push(reason),
@@ -181,15 +181,15 @@ export function gatewayCases(): GatewayCase[] {
       },
     },
     {
-      name: "reports a client's goodbye as clean, once",
+      name: "reports a client's close code, once",
       async run(connect) {
         const { socket, connection, closed } = await connect();
-        socket.close(1000);
+        socket.close(4007);
         await until(() => closed.length > 0, "the end reported");
         connection.send(Uint8Array.of(1));
         connection.close(1000, "");
         await connect(); // time enough for what should not come
-        deepStrictEqual(closed, [true]);
+        deepStrictEqual(closed, [4007]);
       },
     },
     {

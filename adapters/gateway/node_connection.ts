@@ -104,8 +104,8 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
 
 function onClose(this: WebSocket, code: number): void {
   const { connection } = this as GatewaySocket;
-  if (code === NO_GOODBYE) connection.lookForEnd();
-  connection.events.closed(code === CloseCode.normal || code === GOING_AWAY);
+  if (code === NO_CLOSE_FRAME) connection.lookForEnd();
+  connection.events.closed(code);
 }
 
 /** Whether the socket was ended from this side: the other one neither ended nor reset it. */
@@ -113,10 +113,8 @@ export function isEndedHere(socket: Duplex): boolean {
   return (socket.destroyed || socket.writableEnded) && !socket.readableEnded && !socket.errored;
 }
 
-/** The page was left or the app ended (RFC 6455 section 7.4.1). */
-const GOING_AWAY = 1001;
 /** The connection is gone and no close frame came. On Bun, whose own ws stands in for the package, nothing else tells the two apart. */
-const NO_GOODBYE = 1006;
+const NO_CLOSE_FRAME = 1006;
 
 /** ws closes the connection after an error and says so; without a listener the error would end the process. */
 function onError(): void {}

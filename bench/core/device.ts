@@ -90,18 +90,18 @@ export class Device {
 
   /** The app says goodbye. */
   leave(): void {
-    this.#close(true);
+    this.#close(1000);
   }
 
   /** The network takes the socket. */
   drop(): void {
-    this.#close(false);
+    this.#close(1006);
   }
 
-  #close(clean: boolean): void {
+  #close(code: number): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#events.closed(clean);
+    this.#events.closed(code);
   }
 
   #take(frame: ServerFrame): void {

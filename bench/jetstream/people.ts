@@ -19,7 +19,7 @@ export async function measurePeople(stage: Stage, plan: Plan, report: Report): P
   const come = async (index: number): Promise<void> => void (connections[index] = await connect(engine, `user ${index}`));
   async function leave(): Promise<number> {
     const started = performance.now();
-    for (const connection of connections) connection.closed(true);
+    for (const connection of connections) connection.closed(1000);
     while (engine.counters().sessions > 0) await sleep(1);
     return plan.people / (performance.now() - started) * 1_000;
   }

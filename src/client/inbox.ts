@@ -225,7 +225,7 @@ export function createInbox({ time, done, wanted, gap, failed }: InboxOptions): 
   };
 }
 
-const LATE = new PeykError("timeout", "a message handler took too long", { hint: "It has 30 s for each message." });
+const LATE = new PeykError("timeout", "a message handler took too long", { hint: "It has 30 s." });
 
 function failure(error: unknown): PeykError {
   return error === LATE ? LATE : new PeykError("internal", "a message handler threw", { cause: error });

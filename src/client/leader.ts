@@ -74,8 +74,11 @@ export interface Leader {
   receive(tab: string, message: ToLeader): void;
   /** The tab is gone. */
   leave(tab: string): void;
-  /** Ends the connection; with other tabs there, one of them takes it over. */
-  stop(): Promise<void>;
+  /**
+   * Ends the connection; with other tabs there, one of them takes it over.
+   * @param code what the last tab says; `normal` by default
+   */
+  stop(code?: CloseCode): Promise<void>;
 }
 
 /** Who made this tab the leader. */
@@ -395,13 +398,13 @@ export function createLeader({ environment, url, store, credentials, user, host,
       tabs.delete(tab);
       present();
     },
-    stop() {
+    stop(code = CloseCode.normal) {
       time.clearTimeout(endTimer);
       progress.flush();
       // The connection ends here. Another tab's may follow at once, or, where that one sleeps, much later.
       report({ state: "connecting" });
       store.flush();
-      return connection.stop(tabs.size > 1 ? CloseCode.drain : CloseCode.normal);
+      return connection.stop(tabs.size > 1 ? CloseCode.drain : code);
     },
   };
 }

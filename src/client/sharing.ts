@@ -1,3 +1,4 @@
+import { CloseCode } from "../protocol/codes.ts";
 import { fingerprint } from "../protocol/fingerprint.ts";
 import { nameFault, type Topic } from "../protocol/names.ts";
 import type { PeykError } from "../protocol/errors.ts";
@@ -195,7 +196,7 @@ export function createSharing(options: SharingOptions): Sharing {
       // Of a tab that has not been heard of yet the device may be another user's.
       if (leads || isMember || isNamed) store.signOut();
     },
-    pause: () => void tabs.close(true),
+    pause: () => void tabs.close(CloseCode.left),
     resume,
     leave() {
       time.clearTimeout(timer);

@@ -1,3 +1,4 @@
+import type { CloseCode } from "../protocol/codes.ts";
 import { type BroadcastChannelLike, type Environment, randomId } from "./environment.ts";
 import type { Leader, LeaderHost, PersonState, ToLeader, ToTab } from "./leader.ts";
 
@@ -14,8 +15,11 @@ const LATE_MS = 1_500;
 /** A tab's line to the one that holds the connection. */
 export interface Tabs {
   send(message: ToLeader): void;
-  /** Leaves. If this tab held the connection, another takes it over: at once, or when this one's is closed. */
-  close(atOnce?: boolean): Promise<void>;
+  /**
+   * Leaves. If this tab held the connection, another takes it over when this one's is closed.
+   * @param code the page goes, and with it the last tab's connection ends with this code: nothing is waited for
+   */
+  close(code?: CloseCode): Promise<void>;
 }
 
 export interface TabsOptions {
@@ -234,15 +238,15 @@ export function joinTabs(options: TabsOptions): Tabs {
 
   return {
     send,
-    async close(atOnce = false) {
+    async close(code) {
       if (isClosed) return;
       isClosed = true;
-      const stopped = leader?.stop();
+      const stopped = leader?.stop(code);
       time.clearTimeout(timer);
       channel?.close();
       channel = undefined;
       // There is one connection at any time.
-      if (!atOnce) await stopped;
+      if (!code) await stopped;
       leaving.abort();
       turn.abort();
       await stopped;

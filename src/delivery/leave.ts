@@ -2,7 +2,7 @@ import { CloseCode } from "../protocol/codes.ts";
 import type { Topic } from "../protocol/names.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
-import { SessionEvent } from "../session/step.ts";
+import { SessionEvent, type SessionEventName } from "../session/step.ts";
 import type { SessionActor } from "./actor.ts";
 import type { Attachments } from "./attach.ts";
 import { passExpired } from "./expired.ts";
@@ -39,6 +39,11 @@ export interface LeaveParts {
   logger: Logger;
 }
 
+/** How a session lost its connection: with a goodbye, by a page that is left or reloaded, without a word, or because the node drains. */
+export type Ending = "clean" | "left" | "lost" | "drained";
+
+/** A page that is left is hidden first: up to this time before, milliseconds. */
+const HIDING_MS = 1_000;
 /** Users whose sessions go away at the same time: all of a node's may be lost in one turn of the loop. */
 const WIDTH = 128;
 /** Between two tries to write that a session is away. */
@@ -58,7 +63,7 @@ export class Departures {
   }
 
   /** The session's connection is gone. Nothing happens when it is no longer the session's. */
-  closed(session: Session, outlet: Outlet, how: "clean" | "lost" | "drained"): void {
+  closed(session: Session, outlet: Outlet, how: Ending): void {
     if (session.outlet !== outlet) return;
     const { actor, progress } = this.#parts;
     session.outlet = undefined;
@@ -71,10 +76,17 @@ export class Departures {
     }
     session.unseen = new Unseen();
     session.pushed = undefined;
-    const event = how === "clean" ? "closed.clean" : how === "lost" ? "closed.lost" : "drained";
-    actor.raise(session, SessionEvent[event]);
+    actor.raise(session, SessionEvent[this.#eventOf(session, how)]);
     // Away writes its progress itself.
     if (session.graceTimer !== undefined) this.#track(progress.save(session));
+  }
+
+  /** An app that was in the background when its page was left is not about to come back. */
+  #eventOf({ hiddenAt, state }: Session, how: Ending): SessionEventName {
+    const { actor, clock } = this.#parts;
+    if (how === "drained") return how;
+    const isHidden = actor.stepper.describe(state).state === "backgrounded" && clock.elapsed() - hiddenAt > HIDING_MS;
+    return how === "left" && isHidden ? "closed.clean" : `closed.${how}`;
   }
 
   /**

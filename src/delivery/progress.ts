@@ -115,7 +115,8 @@ export class ProgressKeeper {
 
   /** What the client says of the app and the person. What it acked before that was acked as things stood then. */
   state(session: Session, { visible, idleMs }: StateFrame): void {
-    const { actor } = this.#parts;
+    const { actor, attention, clock } = this.#parts;
+    if (!visible && attention.isInFront(session)) session.hiddenAt = Math.floor(clock.elapsed());
     actor.raise(session, visible ? SessionEvent.foreground : SessionEvent.background);
     this.input(session, idleMs);
     if (visible) this.cameToFront(session);

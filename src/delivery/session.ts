@@ -26,6 +26,8 @@ export class Session implements DeviceName {
   pushed: Pushed | undefined = undefined;
   /** The person's last input at the device, as far as the client has told. Whole monotonic milliseconds. */
   inputAt = NO_INPUT;
+  /** When the app went to the background. Whole monotonic milliseconds; long ago where it came in the background. */
+  hiddenAt = NO_INPUT;
   readonly userId: string;
   readonly deviceId: string;
   readonly device: string;

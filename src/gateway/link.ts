@@ -4,6 +4,7 @@ import { PeykError } from "../protocol/errors.ts";
 import type { ClientFrame } from "../protocol/frames.ts";
 import type { Connection, ConnectionEvents } from "../ports/connection.ts";
 import type { Logger } from "../ports/logger.ts";
+import type { Ending } from "../delivery/leave.ts";
 import type { Outlet } from "../delivery/outlet.ts";
 import type { Session } from "../delivery/session.ts";
 import { type Batch, type Flushable, type Flusher, MAX_BATCH_BYTES } from "./flusher.ts";
@@ -33,6 +34,8 @@ export interface LinkHost {
 
 /** The most that may wait for the kernel before entries stay in the log, bytes. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** A browser says so of a page that is left (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
 /** What is no entry (answers, receipts) can't wait in the log: whoever lets that much of it pile up is closed, bytes. */
 const MAX_UNREAD_BYTES = 2 * MAX_BUFFERED_BYTES;
 /** Heartbeats without a word after which the other side counts as dead. */
@@ -44,8 +47,8 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
   readonly connection: Connection;
   readonly #host: LinkHost;
   #batch: Batch;
-  /** How it ended: with a goodbye from the other side, or otherwise. Undefined while it is open. */
-  ended: "clean" | "lost" | undefined = undefined;
+  /** How it ended. Undefined while it is open. */
+  ended: Ending | undefined = undefined;
   full = false;
   readonly order: number;
   #silentBeats = 0;
@@ -93,8 +96,8 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     if (this.session !== undefined) this.#host.drained(this.session);
   }
 
-  closed(clean: boolean): void {
-    this.#end(clean ? "clean" : "lost", undefined);
+  closed(code: number): void {
+    this.#end(endingOf(code), undefined);
   }
 
   // What we send.
@@ -161,13 +164,19 @@ export class Link implements ConnectionEvents, Outlet, Flushable, Beating {
     else this.write(this.#host.heartbeat.ping);
   }
 
-  #end(how: "clean" | "lost", code: number | undefined): void {
+  #end(how: Ending, code: number | undefined): void {
     if (!this.isOpen) return;
     this.ended = how;
     this.#batch = this.#host.flusher.empty;
     this.#host.heartbeat.remove(this);
     this.#host.closed(this, code);
   }
+}
+
+/** By the other side's close code. */
+function endingOf(code: number): Ending {
+  if (code === CloseCode.normal) return "clean";
+  return code === CloseCode.left || code === GOING_AWAY ? "left" : "lost";
 }
 
 /** What a client may hear of an error. One that is no PeykError is a defect, ours or of a callback: the log has it, the client only its code. */

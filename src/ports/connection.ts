@@ -23,8 +23,11 @@ export interface ConnectionEvents {
   message(bytes: Uint8Array): void;
   /** `bufferedAmount` fell to 0 again. Owed only after a backlog had built up; some runtimes tell of one from 64 KiB on. */
   drained(): void;
-  /** The socket is gone. `clean`: the other side said goodbye (a close frame with 1000 or 1001). */
-  closed(clean: boolean): void;
+  /**
+   * The socket is gone.
+   * @param code of the other side's close frame; 1005: that named none, 1006: there was none (RFC 6455 section 7.1.5)
+   */
+  closed(code: number): void;
 }
 
 /** The HTTP request that opened the connection. Behind proxies that a gateway trusts, as the client sent it to the first of them. */

@@ -19,6 +19,8 @@ export const CloseCode = {
   internal: 4005,
   /** Too many frames. */
   overloaded: 4006,
+  /** The client's page is left or reloaded: what 1001 says of itself (RFC 6455), which scripts can't send. */
+  left: 4007,
   /** No valid token. */
   unauthorized: 4100,
   /** A newer connection took this session. */

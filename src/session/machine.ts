@@ -14,8 +14,8 @@ export const sessionMachine = setup({
     context: {} as {
       /** There is somewhere to push to. */
       hasTarget: boolean;
-      /** The socket was lost because the node drains. Only while recent. */
-      draining: boolean;
+      /** Why the socket is gone, which says how soon it may be back. "lost" unless recent. */
+      going: "lost" | "left" | "drained";
       graceMs: number;
       drainWindowMs: number;
     },
@@ -33,8 +33,10 @@ export const sessionMachine = setup({
         // the oldest unseen send passed the ack timeout; nothing is overdue any more
         | "overdue"
         | "seen"
-        // the connection goes: in order, without a word, because the node drains, to a newer one on another node or another user's
+        // the connection goes: in order, with a page that is left or reloaded, without a word, because the node drains, to a newer one
+        // on another node or another user's
         | "closed.clean"
+        | "closed.left"
         | "closed.lost"
         | "drained"
         | "replaced"
@@ -49,8 +51,12 @@ export const sessionMachine = setup({
     },
   },
   delays: {
-    /** How long a lost session may take to come back. After a drain, the window over which clients return comes first. */
-    grace: ({ context }) => context.graceMs + (context.draining ? context.drainWindowMs : 0),
+    /**
+     * How long a session without a socket may take to come back. A page's next one is there soon. After a drain, the window over
+     * which clients return comes first.
+     */
+    grace: ({ context: { going, graceMs, drainWindowMs } }) =>
+      going === "left" ? Math.min(graceMs, 5_000) : graceMs + (going === "drained" ? drainWindowMs : 0),
   },
   guards: {
     hasTarget: ({ context }) => context.hasTarget,
@@ -74,12 +80,13 @@ export const sessionMachine = setup({
     // Facets.
     gainTarget: assign({ hasTarget: true }),
     loseTarget: assign({ hasTarget: false }),
-    beginDraining: assign({ draining: true }),
-    endDraining: assign({ draining: false }),
+    pageLeft: assign({ going: "left" }),
+    nodeDrains: assign({ going: "drained" }),
+    forgetGoing: assign({ going: "lost" }),
   },
 }).createMachine({
   id: "session",
-  context: ({ input }) => ({ hasTarget: false, draining: false, ...input }),
+  context: ({ input }) => ({ hasTarget: false, going: "lost", ...input }),
   initial: "disconnected",
   on: {
     "attach.visible": ".connected",
@@ -94,8 +101,9 @@ export const sessionMachine = setup({
       on: {
         background: "backgrounded",
         "closed.clean": { target: "disconnected.away", actions: "decideRest" },
+        "closed.left": { target: "disconnected.recent", actions: "pageLeft" },
         "closed.lost": "disconnected.recent",
-        drained: { target: "disconnected.recent", actions: "beginDraining" },
+        drained: { target: "disconnected.recent", actions: "nodeDrains" },
         // Whoever took the session decides the rest.
         replaced: "disconnected.away",
         "message.quiet": { actions: "deliver" },
@@ -133,9 +141,11 @@ export const sessionMachine = setup({
         // What was sent just before it went to the background may still wait to be seen.
         overdue: { actions: "pushOverdue" },
         "closed.clean": { target: "disconnected.away", actions: "decideRest" },
+        // Hidden as the page was left: of one that was hidden for longer the engine says "closed.clean".
+        "closed.left": { target: "disconnected.recent", actions: "pageLeft" },
         // Systems cut background sockets at will: nobody is about to come back.
         "closed.lost": { target: "disconnected.away", actions: "decideRest" },
-        drained: { target: "disconnected.recent", actions: "beginDraining" },
+        drained: { target: "disconnected.recent", actions: "nodeDrains" },
         replaced: "disconnected.away",
         "message.alert": [
           { guard: "hasTarget", actions: ["deliver", "pushNow"] },
@@ -154,7 +164,7 @@ export const sessionMachine = setup({
       states: {
         /** The socket was lost moments ago: hold, it may come back. */
         recent: {
-          exit: "endDraining",
+          exit: "forgetGoing",
           after: {
             grace: { target: "away", actions: "decideRest" },
           },

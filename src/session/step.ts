@@ -18,16 +18,17 @@ export const SessionEvent = {
   overdue: 6,
   seen: 7,
   "closed.clean": 8,
-  "closed.lost": 9,
-  drained: 10,
-  replaced: 11,
-  orphaned: 12,
-  signOut: 13,
-  grace: 14,
-  "message.alert": 15,
-  "message.quiet": 16,
-  "message.inApp": 17,
-  "message.ephemeral": 18,
+  "closed.left": 9,
+  "closed.lost": 10,
+  drained: 11,
+  replaced: 12,
+  orphaned: 13,
+  signOut: 14,
+  grace: 15,
+  "message.alert": 16,
+  "message.quiet": 17,
+  "message.inApp": 18,
+  "message.ephemeral": 19,
 } as const;
 
 export type SessionEventName = keyof typeof SessionEvent;
@@ -123,9 +124,9 @@ export function createStepper(policy: Pick<Policy, "graceMs" | "drainWindowMs">)
 
   /** The one id of all snapshots that are alike. */
   function intern(snapshot: Snapshot): StateId {
-    const { hasTarget, draining } = snapshot.context;
+    const { hasTarget, going } = snapshot.context;
     const state = nameOf(snapshot);
-    const key = `${state} ${hasTarget} ${draining}`;
+    const key = `${state} ${hasTarget} ${going}`;
     const known = ids.get(key);
     if (known !== undefined) return known;
     const id = snapshots.length;

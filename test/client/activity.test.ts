@@ -183,13 +183,13 @@ test.each(["online", "visible"])("%s ends the wait for the next try", async (wha
   await client.close();
 });
 
-test("pagehide says goodbye with 1000 and writes the cursors; a page that comes back connects again, reading on", async () => {
+test("pagehide says goodbye with 4007 and writes the cursors; a page that comes back connects again, reading on", async () => {
   const { page, world, client } = await inPage();
   const got: unknown[] = [];
   client.onMessage(({ content }) => void got.push(content));
   await world.socket.say(entry(1));
   page.happens("pagehide", { persisted: true });
-  expect(world.socket.closedWith).toBe(1000);
+  expect(world.socket.closedWith).toBe(4007);
   expect([...world.storage.rows.values()].join()).toContain('["sara/default",7,1]');
   const publish = client.publish({ to: "omid", id: "kept" });
   await world.time.pass(60_000);

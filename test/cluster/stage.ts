@@ -146,9 +146,9 @@ export class Node {
       whenGone: (tell) => void tells.push(tell),
       message: (bytes) => void gate.run("input", () => events?.message(bytes)),
       drained: () => void gate.run("input", () => events?.drained()),
-      closed: (clean) => {
+      closed: (code) => {
         this.#sockets.delete(gone);
-        gate.run("input", () => events?.closed(clean));
+        gate.run("input", () => events?.closed(code));
       },
     };
   }

@@ -1,3 +1,4 @@
+import { CloseCode } from "../../src/protocol/codes.ts";
 import { createManualClock, type ManualClock } from "../../adapters/conformance/manual_clock.ts";
 import {
   createEngine,
@@ -238,12 +239,17 @@ export class Device {
 
   /** The app says goodbye. */
   leave(): void {
-    this.#events.closed(true);
+    this.#events.closed(1000);
+  }
+
+  /** The page is left or reloaded. */
+  leavePage(code: number = CloseCode.left): void {
+    this.#events.closed(code);
   }
 
   /** The network takes the socket. */
   drop(): void {
-    this.#events.closed(false);
+    this.#events.closed(1006);
   }
 
   /** The kernel has taken everything. */

@@ -87,11 +87,11 @@ export class Wire {
 
   /** The socket is gone: with a goodbye, or without. */
   leave(): void {
-    this.#events.closed(true);
+    this.#events.closed(1000);
   }
 
   drop(): void {
-    this.#events.closed(false);
+    this.#events.closed(1006);
   }
 
   /** The kernel takes everything again. */

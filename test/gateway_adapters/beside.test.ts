@@ -211,7 +211,7 @@ describe("a socket of ours that other code ends", () => {
     const { acceptor, raw } = await between(nothing, end);
     await until(() => acceptor.all[0]?.closed.length === 1);
     await until(() => raw.ended);
-    expect([acceptor.last.closed, acceptor.refusals]).toEqual([[false], taken]);
+    expect([acceptor.last.closed, acceptor.refusals]).toEqual([[1006], taken]);
   });
 
   test.each<[string, (raw: RawClient, acceptor: RecordingAcceptor) => void]>([

@@ -7,7 +7,7 @@ export interface Recorded {
   messages: Uint8Array[];
   drained: number;
   /** One entry for each call of `closed`. */
-  closed: boolean[];
+  closed: number[];
 }
 
 /** Stands in for the engine: writes down what gateways report and sends every message back. */
@@ -27,7 +27,7 @@ export class RecordingAcceptor implements Acceptor {
         this.onMessage(record, bytes);
       },
       drained: () => void record.drained++,
-      closed: (clean: boolean) => void record.closed.push(clean),
+      closed: (code: number) => void record.closed.push(code),
     };
   }
 

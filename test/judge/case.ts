@@ -289,7 +289,7 @@ export class Case {
     else this.done(at, false, "seen");
   }
 
-  #closed({ connection, ending, code }: Extract<Line, { what: "closed" }>, at: number, world: World): void {
+  #closed({ connection, code }: Extract<Line, { what: "closed" }>, at: number, world: World): void {
     const { device } = this;
     if (this.#mode === "opening") {
       const { early } = this;
@@ -310,7 +310,6 @@ export class Case {
       }
       if (device.opening !== undefined) return;
       this.#place(world.standing(device, at), at, world);
-      if (ending === "page") this.early = Math.min(this.early, at);
       if (early < at + NEAR_MS) this.early = Math.min(this.early, early);
     }
   }

@@ -1,5 +1,6 @@
 import type { Timer } from "../../src/ports/clock.ts";
 import type { ConnectionEvents } from "../../src/ports/connection.ts";
+import { CloseCode } from "../../src/protocol/codes.ts";
 import { decodeServerFrames, encodeClientFrame } from "../../src/protocol/codec.ts";
 import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
 import type { Topic } from "../../src/protocol/names.ts";
@@ -7,6 +8,9 @@ import type { Device, DeviceWorld } from "./device.ts";
 import type { Node } from "./node.ts";
 import { TELL_INPUT_MS } from "./presence.ts";
 import type { Ending, Heard } from "./trace.ts";
+
+/** What a device closes with. */
+const CODES: Readonly<Record<Exclude<Ending, "node">, number>> = { clean: CloseCode.normal, page: CloseCode.left, lost: 1006 };
 
 /** One connection of a device, from its hello on: what a client does with frames. */
 export class Connection {
@@ -52,7 +56,7 @@ export class Connection {
         if (!node.isRunning) return;
         this.end("node", code);
         // A socket is gone some time after it was told to close.
-        queueMicrotask(() => node.isRunning && this.#events.closed(false));
+        queueMicrotask(() => node.isRunning && this.#events.closed(1006));
       },
     }, { url: "/peyk", headers: new Headers(), remoteAddress: "127.0.0.1" });
     const { id: deviceId, presence, user: token } = device;
@@ -69,7 +73,7 @@ export class Connection {
     // Who leaves in order says first what was handled.
     if (ending !== "lost" && !this.#device.habit.mute) this.flush();
     this.end(ending);
-    if (this.#node.isRunning) this.#events.closed(ending !== "lost");
+    if (this.#node.isRunning) this.#events.closed(CODES[ending]);
   }
 
   end(ending: Ending, code?: number): void {

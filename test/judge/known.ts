@@ -126,11 +126,10 @@ export function goneBy(ending: Ending, link: Link, at: number): Device["gone"] {
     case "clean":
       return gone(at, at - NEAR_MS, true);
     case "page":
-      return gone(at + PAGE_MS, at + PAGE_MS, false);
+      if (link.visible || at - link.hiddenAt < 1_000 - NEAR_MS) return gone(at + PAGE_MS, at + PAGE_MS, true);
+      return at - link.hiddenAt <= 1_000 + NEAR_MS ? gone(at + PAGE_MS, at + PAGE_MS, false) : gone(at, at - NEAR_MS, true);
     case "lost":
-      if (link.visible) return gone(at + GRACE_MS, at + GRACE_MS, true);
-      // Who hides just before leaving may count as if he had not.
-      return at - link.hiddenAt <= 1_000 + NEAR_MS ? gone(at + GRACE_MS, at + GRACE_MS, false) : gone(at, at - NEAR_MS, true);
+      return link.visible ? gone(at + GRACE_MS, at + GRACE_MS, true) : gone(at, at - NEAR_MS, true);
     case "node":
       return gone(at + GRACE_MS, at + GRACE_MS, false);
   }

@@ -36,6 +36,6 @@ export class LoadClient {
   leave(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#node.isRunning) this.#events.closed(false);
+    if (this.#node.isRunning) this.#events.closed(1006);
   }
 }

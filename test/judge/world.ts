@@ -165,7 +165,7 @@ export class World {
           device,
           welcomed: false,
           visible: presence.visible,
-          hiddenAt: at,
+          hiddenAt: -Infinity,
           lastInput: null,
           isLeaving: false,
         },

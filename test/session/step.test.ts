@@ -54,6 +54,21 @@ describe("where a session goes", () => {
     }
   });
 
+  test("a page that is left is recent for 5 s, or for the grace if that is shorter", () => {
+    for (const way of [["attach.visible"], ["attach.visible", "overdue"], ["attach.visible", "background"]] as const) {
+      const left = session().on(...way, "closed.left");
+      expect(left.state).toBe("disconnected.recent");
+      expect(left.effects).toEqual([{ timer: "grace", ms: 5_000 }]);
+      left.on("grace");
+      expect(left.state).toBe("disconnected.away");
+      expect(left.effects).toEqual([NO_GRACE, "decideRest"]);
+    }
+    const hasty = createStepper({ graceMs: 1_000, drainWindowMs: 0 });
+    expect(session(hasty).on("attach.visible", "closed.left").effects).toEqual([{ timer: "grace", ms: 1_000 }]);
+    // That it was left is forgotten with the next connection.
+    expect(session().on("attach.visible", "closed.left", "attach.visible", "closed.lost").effects).toEqual([GRACE]);
+  });
+
   test("a socket lost in the background is away at once and decides the rest", () => {
     for (const way of [["attach.background"], ["attach.visible", "background"]] as const) {
       const lost = session().on(...way, "closed.lost");
