@@ -5,13 +5,15 @@ import type { OutboxRow } from "../ports/outbox.ts";
 const BURST = 5;
 /** … within this time. */
 const WITHIN_MS = 60_000;
+/** What waits for its turn leaves within this time of it. */
+const TURN_MS = 2_000;
 /** Targets that are remembered. Of more those are forgotten that nothing left for the longest: they may get a burst again. */
 const REMEMBERED = 10_000;
 
 /** Why a push waits, as it is told. */
 export const WAITS_FOR_TURN = "many came within a minute: waits for the next push that may leave";
 
-type Paced = Pick<OutboxRow, "silent" | "targetId" | "urgency">;
+type Paced = Pick<OutboxRow, "note" | "silent" | "targetId" | "urgency">;
 
 interface Target {
   /** When the last ones left, monotonic, {@link BURST} at most. */
@@ -48,7 +50,7 @@ export class Pace {
   mayLeave(row: Paced): boolean {
     if (this.#isFree(row)) return true;
     const now = this.#clock.elapsed();
-    const target = this.#find(row.targetId, now);
+    const target = this.#find(row, now);
     const mayLeave = row.urgency === "high" || !target.isPaced || now >= this.#nextOf(target);
     if (!mayLeave) target.isWaitedFor = true;
     return mayLeave;
@@ -71,7 +73,7 @@ export class Pace {
   leave(row: Paced): (isSent: boolean) => void {
     if (this.#isFree(row)) return nothing;
     const now = this.#clock.elapsed();
-    const target = this.#find(row.targetId, now);
+    const target = this.#find(row, now);
     // A turn is not used up by what needs none.
     if (target.isPaced && now < this.#nextOf(target)) return nothing;
     const { times } = target;
@@ -100,13 +102,15 @@ export class Pace {
   }
 
   /** A target, with whether it is paced from now on, or no longer. */
-  #find(targetId: string, now: number): Target {
+  #find({ note, targetId }: Paced, now: number): Target {
     const target = this.#targets.get(targetId) ?? { times: [], isPaced: false, isWaitedFor: false };
     this.#targets.delete(targetId);
     this.#targets.set(targetId, target);
-    const { isPaced, isWaitedFor, times } = target;
+    const { isPaced, times } = target;
+    // What waits stands before what is new. Where that comes long after the turn, what waited was dropped meanwhile.
+    if (note === undefined && now >= this.#nextOf(target) + TURN_MS) target.isWaitedFor = false;
     const isBurst = times.length === BURST && times[0]! > now - WITHIN_MS;
-    target.isPaced = isBurst || (isPaced && (isWaitedFor || now < this.#nextOf(target)));
+    target.isPaced = isBurst || (isPaced && (target.isWaitedFor || now < this.#nextOf(target)));
     this.#forget(targetId, now);
     return target;
   }

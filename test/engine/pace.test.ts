@@ -16,6 +16,21 @@ async function away(lives: Lives, userId: string, ...rooms: string[]): Promise<v
 }
 
 describe.each(PLACES)("on %s: after five pushes to a target within a minute", (place) => {
+  test("and a wait for what was dealt with before its turn, the next ones leave as they come", async () => {
+    const lives = await createLives({}, place);
+    await away(lives, "sara");
+    for (let n = 1; n <= 7; n++) await lives.say(`m${n}`);
+    expect(sent(lives)).toHaveLength(5);
+    const back = await lives.device("sara", { deviceId: "sara's phone", habit: "acks" });
+    await lives.clock.advance(4_000);
+    back.leave();
+    await lives.clock.advance(10 * MINUTE);
+    await lives.say("m8");
+    await lives.clock.advance(20_000);
+    await lives.say("m9");
+    expect(sent(lives).slice(5)).toEqual(["m8", "m9"]);
+  });
+
   test("one leaves per coalesceMs, for all that waits", async () => {
     const lives = await createLives({}, place);
     await away(lives, "sara", "news");

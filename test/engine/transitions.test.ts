@@ -122,7 +122,7 @@ test("every transition that is printed is raised by the engine", async () => {
     await behind.phone.request({ ...register, token: null });
     // The socket goes: with a word and without, in front and in the background; and comes back.
     for (const visible of [true, false]) {
-      for (const how of ["leave", "drop"] as const) {
+      for (const how of ["leave", "leavePage", "drop"] as const) {
         const leaving = await open({ visible });
         leaving.phone[how]();
         await clock.settle();
@@ -132,6 +132,10 @@ test("every transition that is printed is raised by the engine", async () => {
         await device(leaving.name, { visible });
         await device(leaving.name, { visible });
       }
+      // The page goes just after it was hidden.
+      const hiding = await open();
+      hiding.phone.state(false);
+      hiding.phone.leavePage();
       // Another user takes the device, once the socket is lost and while it is there.
       for (const isLost of [true, false]) {
         const former = await open({ visible });

@@ -62,7 +62,7 @@ test("512 frames of every opcode, reserved bits, final bit and mask bit: the ill
   expect(cases).toHaveLength(512);
   expect(Object.fromEntries(outcomes)).toEqual({ 4102: 506, 2: 1, 1000: 1, 10: 1, undefined: 3 });
   await allClosedOnce();
-  expect(acceptor.all.slice(1).flatMap(({ closed }) => closed).filter(Boolean)).toHaveLength(1);
+  expect(acceptor.all.slice(1).flatMap(({ closed }) => closed).filter((code) => code === 1000)).toHaveLength(1);
   expect(acceptor.all.slice(1).flatMap(({ messages }) => messages)).toHaveLength(1);
   await undisturbed();
 });

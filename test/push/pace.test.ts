@@ -7,7 +7,7 @@ interface Stage {
   clock: ManualClock;
   pace: Pace;
   /** A push to the target: whether it may leave, and it does then. */
-  push(targetId: string): boolean;
+  push(targetId: string, note?: string): boolean;
 }
 
 function createPace(): Stage {
@@ -16,8 +16,8 @@ function createPace(): Stage {
   return {
     clock,
     pace,
-    push(targetId) {
-      const row = newRow("row", { targetId });
+    push(targetId, note) {
+      const row = { ...newRow("row", { targetId }), note };
       const mayLeave = pace.mayLeave(row);
       if (mayLeave) pace.leave(row)(true);
       return mayLeave;
@@ -44,7 +44,7 @@ test("a target that something waited for, and that nothing came to since, keeps 
   }
   expect(pace.remembered).toBeLessThan(70);
   // What waited leaves as one push, and the next one waits again.
-  expect([pace.isPaced("paced"), push("paced"), push("paced")]).toEqual([true, true, false]);
+  expect([pace.isPaced("paced"), push("paced", "it waited"), push("paced")]).toEqual([true, true, false]);
 });
 
 test("of more than 10,000 at once those that nothing came to for the longest are forgotten, waited for or not", () => {
