@@ -22,6 +22,10 @@ const TURN_MS = 100;
 const LOOK_AGAIN_MS = 1_000;
 /** Targets that are passed over in one turn at most. */
 const MOST_PASSED = 1_000;
+/** A push that failed is tried again within this time. */
+export const LAST_BACKOFF_MS = 60_000;
+/** How the note of a row begins whose provider asked for a pause. */
+export const SAID = "asked to wait: ";
 /** What is tried anew waits for no service. */
 const TRIED_ANEW = "\n";
 
@@ -73,9 +77,14 @@ export class Backlog {
     return this.#clock.now() + Math.min(Math.max(now - since, LEAST_MS), MOST_MS);
   }
 
-  /** Rows from before this node began: what was put off need not wait that long. */
+  /** Rows from before this node began: what was put off need not wait that long, unless its provider asked for it. */
   restored(rows: readonly OutboxRow[]): void {
-    for (const row of rows) if (row.note === WAITS_FOR_SERVICE) this.tryAnew(row);
+    const soon = this.#clock.now() + LAST_BACKOFF_MS;
+    for (const row of rows) {
+      // Of what was asked for the note says what was answered, not that it waits for its service.
+      const isPutOff = row.attempts > 0 && row.dueAt > soon && row.note?.startsWith(SAID) !== true;
+      if (isPutOff || row.note === WAITS_FOR_SERVICE) this.tryAnew(row);
+    }
   }
 
   /** What waits for a target may be tried sooner than it was put off for. */

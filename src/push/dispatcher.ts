@@ -10,7 +10,7 @@ import type { PushResult } from "../ports/push_provider.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
-import type { Backlog } from "./backlog.ts";
+import { type Backlog, LAST_BACKOFF_MS, SAID } from "./backlog.ts";
 import type { Composer } from "./composer.ts";
 import type { Found, LastLook, Look, Parcel } from "./last_look.ts";
 import { type Pace, WAITS_FOR_TURN } from "./pace.ts";
@@ -44,7 +44,6 @@ export interface DispatcherParts {
 /** A provider that has not answered by then is asked again. */
 const SEND_TIMEOUT_MS = 30_000;
 const FIRST_BACKOFF_MS = 1_000;
-const LAST_BACKOFF_MS = 60_000;
 /** A provider is not asked again sooner, whatever it says: its answers must not make a loop. */
 const LEAST_PAUSE_MS = 1_000;
 /** The last moment that a Date can say, milliseconds since 1970: a provider may ask for a pause without an end. */
@@ -226,13 +225,14 @@ export class Dispatcher {
     const isUnclear = scope === "unclear";
     const unsaid = isUnclear ? resting.doubt(targetId) : clock.now() + this.#backoff(attempts);
     const dueAt = Math.ceil(isSaid ? Math.min(clock.now() + Math.max(afterMs, LEAST_PAUSE_MS), LAST_MOMENT) : unsaid);
+    const note = isSaid ? SAID + reason : reason;
     counters.pushesRetried += rows.length;
     for (const row of rows) {
-      this.#note(row, "push-retry", reason, { target: parcel.target.id, until: Math.min(dueAt, row.expiresAt) });
+      this.#note(row, "push-retry", note, { target: parcel.target.id, until: Math.min(dueAt, row.expiresAt) });
     }
     // Said of the target: what else waits for it waits too.
     if (isUnclear || (isSaid && scope !== "service")) await this.#rest(parcel, dueAt, reason, isUnclear);
-    await this.#again(rows, dueAt, reason);
+    await this.#again(rows, dueAt, note);
   }
 
   /** Nothing leaves for the target before then. */

@@ -67,7 +67,7 @@ describe("a provider", () => {
       expect(await lives.told("hi")).toEqual([
         "routed disconnected.away/alert",
         "push-queued disconnected.away/alert",
-        "push-retry never",
+        "push-retry asked to wait: never",
         "target-rested never",
       ]);
       await lives.restart();

@@ -51,7 +51,7 @@ test("a device with several targets tells of each what its provider answered, an
   const told = (await pushesOf(stage, "hi")).filter(({ kind }) => kind !== "push-queued");
   expect(told.map(({ kind, detail, provider, target }) => [provider, target, kind, detail]).sort()).toEqual([
     ["a", ids.get("a"), "push-sent", "ok"],
-    ["b", ids.get("b"), "push-retry", "HTTP 503"],
+    ["b", ids.get("b"), "push-retry", "asked to wait: HTTP 503"],
     ["b", ids.get("b"), "push-sent", "ok"],
     ["b", ids.get("b"), "target-rested", "HTTP 503"],
     ["c", ids.get("c"), "push-rejected", "HTTP 413"],

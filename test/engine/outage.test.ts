@@ -265,6 +265,22 @@ describe.each(PLACES)("on %s", (place) => {
     expect(lives.provider.sent.at(-1)?.notification.waiting).toBe(2);
   });
 
+  test("what was asked for before it was put off leaves within a minute of a restart", async () => {
+    const lives = await createLives({}, place);
+    const users = Array.from({ length: 5 }, (_, at) => `user ${at}`);
+    for (const user of users) (await lives.device(user, { token: user })).leave();
+    await lives.clock.settle();
+    lives.provider.verdict = () => new Promise((resolve) => void lives.clock.setTimeout(() => resolve(DOWN), SECOND));
+    for (const user of users) void lives.say(user, { to: user });
+    await lives.clock.advance(2_000 * SECOND);
+    expect(new Set(lives.pushed()).size).toBe(5);
+    await lives.restart();
+    lives.provider.verdict = () => SENT;
+    lives.provider.sent.length = 0;
+    await lives.clock.advance(61 * SECOND);
+    expect(lives.pushed().toSorted()).toEqual(users.map((user) => `${user} ${user}`));
+  });
+
   test("what waits leaves when the service takes pushes again, whenever that is", async () => {
     const lives = await createLives({}, place);
     const users = Array.from({ length: 20 }, (_, at) => `user ${at}`);
