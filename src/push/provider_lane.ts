@@ -252,7 +252,7 @@ export class ProviderLane {
    * share one look, and leave in their order.
    */
   async #launchHeld(rows: readonly OutboxRow[]): Promise<void> {
-    const { pace, together } = this.#parts;
+    const { clock, pace, together } = this.#parts;
     const flights: Flight[] = [];
     const held = new Set<string>();
     const mine = this.#closed ? [] : rows.slice(0, this.#pump.room);
@@ -261,8 +261,9 @@ export class ProviderLane {
     // Targets whose turn it is: one push stands for all that waits.
     const turns = new Set<string>();
     for (const row of mine) {
-      const { targetId } = row;
-      if (!pace.mayLeave(row)) {
+      const { expiresAt, targetId } = row;
+      // What has expired waits for no turn: put off it would be due at once, again and again.
+      if (expiresAt > clock.now() && !pace.mayLeave(row)) {
         this.#rows.delete(row.id);
         held.add(targetId);
       } else if (turns.has(targetId)) this.#putBackDue(row);

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createLives, type Lives, PLACES } from "./lives.ts";
 
 const MINUTE = 60_000;
+const HELD = "push-held many came within a minute: waits for the next push that may leave";
 
 /** Pushes so far, each with how many messages it stands for. */
 const sent = ({ provider }: Lives): string[] =>
@@ -60,12 +61,21 @@ describe.each(PLACES)("on %s: after five pushes to a target within a minute", (p
     const lives = await createLives({}, place);
     await away(lives, "sara");
     for (let n = 1; n <= 6; n++) await lives.say(`m${n}`);
-    const held = "push-held many came within a minute: waits for the next push that may leave";
-    expect(await lives.told("m6")).toContain(held);
+    expect(await lives.told("m6")).toContain(HELD);
     await lives.restart();
-    expect(await lives.told("m6")).toEqual([held]);
+    expect(await lives.told("m6")).toEqual([HELD]);
     await lives.clock.advance(MINUTE);
     expect(sent(lives)).toEqual(["m1", "m2", "m3", "m4", "m5", "m6"]);
+  });
+
+  test("what expires before its turn ends then, and is told once that it waits", async () => {
+    const lives = await createLives({}, place);
+    await away(lives, "sara");
+    for (let n = 1; n <= 5; n++) await lives.say(`m${n}`);
+    await lives.say("m6", { ttl: 10 });
+    await lives.clock.advance(11_000);
+    expect((await lives.told("m6")).slice(-2)).toEqual([HELD, "expired expired before it left"]);
+    expect(await lives.waiting()).toBe(0);
   });
 
   test("what was dealt with by then does not leave, nor does it use up a turn", async () => {
