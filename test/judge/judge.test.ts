@@ -271,6 +271,16 @@ describe("ONCE, MERGE, ORDER", () => {
     expect(low().push("phone", "m").findings()).toEqual(["MUST phone n"]);
   });
 
+  test("what waited while the provider was away may leave with what has another urgency", () => {
+    const low = (): Script => gone().message("low", [], { urgency: "low" });
+    const both = (script: Script): Script => script.message("m").push("phone", "m", "sent", { waiting: 2 });
+    expect(both(low().at(62_000).provider("hangs").at(80_000).provider("well").at(81_000)).findings()).toEqual([]);
+    expect(both(low().at(62_000)).findings()).toContain("MERGE phone m");
+    // It was away before anything was due, and that was long ago.
+    const before = gone().provider("hangs").at(2_000).provider("well").at(100_000).message("low", [], { urgency: "low" });
+    expect(both(before.at(160_000)).findings()).toContain("MERGE phone m");
+  });
+
   test("in the order of the log", () => {
     const script = gone().message("m").message("n").at(2_500).push("phone", "n").at(2_900).push("phone", "m");
     expect(script.findings()).toEqual(["ORDER phone m"]);

@@ -239,12 +239,12 @@ class Judge {
   /** Which others left with it can't be seen, only how many. */
   #cover(device: Device, named: Appended, ask: Asked, at: number, covers: { one: Case; request: Request }[]): void {
     for (const one of this.#open.get(device.user) ?? []) one.elapse(this.#world, at);
-    // Once as many left as come one by one, a push may stand for all that waits.
-    const isTurn = this.#namedOf(device).length >= BURST;
-    const others = [...this.#open.get(device.user) ?? []].filter((one) =>
-      one.key !== entryKey(named) && one.device === device && (one.isLow === isLow(named) || isTurn) && !this.#isSettled(one) &&
-      one.earlyFor(at) <= at + SLACK_MS && one.doneSurely > at - SLACK_MS
+    const waiting = [...this.#open.get(device.user) ?? []].filter((one) =>
+      one.device === device && !this.#isSettled(one) && one.earlyFor(at) <= at + SLACK_MS && one.doneSurely > at - SLACK_MS
     );
+    // Once as many left as come one by one, or what was due waited for the provider, a push may stand for all that waits.
+    const isForAll = this.#namedOf(device).length >= BURST || waiting.some(({ early }) => this.#trouble.wasAway(early, at));
+    const others = waiting.filter((one) => one.key !== entryKey(named) && (one.isLow === isLow(named) || isForAll));
     const count = ask.waiting - 1;
     if (count > others.length) {
       const text = `stands for ${ask.waiting} messages, at most ${others.length + 1} could wait`;

@@ -92,6 +92,11 @@ export class Trouble {
     return firstOutside(at, [...this.#store, ...this.#provider, ...resting]);
   }
 
+  /** Whether the provider took no pushes at some time between these, or may not have been known to take them. */
+  wasAway(from: number, to: number): boolean {
+    return this.#provider.some(({ begin, end }) => begin <= to && end >= from);
+  }
+
   /** The first moment from `at` on at which something can be decided. */
   decidable(at: number, ofUser: readonly Interval[] = []): number {
     return firstOutside(at, [...this.#store, ...ofUser]);
