@@ -311,6 +311,15 @@ describe("PACE", () => {
     expect(script.push("phone", "6").findings()).toEqual([]);
   });
 
+  test("a high urgency overtakes what waits for its turn, and nothing else does", () => {
+    const overtaken = (urgency: "normal" | "high"): Script =>
+      burst().at(6_000).message("6").at(20_000).message("7", [], { urgency }).push("phone", "7").at(65_000).push("phone", "6");
+    expect(overtaken("high").findings()).toEqual([]);
+    expect(overtaken("normal").findings()).toContain("ORDER phone 6");
+    const unpaced = alone().at(10).closes("phone").at(1_000).message("1").at(2_500).message("2", [], { urgency: "high" });
+    expect(unpaced.push("phone", "2").at(2_900).push("phone", "1").findings()).toEqual(["ORDER phone 1"]);
+  });
+
   test("another node knows nothing of what left before", () => {
     const script = burst().at(5_500).engine("killed").at(5_600).engine("started").at(6_000).message("6").push("phone", "6");
     expect(script.findings()).toEqual([]);

@@ -3,7 +3,7 @@ import { Case, SLACK_MS } from "./case.ts";
 import { effectsOf } from "./effects.ts";
 import type { Device, Token } from "./known.ts";
 import { isOutOfOrder } from "./order.ts";
-import { BURST, hurried, pacedTimes } from "./pace.ts";
+import { BURST, hurried, type Interval, pacedTimes } from "./pace.ts";
 import { Ranges } from "./ranges.ts";
 import { HANG_MS, isLow, isOwn, type Request, restEnd } from "./requests.ts";
 import { storyOf } from "./story.ts";
@@ -86,8 +86,8 @@ class Judge {
       byDevice.set(one.device, ofDevice);
     }
     for (const device of byDevice.keys()) this.#judgePace(device);
-    for (const cases of byDevice.values()) {
-      for (const [late, early] of isOutOfOrder(cases, this.#trouble)) {
+    for (const [device, cases] of byDevice) {
+      for (const [late, early] of isOutOfOrder(cases, this.#restsOf(device).paced, this.#trouble)) {
         const text = `left after ${early.entry.id} of offset ${early.entry.offset}, both had been due`;
         this.#find("ORDER", late.device, late.entry, late.requests[0]!.at, text);
       }
@@ -334,8 +334,8 @@ class Judge {
 
 interface Rests {
   /** When the target was being asked, or had said "not now". */
-  readonly asked: readonly { begin: number; end: number }[];
-  readonly paced: readonly { begin: number; end: number }[];
+  readonly asked: readonly Interval[];
+  readonly paced: readonly Interval[];
 }
 
 /** What did not arrive does not count, once that is known. */

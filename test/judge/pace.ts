@@ -6,7 +6,7 @@ export const BURST = 5;
 const WITHIN_MS = 60_000;
 const PACE_MS = 60_000;
 
-interface Interval {
+export interface Interval {
   readonly begin: number;
   readonly end: number;
 }
