@@ -322,6 +322,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       attachments,
       pending,
       backlog,
+      pace,
       outbox,
       counters,
       clock,

@@ -10,6 +10,7 @@ import type { Logger } from "./ports/logger.ts";
 import type { Outbox } from "./ports/outbox.ts";
 import { fingerprint } from "./protocol/fingerprint.ts";
 import type { Backlog } from "./push/backlog.ts";
+import type { Pace } from "./push/pace.ts";
 import { LOOK_MS as PUSHES_LOOK_MS, type PendingPushes } from "./push/pending.ts";
 
 /** What housekeeping works with. */
@@ -30,6 +31,7 @@ export interface HousekeepingParts {
   attachments: Attachments;
   pending: PendingPushes;
   backlog: Backlog;
+  pace: Pace;
   outbox: Outbox;
   counters: Counters;
   clock: Clock;
@@ -68,11 +70,12 @@ export class Housekeeping {
 
   /** Sessions of this node's last life are held as recent when it resolves. */
   async start(): Promise<void> {
-    const { backlog, follower, outbox, pending, shared, wake } = this.#parts;
+    const { backlog, follower, outbox, pace, pending, shared, wake } = this.#parts;
     await this.#renew();
     const { rows, nextDueAt } = await outbox.due(Number.MAX_SAFE_INTEGER, PUSHES_FOUND);
     pending.restored(rows, nextDueAt === undefined);
     backlog.restored(rows);
+    pace.restored(rows);
     await this.#adopt();
     if (shared) await this.#count();
     this.#every("lease", RENEW_MS, () => this.#renew());

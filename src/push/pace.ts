@@ -1,5 +1,6 @@
 import type { Clock } from "../ports/clock.ts";
 import type { OutboxRow } from "../ports/outbox.ts";
+import { NOT_ASKED } from "./pending.ts";
 
 /** Pushes that leave for a target as they come … */
 const BURST = 5;
@@ -12,6 +13,8 @@ const REMEMBERED = 10_000;
 
 /** Why a push waits, as it is told. */
 export const WAITS_FOR_TURN = "many came within a minute: waits for the next push that may leave";
+/** The note of a row that waits for its turn. */
+const NOTE = NOT_ASKED + WAITS_FOR_TURN;
 
 type Paced = Pick<OutboxRow, "note" | "silent" | "targetId" | "urgency">;
 
@@ -28,7 +31,7 @@ interface Target {
  * all that waits, until nothing came for so long. A high urgency is never kept waiting. Silent pushes tell a person nothing: they
  * neither wait nor count.
  *
- * Each node counts what it sends itself, and begins anew with a restart.
+ * Each node counts what it sends itself, and begins anew with a restart, but for targets that something waits for then.
  */
 export class Pace {
   readonly #coalesceMs: number;
@@ -44,6 +47,19 @@ export class Pace {
   /** How many targets are remembered. */
   get remembered(): number {
     return this.#targets.size;
+  }
+
+  /** Rows from before this node began: a target keeps the turn that they wait for, or what is new would overtake them. */
+  restored(rows: readonly OutboxRow[]): void {
+    const now = this.#clock.elapsed();
+    for (const { dueAt, note, targetId } of rows) {
+      if (note !== NOTE || this.#coalesceMs === 0) continue;
+      // A clock that was set back makes nobody wait longer.
+      const waitMs = Math.min(dueAt - this.#clock.now(), this.#coalesceMs);
+      const last = Math.max(now + waitMs - this.#coalesceMs, this.#targets.get(targetId)?.times.at(-1) ?? -Infinity);
+      this.#targets.set(targetId, { times: [last], isPaced: true, isWaitedFor: true });
+      this.#forget(targetId, now);
+    }
   }
 
   /** Whether a push may leave now; it is remembered that it waits where not. */

@@ -57,15 +57,37 @@ describe.each(PLACES)("on %s: after five pushes to a target within a minute", (p
     expect(sent(lives).slice(7)).toEqual(["m10", "m11", "m12", "m13", "m14"]);
   });
 
-  test("it tells why the others wait, after a restart too", async () => {
+  test("it tells why the others wait, and they leave as one, after a restart too", async () => {
     const lives = await createLives({}, place);
     await away(lives, "sara");
-    for (let n = 1; n <= 6; n++) await lives.say(`m${n}`);
+    for (let n = 1; n <= 7; n++) await lives.say(`m${n}`);
     expect(await lives.told("m6")).toContain(HELD);
     await lives.restart();
     expect(await lives.told("m6")).toEqual([HELD]);
     await lives.clock.advance(MINUTE);
-    expect(sent(lives)).toEqual(["m1", "m2", "m3", "m4", "m5", "m6"]);
+    expect(sent(lives)).toEqual(["m1", "m2", "m3", "m4", "m5", "m6 of 2"]);
+  });
+
+  test("after a restart nothing overtakes what waits for its turn", async () => {
+    const lives = await createLives({}, place);
+    await away(lives, "sara", "news");
+    const begin = lives.clock.elapsed();
+    for (let n = 1; n <= 6; n++) await lives.say(`m${n}`);
+    await lives.clock.advance(20_000);
+    await lives.restart();
+    await lives.say("m7");
+    await lives.say("n1", { to: "*", channel: "news" });
+    await lives.clock.advance(MINUTE - 1_000 - (lives.clock.elapsed() - begin));
+    expect(sent(lives)).toHaveLength(5);
+    await lives.clock.advance(1_000);
+    expect(sent(lives).slice(5)).toEqual(["n1 of 3"]);
+    // One after the other as long as something waits, as if there had been no restart.
+    await lives.say("m8");
+    await lives.clock.advance(MINUTE - 1_000);
+    expect(sent(lives)).toHaveLength(6);
+    await lives.clock.advance(1_000 + MINUTE);
+    await lives.say("m9");
+    expect(sent(lives).slice(6)).toEqual(["m8", "m9"]);
   });
 
   test("what expires before its turn ends then, and is told once that it waits", async () => {
