@@ -285,7 +285,7 @@ export class Case {
     if (link === this.#link && Math.abs(at - this.#decidedAt) <= NEAR_MS) return this.#open(at);
     if (this.#returned?.link !== link) return;
     const inTime = link.visible && at < this.#returned.at + ACK_TIMEOUT_MS - NEAR_MS && at < this.late - NEAR_MS;
-    if (inTime && this.requests.length === 0) this.#never("seen");
+    if (inTime && this.requests.length === 0 && this.coveredMaybe === Infinity) this.#never("seen");
     else this.done(at, false, "seen");
   }
 

@@ -271,6 +271,21 @@ describe("ONCE, MERGE, ORDER", () => {
     expect(low().push("phone", "m").findings()).toEqual(["MUST phone n"]);
   });
 
+  test("what was asked for with another one is asked for again, though the app has shown it meanwhile", () => {
+    const low = { urgency: "low" } as const;
+    const asked = (waiting: number): Script =>
+      gone().message("m", [], low).at(30_000).message("n", [], low).message("o", [], low).at(61_000)
+        .push("phone", "m", "retry", { waiting, afterMs: 3_000 });
+    const seen = (script: Script): Script => {
+      script.at(62_000).opens("phone", {}, false);
+      for (const offset of [1, 2, 3]) script.hears("phone", "sara/default", offset);
+      return script.acks("phone", 3).at(64_100);
+    };
+    // Whether n or o was asked for can't be told.
+    expect(seen(asked(2)).push("phone", "m", "sent", { waiting: 2 }).findings()).toEqual([]);
+    expect(seen(asked(1)).push("phone", "m", "sent", { waiting: 2 }).findings()).toContain("MERGE phone m");
+  });
+
   test("what waited while the provider was away may leave with what has another urgency", () => {
     const low = (): Script => gone().message("low", [], { urgency: "low" });
     const both = (script: Script): Script => script.message("m").push("phone", "m", "sent", { waiting: 2 });
