@@ -55,10 +55,15 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
   const atHello = new Map<string, number>();
   /** Users who were being signed out, and since when. */
   const ending = new Map<string, number>();
+  /** Connections that asked to be signed out: without an answer they may be so without knowing it. */
+  const leaving = new Set<number>();
   for (const line of lines) {
     sessions.follow(line);
     if (line.what === "call" && line.name === "revoke") ending.set(line.user, line.at);
-    if (line.what === "said" && line.frame.type === "logout") ending.set(line.user, line.at);
+    if (line.what === "said" && line.frame.type === "logout") {
+      ending.set(line.user, line.at);
+      leaving.add(line.connection);
+    }
     if (!("device" in line) || line.what === "input") continue;
     const { at, device, user } = line;
     const own = topicOf(user, "default");
@@ -68,7 +73,7 @@ function judgeBeginnings(lines: readonly Line[]): string[] {
     if (line.what === "closed" && line.code === CloseCode.signedOut) signedOut.add(device);
     else if (line.what === "said" && line.frame.type === "ack" && line.presence.visible && !trouble.mayLose(at, own)) {
       // What is acked while the session ends may come too late.
-      if (at - (ending.get(user) ?? -Infinity) < ENDING_MS) continue;
+      if (at - (ending.get(user) ?? -Infinity) < ENDING_MS || leaving.has(line.connection)) continue;
       const acked = line.frame.cursors.find(({ topic }) => topic === own)?.offset ?? 0;
       shown.set(user, Math.max(shown.get(user) ?? 0, acked));
     } else if (line.what === "heard" && line.frame.type === "welcome" && signedOut.delete(device)) {
