@@ -24,8 +24,9 @@ export interface PushNotification {
   native?: Readonly<Record<string, unknown>>;
   /** Wakes the app, shows nothing. */
   silent: boolean;
+  /** Of several messages the most urgent one's. */
   urgency: Urgency;
-  /** Seconds it is worth keeping. */
+  /** Seconds it is worth keeping; of several messages those of the one that lasts the longest. */
   ttl: number;
   /** How many messages this push stands for. Counted up to 100: more than that says that there are more. */
   waiting: number;

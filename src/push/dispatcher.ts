@@ -7,6 +7,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outbox, OutboxEnd, OutboxRow } from "../ports/outbox.ts";
 import type { PushResult } from "../ports/push_provider.ts";
+import type { Urgency } from "../protocol/message.ts";
 import { isPublic } from "../protocol/names.ts";
 import type { Random } from "../ports/random.ts";
 import type { Policy } from "../session/policy.ts";
@@ -50,6 +51,9 @@ const LEAST_PAUSE_MS = 1_000;
 const LAST_MOMENT = 8.64e15;
 /** Between two tries to write down what became of a push. */
 const INSIST_MS = 1_000;
+
+/** From the least urgent on. */
+const URGENCIES = ["very-low", "low", "normal", "high"] as const satisfies Urgency[];
 
 const NO_ANSWER: PushResult = Object.freeze({ verdict: "retry", reason: "no answer in time" });
 const REPLACED = "the token was replaced, or registered anew";
@@ -135,7 +139,7 @@ export class Dispatcher {
     if (heard === undefined) return this.#wait(rows, leaving, backlog.add(service, row), SERVICE_RESTS);
     const end = pace.leave(row);
     for (const { row } of leaving) pending.asked(row);
-    const result = this.#send(leaving[0]!, countOf(leaving)).then((result) => {
+    const result = this.#send(asOne(leaving), countOf(leaving)).then((result) => {
       heard(result, result !== NO_ANSWER);
       // What waits for the service's sake is known to wait: it is not taken before its turn.
       if (result.verdict === "retry" && services.restsUntil(service) !== undefined) backlog.add(service, row);
@@ -356,6 +360,14 @@ function sentNote(info: string, leaving: readonly Parcel[]): string {
   const others = count === 2 ? "another one" : `${count - 1} others`;
   const named = leaving[0]!;
   return count === 1 ? info : `${info}, in one push with ${others}, under the name of ${named.entry.id}`;
+}
+
+/** A push that stands for several is named after the first. It is as urgent as the most urgent, and worth keeping as long as any. */
+function asOne(leaving: readonly Parcel[]): Parcel {
+  const first = leaving[0]!;
+  const rows = leaving.map(({ row }) => row);
+  const urgency = URGENCIES.findLast((urgency) => rows.some((row) => row.urgency === urgency))!;
+  return { ...first, row: { ...first.row, urgency, expiresAt: Math.max(...rows.map(({ expiresAt }) => expiresAt)) } };
 }
 
 /** How many messages a push stands for. */
