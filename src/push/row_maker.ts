@@ -115,7 +115,12 @@ class Work {
     for (const pushClass of classes) {
       const { coalesced, decisions } = pushClass;
       // What a provider was asked for already stays as it is: it may have arrived.
-      const rest = waiting.find((row) => row.after !== undefined && row.coalesced === coalesced && row.attempts === 0);
+      const { epoch } = decisions[0]!.entry.position;
+      const rest = waiting
+        .filter((row) =>
+          row.after !== undefined && row.coalesced === coalesced && row.attempts === 0 && row.position.epoch === epoch
+        )
+        .reduce<OutboxRow | undefined>((last, row) => last === undefined || isBehind(row, last) ? row : last, undefined);
       let next = 0;
       // Once one row stands for the rest, what comes is part of it.
       for (; next < decisions.length && room > 0 && rest === undefined; next++) {
@@ -144,7 +149,9 @@ class Work {
     const row = await this.#row(place, decisions[last]!);
     const { dueAt } = first === last ? row : await this.#row(place, decisions[first]!);
     const { expiresAt, isHigh } = pushClass.restFrom(first);
-    const isSame = known?.position.epoch === row.position.epoch;
+    // Of what comes later than what is newer (it was acked before this connection, say) the new row has to stand alone: in the place
+    // of the other one it would end before it.
+    const isSame = known !== undefined && isBehind(row, known);
     return {
       ...row,
       id: restId(place.targetId, row.topic, row.position, this.#decider),
@@ -213,6 +220,11 @@ class Work {
       rule: route.rule,
     };
   }
+}
+
+/** Whether a row ends at a later entry than another one. */
+function isBehind({ position }: Pick<OutboxRow, "position">, other: Pick<OutboxRow, "position">): boolean {
+  return position.offset > other.position.offset;
 }
 
 /** Why a device is not pushed an entry though its route says so; undefined: it is. */
