@@ -205,11 +205,16 @@ export class Reader implements Member<Reader> {
     this.logged = goesOn ? { after: logged.after, to: Math.max(logged.to, to) } : { after, to };
   }
 
-  /** The push of an entry is written down. Of one that waits in the log a range remembers that, where it goes on. */
-  pushWritten({ position: { offset }, previous }: Pick<OpenedEntry, "position" | "previous">): void {
+  /**
+   * The push of an entry is written down. Of one that waits in the log, or was sent over a connection that is gone, a range remembers
+   * that, where it goes on.
+   */
+  pushWritten({ position: { epoch, offset }, previous }: Pick<OpenedEntry, "position" | "previous">): void {
+    if (epoch !== this.epoch) return;
     const { logged, session: { pushed }, feed: { topic } } = this;
     const goesOn = logged === undefined || (logged.after <= previous && previous <= logged.to);
-    if (offset <= this.sent || !goesOn) return pushed?.written(topic, offset);
+    const isHere = offset <= this.sent && pushed?.get(topic, offset) !== undefined;
+    if (isHere || !goesOn) return pushed?.written(topic, offset);
     this.decidedFromLog({ after: previous, to: offset });
     pushed?.delete(topic, offset);
   }

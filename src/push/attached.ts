@@ -234,21 +234,32 @@ interface Logged {
 /** Runs `task` as if what waits to be written of these decisions were written. */
 function asWritten<T>(decided: ReadonlyMap<Session, readonly Decision[]>, pieces: readonly Piece[], task: () => T): T {
   const before: { pushed: Pushed; entry: OpenedEntry; progress: PushProgress }[] = [];
-  for (const [{ pushed }, decisions] of decided) {
+  const readers = new Map<Reader, LoggedRange | undefined>();
+  for (const [session, decisions] of decided) {
     for (const { entry, isNoted } of decisions) {
-      const progress = isNoted && pushed?.get(entry.topic, entry.position.offset);
-      if (!progress) continue;
-      before.push({ pushed: pushed!, entry, progress });
-      pushed!.set(entry.topic, entry.position.offset, "written");
+      if (!isNoted) continue;
+      const { topic, position: { offset } } = entry;
+      const progress = session.pushed?.get(topic, offset);
+      const reader = session.reader(topic);
+      if (progress !== undefined) {
+        before.push({ pushed: session.pushed!, entry, progress });
+        session.pushed!.set(topic, offset, "written");
+      } else if (reader !== undefined) {
+        if (!readers.has(reader)) readers.set(reader, reader.logged);
+        reader.pushWritten(entry);
+      }
     }
   }
-  const parts = pieces.flatMap(({ logged }) => logged ?? []);
-  const ranges = parts.map(({ reader }) => reader.logged);
-  for (const { range, reader } of parts) reader.decidedFromLog(range);
+  for (const { logged } of pieces) {
+    if (logged === undefined) continue;
+    const { range, reader } = logged;
+    if (!readers.has(reader)) readers.set(reader, reader.logged);
+    reader.decidedFromLog(range);
+  }
   try {
     return task();
   } finally {
     for (const { pushed, entry, progress } of before) pushed.set(entry.topic, entry.position.offset, progress);
-    for (const [index, { reader }] of [...parts.entries()].reverse()) reader.logged = ranges[index];
+    for (const [reader, logged] of readers) reader.logged = logged;
   }
 }

@@ -72,10 +72,22 @@ test("a push beyond an entry that is still open leaves that open", () => {
   expect(reader.decidedUpTo()).toBe(4);
 });
 
+test("a push that is written down when its connection is gone, or another one is there, is decided", () => {
+  for (const pushed of [undefined, new Pushed()]) {
+    const reader = behind();
+    reader.acked = reader.sent = reader.owed = 3;
+    reader.session.pushed = pushed;
+    for (const offset of [1, 2]) reader.pushWritten({ position: { epoch: 1, offset }, previous: offset - 1 });
+    expect(reader.decidedUpTo()).toBe(2);
+  }
+});
+
 test("in another life of the log nothing of it is noted", () => {
   const reader = behind();
   for (const offset of [1, 3]) push(reader, offset);
   reader.decidingTo = 9;
   reader.restart(2, 0);
   expect([reader.session.pushed!.isEmpty, reader.undecidedAfter()]).toEqual([true, 0]);
+  push(reader, 1);
+  expect(reader.undecidedAfter()).toBe(0);
 });

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { judge } from "./judge.ts";
 import { Stage } from "./node.ts";
 import { createWholeClock } from "./whole_clock.ts";
@@ -77,3 +77,65 @@ test("what was acked in the background before a kill is pushed once, whatever en
   expect(judge(stage.trace.lines, clock.elapsed()).findings).toEqual([]);
   await stage.close();
 });
+
+describe.each(["at once", "after the next restart"])(
+  "what was being written when a connection ended, and it comes again %s",
+  (when) => {
+    test.each(["its node was closed", "its node was killed as it closed", "it was lost"])(
+      "%s: is pushed once, though a node is killed soon after",
+      async (how) => {
+        const texts: string[] = [];
+        for (let seed = 1; seed <= 4; seed++) {
+          const clock = createWholeClock();
+          const stage = new Stage(clock, seed);
+          const { store, trace } = stage;
+          await stage.start();
+          stage.call("subscribe", "nima", "square");
+          const tablet = stage.device("nima", "tablet");
+          tablet.open(stage.node!, false);
+          await clock.advance(200);
+          tablet.register("t");
+          await clock.advance(200);
+          const lag = (ms: number): void => {
+            store.lag = () => ms;
+            trace.note({ what: "lag", user: "nima", ms });
+          };
+          lag(1_000);
+          // Five pushes leave at once; what waits of the room is more than its rows with their own words.
+          for (let n = 1; n <= 10; n++) {
+            void stage.node!.engine.publish({ to: "nima", id: `m${n}`, content: "x" });
+            void stage.node!.engine.publish({ to: "*", channel: "square", id: `n${n}`, content: "x" });
+            await clock.advance(20);
+          }
+          if (how === "it was lost") tablet.close("lost");
+          else if (how === "its node was killed as it closed") {
+            void stage.node!.engine.close();
+            while (!stage.notes.some(({ id, kind }) => id === "n10" && kind === "push-queued")) await clock.advance(1);
+            stage.kill();
+            await stage.start();
+          } else {
+            await stage.close();
+            await stage.start();
+          }
+          if (when === "at once") tablet.open(stage.node!, false);
+          await clock.advance(4_000);
+          lag(0);
+          await clock.advance(5_000);
+          stage.kill();
+          await clock.advance(50);
+          await stage.start();
+          tablet.open(stage.node!, false);
+          await clock.advance(200_000);
+          texts.push(
+            ...judge(trace.lines, clock.elapsed()).findings.map(({ rule, text }) => `seed ${seed}: ${rule} ${text}`),
+          );
+          const told = trace.lines.flatMap((line) => line.what === "asked" ? [line.ask.waiting] : []);
+          expect(told.reduce((sum, waiting) => sum + waiting, 0)).toBe(20);
+          await stage.close();
+          tablet.close("lost");
+        }
+        expect(texts).toEqual([]);
+      },
+    );
+  },
+);
