@@ -229,6 +229,16 @@ describe("MAY: between a second before it is due and a second after, and where n
     expect(outage().findings()).toEqual(["MUST phone m"]);
   });
 
+  test("a provider that was away, until the engine has found out that it is back, and no longer", () => {
+    const after = (ms: number): Script =>
+      alone().at(10).closes("phone").provider("throws").at(100_000).provider("well").message("m").at(100_000 + ms).push(
+        "phone",
+        "m",
+      );
+    expect(after(76_000).findings()).toEqual([]);
+    expect(after(78_000).findings()).toEqual(["MUST phone m"]);
+  });
+
   test("sessions of a node that died have their grace again", () => {
     const script = alone().at(1_000).engine("killed").closes("phone", "node").at(1_500).engine("started").at(2_000).message("m");
     expect(script.findings()).toEqual(["MUST phone m"]);
@@ -292,8 +302,8 @@ describe("ONCE, MERGE, ORDER", () => {
     expect(both(low().at(62_000).provider("hangs").at(80_000).provider("well").at(81_000)).findings()).toEqual([]);
     expect(both(low().at(62_000)).findings()).toContain("MERGE phone m");
     // It was away before anything was due, and that was long ago.
-    const before = gone().provider("hangs").at(2_000).provider("well").at(100_000).message("low", [], { urgency: "low" });
-    expect(both(before.at(160_000)).findings()).toContain("MERGE phone m");
+    const before = gone().provider("hangs").at(2_000).provider("well").at(200_000).message("low", [], { urgency: "low" });
+    expect(both(before.at(260_000)).findings()).toContain("MERGE phone m");
   });
 
   test("in the order of the log", () => {

@@ -3,8 +3,8 @@ import type { Line } from "./trace.ts";
 
 /** After a call of the store failed, what hung on it may come this much later. */
 const STORE_MS = 65_000;
-/** After a provider was away, the engine may find out this much later. */
-const PROVIDER_MS = 65_000;
+/** After a provider was away, the engine may find out this much later: it asks once a minute, and users with doubtful answers 10 s later. */
+const PROVIDER_MS = 75_000;
 /** A request without an answer is given up after this. */
 const HANG_MS = 30_000;
 /** Acks of private topics are written this often, and those of public ones. With the time that a commit takes. */
