@@ -76,6 +76,7 @@ import { createStepper } from "./session/step.ts";
 import { describeSessions, type SessionInfo } from "./sessions.ts";
 import { checkSubscribeOptions, checkUnsubscribeOptions, type SubscribeOptions } from "./subscribe_options.ts";
 import { describeSubscriptions, type SubscriptionInfo } from "./subscription_info.ts";
+import { steadyClock } from "./steady_clock.ts";
 import { systemClock, systemLogger, systemRandom } from "./system.ts";
 
 /** A running engine. */
@@ -159,7 +160,8 @@ export interface Engine extends Acceptor, AsyncDisposableLike {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   checkEngineOptions(options);
-  const clock = options.clock ?? systemClock();
+  const wall = options.clock ?? systemClock();
+  const clock = steadyClock(wall);
   const random = options.random ?? systemRandom();
   const logger = new CalmLogger(options.logger ?? systemLogger(), clock, systemLogger());
   const policy = checkPolicy(options.policy ?? {});
@@ -186,8 +188,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const roster = new Roster();
   const hub = new Hub(transport, held);
   const tick = new Tick(clock, lease);
-  const receipts = new Receipts({ transport, emitter, journal, counters, clock });
-  const publisher = new Publisher({ transport, receipts, journal, counters, clock, random });
+  const receipts = new Receipts({ transport, emitter, journal, counters, clock: wall });
+  const publisher = new Publisher({ transport, receipts, journal, counters, clock, wall, random });
 
   // The decision: machine, pushes.
   const stepper = createStepper(policy);
@@ -208,7 +210,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const resting = new RestingTargets(outbox, journal, clock);
   const services = new RestingServices(clock, random, new Alarms(clock, emitter, logger));
   const backlog = new Backlog(services, lease, clock);
-  const targets = new TargetChanges({ records, roster, actor, pending, counters, clock });
+  const targets = new TargetChanges({ records, roster, actor, pending, counters, wall });
   const pace = new Pace(policy.coalesceMs, clock);
   const composer = new Composer({ compose, clock, logger });
   const dispatcher = new Dispatcher({
@@ -266,7 +268,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const subscriptions = new Subscriptions({
     ...{ node, records, pushes: pending, away, hub, roster, elsewhere, actor, catchUp, maxTopics: limits.topics },
     strayed: (userId) => follower.heed(userId),
-    changed: (change) => emitter.emit("subscription", { ...change, at: clock.now() }),
+    changed: (change) => emitter.emit("subscription", { ...change, at: wall.now() }),
   });
   const registered: Registered = (target, isAnother) => {
     if (!resting.registered(target.targetId, isAnother)) return;
@@ -274,7 +276,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     worker.wake();
   };
   const signOut = new SignOut({
-    ...{ node, records, pushes: pending, providers, roster, elsewhere, actor, clock },
+    ...{ node, records, pushes: pending, providers, roster, elsewhere, actor, clock, wall },
     registered(target, isAnother) {
       registered(target, isAnother);
       if (isAnother) elsewhere.replaced(target);
@@ -285,7 +287,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     pushOverdue: (session, overdue) => decisions.pushOverdue(session, overdue),
     goAway: (session) => departures.goAway(session),
     release: (session) => attachments.release(session),
-    changed: ({ userId, device }, state) => emitter.emit("session", { userId, device, state, at: clock.now() }),
+    changed: ({ userId, device }, state) => emitter.emit("session", { userId, device, state, at: wall.now() }),
   });
 
   // The face to clients.
@@ -306,7 +308,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       inputMs: policy.inputMs,
       drainWindowMs: policy.drainWindowMs,
     },
-    ...{ attachments, departures, catchUp, signOut, requests, counters, tick, lease, clock, logger },
+    ...{ attachments, departures, catchUp, signOut, requests, counters, tick, lease, clock: wall, logger },
   });
 
   // The other nodes, and what is to be done from time to time.

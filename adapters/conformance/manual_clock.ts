@@ -13,6 +13,8 @@ export interface ManualClock extends Clock {
    * It does not wait for real input or output.
    */
   settle(): Promise<void>;
+  /** Sets the wall clock forward by `ms`, or back. `elapsed` and the timers go on as if nothing was. */
+  jump(ms: number): void;
   /** How many timers wait. 0 after a close: nothing leaked. */
   readonly timers: number;
 }
@@ -36,6 +38,7 @@ interface Waiting {
  */
 export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): ManualClock {
   let elapsed = 0;
+  let jumped = 0;
   /** By due time; those of equal time in the order they were set. */
   const waiting: Waiting[] = [];
   let deferred: (() => void)[] = [];
@@ -52,7 +55,7 @@ export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): Manua
   }
 
   return {
-    now: () => startMs + elapsed,
+    now: () => startMs + jumped + elapsed,
     elapsed: () => elapsed,
     setTimeout(task, ms): Timer {
       const timer: Waiting = { due: elapsed + Math.max(0, ms), task };
@@ -86,6 +89,9 @@ export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): Manua
       elapsed = Math.max(elapsed, target);
     },
     settle,
+    jump(ms) {
+      jumped += ms;
+    },
     get timers() {
       return waiting.length;
     },

@@ -599,6 +599,26 @@ export const outboxCases: readonly Omit<StorageCase, "port">[] = [
     },
   },
   {
+    name: "keeps no row waiting for longer than it was to wait when the clock is behind after a restart",
+    durable: true,
+    async run({ clock, reopen, storage }) {
+      const now = clock.now();
+      const expiresAt = now + 60_000;
+      await add(storage, newRow("added", { dueAt: now + 1_000, expiresAt }), newRow("retried", { dueAt: now, expiresAt }));
+      await storage.outbox.take(["retried"]);
+      await storage.outbox.retry([{ id: "retried", attempts: 1 }], now + 2_000, "busy");
+      clock.jump(-3_600_000);
+      const { outbox } = await reopen();
+      const dueIn = async (ms: number) => (await outbox.due(clock.now() + ms, 10)).rows.map(({ id }) => id);
+      deepStrictEqual([await dueIn(999), await dueIn(1_000), await dueIn(1_999)], [[], ["added"], ["added"]]);
+      const rows = (await outbox.due(clock.now() + 2_000, 10)).rows;
+      deepStrictEqual(rows.map(({ dueAt, expiresAt, id }) => [id, dueAt - clock.now(), expiresAt - clock.now()]), [
+        ["added", 1_000, 60_000],
+        ["retried", 2_000, 60_000],
+      ]);
+    },
+  },
+  {
     name: "keeps the handle of a push over a restart",
     durable: true,
     async run(stage) {

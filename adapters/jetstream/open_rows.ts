@@ -1,3 +1,4 @@
+import type { Clock } from "../../src/ports/clock.ts";
 import type { CancelMatch } from "../../src/ports/outbox.ts";
 import type { OutboxIndex } from "./outbox_index.ts";
 import { matches, openFilter, type OpenRow, openSubject, readOpenDocument } from "./outbox_row.ts";
@@ -15,8 +16,10 @@ export interface Seen {
 export class OpenRows {
   readonly #stream: StateStream;
   readonly #index: OutboxIndex;
+  readonly #clock: Clock;
 
-  constructor(stream: StateStream, index: OutboxIndex) {
+  constructor(stream: StateStream, index: OutboxIndex, clock: Clock) {
+    this.#clock = clock;
     this.#stream = stream;
     this.#index = index;
   }
@@ -36,7 +39,7 @@ export class OpenRows {
       return { open: undefined, last: undefined };
     }
     const { seq } = stored;
-    const { open, write } = readOpenDocument(subject, stored);
+    const { open, write } = readOpenDocument(subject, stored, this.#clock.now());
     if (open !== undefined) this.#index.set(open);
     else this.#index.end(subject, seq, false);
     return { open, last: { write, seq } };

@@ -47,8 +47,12 @@ export class OutboxAdditions {
     const write = this.#context.random.id();
     const opened = [...added].map(([subject, row]) => ({ row, by: undefined, write, subject }));
     const ended = [...replaced.values()];
+    const now = this.#context.clock.now();
     return {
-      drafts: [...opened.map((row) => draftOpen(row, places.get(row.subject)!)), ...ended.map((row) => draftEnd(write, row))],
+      drafts: [
+        ...opened.map((row) => draftOpen(row, places.get(row.subject)!, now)),
+        ...ended.map((row) => draftEnd(write, row)),
+      ],
       stored: (first) => {
         opened.forEach((row, index) => this.#index.set({ ...row, seq: first + index }));
         ended.forEach(({ subject }, index) => this.#index.end(subject, first + opened.length + index, false));

@@ -136,7 +136,7 @@ export class OutboxChanges {
   /** The row's documents. That of an open row's subject comes last. */
   #drafts(after: OpenRow, before: OpenRow): Draft[] {
     const { row, write } = after;
-    if (isOpen(row)) return [draftOpen(after, before.seq)];
+    if (isOpen(row)) return [draftOpen(after, before.seq, this.#context.clock.now())];
     const left = (row.expiresAt - this.#context.clock.now()) / 1000 + MARGIN_SECONDS;
     const ttl = Math.min(Math.max(Math.ceil(left), MARGIN_SECONDS), MAX_SECONDS);
     return [{ subject: endedSubject(this.#stream, row), bytes: toBytes(row), ttl }, draftEnd(write, before)];

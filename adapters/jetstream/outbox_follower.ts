@@ -93,6 +93,7 @@ export class OutboxFollower {
     const marked = Promise.withResolvers<void>();
     this.#index.begin();
     let delivered = 0;
+    let isAtMark = false;
     const take = (message: JetStreamMessage): void => {
       this.#heardAt = this.#clock.elapsed();
       if (message.subject === deliver) {
@@ -108,10 +109,11 @@ export class OutboxFollower {
       const seq = delivery.streamSequence;
       if (message.subject === mark) {
         this.#index.retain(seq);
+        isAtMark = true;
         return marked.resolve();
       }
       this.#index.stands(message.subject);
-      const { open } = readOpenDocument(message.subject, { seq, bytes: message.data });
+      const { open } = readOpenDocument(message.subject, { seq, bytes: message.data }, this.#clock.now(), isAtMark);
       if (open === undefined) this.#index.end(message.subject, seq, true);
       else this.#index.set(open);
     };

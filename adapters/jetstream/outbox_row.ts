@@ -4,6 +4,8 @@ import { tokenOf } from "../nats/subjects.ts";
 import { digest, type Draft, fromBytes, type Stored, toBytes } from "./state_format.ts";
 import type { StateStream } from "./state_stream.ts";
 
+/** Nodes' clocks that differ by less, and what a row takes on its way, count as the same, milliseconds. */
+const CLOCKS_AGREE_MS = 1_000;
 /** How long it shows that a row has ended: longer than a write of it may be under way. */
 const END_SECONDS = 30;
 
@@ -59,14 +61,28 @@ export interface OpenDocument {
   readonly write: string;
 }
 
-export function readOpenDocument(subject: string, { seq, bytes }: Stored): OpenDocument {
-  const { row, by, write } = fromBytes(bytes) as { row?: OutboxRow; by?: string; write: string };
-  return { open: row && { row: { ...row, note: row.note }, by, write, subject, seq }, write };
+/**
+ * Reads what stands at an open row's subject.
+ * @param now by this node's clock
+ * @param isNew it was written just now
+ */
+export function readOpenDocument(subject: string, { seq, bytes }: Stored, now: number, isNew = false): OpenDocument {
+  const { row, by, write, at } = fromBytes(bytes) as { row?: OutboxRow; by?: string; write: string; at: number };
+  // Of a row that has stood there for a while only this is known: it was not written later than now.
+  const ahead = isNew ? at - now : Math.max(0, at - now);
+  const isOff = Math.abs(ahead) >= CLOCKS_AGREE_MS;
+  return { open: row && { row: isOff ? earlier(row, ahead) : { ...row, note: row.note }, by, write, subject, seq }, write };
 }
 
-/** An open row as it is written. */
-export function draftOpen({ row, by, write, subject }: Omit<OpenRow, "seq">, expected: number): Draft {
-  return { subject, bytes: toBytes({ row, by, write }), expected };
+/** A row as clocks tell it that are so many milliseconds behind those of its writer: nodes' clocks differ, and may be set. */
+function earlier(row: OutboxRow, ms: number): OutboxRow {
+  const { changedAt, dueAt, expiresAt, note } = row;
+  return { ...row, note, dueAt: dueAt - ms, expiresAt: expiresAt - ms, changedAt: changedAt - ms };
+}
+
+/** An open row as it is written. @param now by this node's clock, as all times in the row */
+export function draftOpen({ row, by, write, subject }: Omit<OpenRow, "seq">, expected: number, now: number): Draft {
+  return { subject, bytes: toBytes({ row, by, write, at: now }), expected };
 }
 
 /** What takes an open row's place when it ends. It leaves by itself. */

@@ -48,7 +48,7 @@ export async function openState({ api, name, replicas, context }: StateOptions):
     follower.close();
     throw error;
   }
-  const rows = new OpenRows(stream, index);
+  const rows = new OpenRows(stream, index, context.clock);
   const changes = new OutboxChanges(stream, context, index, rows);
   const writer = new VersionWriter(stream, context.random, new OutboxAdditions(stream, context, index, rows));
   const decisions = new TopicDecisions(stream, writer);

@@ -33,7 +33,7 @@ interface StreamInfo {
 }
 
 /** How logs, users and pushes are written. Streams of another format are refused as they are. */
-export const FORMAT = 7;
+export const FORMAT = 8;
 const NANOS = 1_000_000;
 
 /**

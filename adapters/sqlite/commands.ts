@@ -53,6 +53,8 @@ export interface WriterOptions {
   readonly idempotencyMs: number;
   /** The epoch that a new file gets. */
   readonly epoch: number;
+  /** When the file is opened, milliseconds since 1970, whole. */
+  readonly now: number;
   readonly faults: WriterFaults;
 }
 

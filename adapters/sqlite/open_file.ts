@@ -46,10 +46,11 @@ function linkedTo(path: string): string | undefined {
 
 /**
  * Locks, checks and prepares the file, making it when it is not there.
+ * @param now milliseconds since 1970
  * @param askedFor the path it was asked for by, where that is not the file's own
  * @throws {Failure}
  */
-export function openFile(path: string, newEpoch: number, { maxPages }: WriterFaults, askedFor: string = path): OpenFile {
+export function openFile(path: string, newEpoch: number, now: number, faults: WriterFaults, askedFor: string = path): OpenFile {
   let lock: DatabaseSync | undefined;
   let db: DatabaseSync | undefined;
   try {
@@ -68,7 +69,8 @@ export function openFile(path: string, newEpoch: number, { maxPages }: WriterFau
     // macOS only: fsync alone does not reach the disk there.
     run(db, "PRAGMA fullfsync = ON");
     run(db, "PRAGMA checkpoint_fullfsync = ON");
-    const epoch = prepare(db, newEpoch);
+    const epoch = prepare(db, newEpoch, now);
+    const { maxPages } = faults;
     if (maxPages !== undefined) run(db, `PRAGMA max_page_count = ${Math.floor(maxPages)}`);
     const opened = { db, lock };
     const files = new OwnFiles([askedFor, path, `${path}-wal`, `${path}-lock`]);
@@ -181,7 +183,7 @@ function expectedFingerprint(): string {
 }
 
 /** Makes the tables of a new file and brings an old one back from where its last process left it. Answers the epoch. */
-function prepare(db: DatabaseSync, newEpoch: number): number {
+function prepare(db: DatabaseSync, newEpoch: number, now: number): number {
   run(db, "BEGIN IMMEDIATE");
   if (isEmpty(db)) {
     db.exec(SCHEMA);
@@ -190,6 +192,10 @@ function prepare(db: DatabaseSync, newEpoch: number): number {
     run(db, `PRAGMA user_version = ${SCHEMA_VERSION}`);
   }
   run(db, "UPDATE push SET status = 'pending' WHERE status = 'sending'");
+  // A row that changed later than now was written before the clock was set back: it waits from now on for what it was to wait.
+  db.prepare(
+    `UPDATE push SET due = due - changed + ?, expires = expires - changed + ?, changed = ? WHERE status = 'pending' AND changed > ?`,
+  ).run(now, now, now, now);
   const row = db.prepare("SELECT value FROM meta WHERE name = 'epoch'").get();
   run(db, "COMMIT");
   if (row === undefined) throw failure("storage-corrupt", "no epoch");

@@ -25,7 +25,16 @@ export function sqliteWith(path: string, retention: Retention, faults: WriterFau
       // Of this life of all logs. Within 32 bits: it travels with every entry, and msgpack takes 5 bytes for that instead of 9.
       const newEpoch = 1 + Math.floor(context.random.fraction() * 0xffff_ffff);
       const askedFor = resolve(path);
-      const { writer, epoch } = await Writer.open({ path: file, askedFor, maxEntries, idempotencyMs, epoch: newEpoch, faults });
+      const now = Math.floor(context.clock.now());
+      const { writer, epoch } = await Writer.open({
+        path: file,
+        askedFor,
+        maxEntries,
+        idempotencyMs,
+        epoch: newEpoch,
+        now,
+        faults,
+      });
       let reader: Reader | undefined;
       try {
         const read = reader = new Reader(file);

@@ -10,7 +10,7 @@ function serve(options: WriterOptions): void {
   let file: OpenFile;
   let batches: Batches;
   try {
-    file = openFile(options.path, options.epoch, options.faults, options.askedFor);
+    file = openFile(options.path, options.epoch, options.now, options.faults, options.askedFor);
     try {
       batches = new Batches(file, options);
     } catch (error) {

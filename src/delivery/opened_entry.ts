@@ -9,7 +9,10 @@ import type { Account, EntryName } from "./journal.ts";
 export interface OpenedEntry extends EntryName {
   readonly previous: number;
   readonly from: string | undefined;
+  /** When it was published, by the wall clock of that node. */
   readonly sentAt: number;
+  /** When the log took it, by the same clock as `expiresAt`. Milliseconds since 1970. */
+  readonly appendedAt: number;
   readonly expiresAt: number;
   readonly urgency: Urgency;
   /** What it is to a session's machine. */
@@ -43,9 +46,10 @@ export function openEphemeral(topic: Topic, bytes: Uint8Array): OpenedEntry {
  * would be as long as the log else.
  */
 export function withoutBytes(entry: OpenedEntry): OpenedEntry {
-  const { id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device } = entry;
+  const { id, topic, position, previous, from, sentAt, appendedAt, expiresAt, urgency, event, silent, collapseKey, device } =
+    entry;
   return {
-    ...{ id, topic, position, previous, from, sentAt, expiresAt, urgency, event, silent, collapseKey, device },
+    ...{ id, topic, position, previous, from, sentAt, appendedAt, expiresAt, urgency, event, silent, collapseKey, device },
     account: undefined,
     get bytes() {
       return new Uint8Array();
@@ -63,6 +67,7 @@ class LoggedEntry implements OpenedEntry {
   readonly previous: number;
   readonly from: string | undefined;
   readonly sentAt: number;
+  readonly appendedAt: number;
   readonly expiresAt: number;
   readonly urgency: Urgency;
   readonly event: SessionEvent;
@@ -80,6 +85,8 @@ class LoggedEntry implements OpenedEntry {
     this.previous = entry.previous;
     this.from = head.from;
     this.sentAt = head.sentAt;
+    // The log's life of it is as long as the one that it was published with.
+    this.appendedAt = entry.expiresAt - (head.expiresAt - head.sentAt);
     this.expiresAt = entry.expiresAt;
     this.urgency = head.options?.urgency ?? "normal";
     this.event = entry.offset === 0 ? SessionEvent["message.ephemeral"] : eventOf(this.urgency, head.options);

@@ -51,6 +51,8 @@ export interface PublishParts {
   journal: Journal;
   counters: Counters;
   clock: Clock;
+  /** What people's clocks say. */
+  wall: Clock;
   random: Random;
 }
 
@@ -89,13 +91,13 @@ export class Publisher {
   }
 
   async publishSealed({ topic, id, from, device, options, payload }: SealedMessage): Promise<PublishResult> {
-    const { clock, counters, journal, receipts, transport } = this.#parts;
+    const { clock, counters, journal, receipts, transport, wall } = this.#parts;
     checkName(id, "message id");
     if (from !== undefined) checkName(from, "from");
     const checked = options && checkedOptions(options);
-    const sentAt = clock.now();
-    const expiresAt = sentAt + (options?.ttl ?? DEFAULT_TTL_SECONDS) * 1_000;
-    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt, options: checked, payload, device });
+    const sentAt = wall.now();
+    const ttlMs = (options?.ttl ?? DEFAULT_TTL_SECONDS) * 1_000;
+    const bytes = encodeEnvelope({ id, from, sentAt, expiresAt: sentAt + ttlMs, options: checked, payload, device });
     if (bytes.length > MAX_MESSAGE_BYTES) {
       throw new PeykError("too-large", `a message of ${bytes.length} bytes`, {
         hint: `At most ${MAX_MESSAGE_BYTES}: send a link to bigger things.`,
@@ -107,7 +109,7 @@ export class Publisher {
       return { id, topic, position: undefined, durable: false, durability: "memory", duplicate: false };
     }
     const key = `${from ?? ""}\n${id}`;
-    const { position, duplicate, durability } = await transport.publish(topic, bytes, { key, expiresAt });
+    const { position, duplicate, durability } = await transport.publish(topic, bytes, { key, expiresAt: clock.now() + ttlMs });
     if (duplicate) counters.duplicates++;
     else {
       counters.accepted++;

@@ -33,6 +33,8 @@ export interface SignOutParts {
    */
   forbid(userId: string, device: string | undefined, before?: Outlet): void;
   clock: Clock;
+  /** What the services' clocks say. */
+  wall: Clock;
 }
 
 /** A target that a client registers. */
@@ -73,7 +75,7 @@ export class SignOut {
    * @throws {PeykError} `unsupported` of a temporary device, `no-provider`, `no-app`, `bad-message` for what can't be a target of the provider
    */
   async register(session: Session, { provider, token, details }: NewTarget, remember: Remember): Promise<void> {
-    const { clock, providers, records, registered } = this.#parts;
+    const { providers, records, registered, wall } = this.#parts;
     if (session.isTemporary) {
       throw new PeykError("unsupported", "a temporary device takes no push target", {
         hint:
@@ -90,7 +92,7 @@ export class SignOut {
     }
     const fault = token.length === 0 || token.length > 4_096 ? "empty, or longer than 4,096 characters" : faultOf(found, address);
     if (fault !== undefined) throw new PeykError("bad-message", `not a target of ${provider}: ${fault}`);
-    const target: PushTarget = { ...address, id: tokenId(provider, token), provider, registeredAt: clock.now() };
+    const target: PushTarget = { ...address, id: tokenId(provider, token), provider, registeredAt: wall.now() };
     const { userId, deviceId } = session;
     for (const holder of await records.store.holders({ targetId: target.id })) {
       session.checkSignedIn();

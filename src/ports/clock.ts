@@ -5,7 +5,10 @@
  * equal due time in the order they were set, and MUST NOT run any callback from inside `setTimeout` or `defer`.
  */
 export interface Clock {
-  /** Wall clock, milliseconds since 1970. For timestamps and expiry, never for durations. */
+  /**
+   * Milliseconds since 1970, whole. The one that an engine is given tells the wall clock, which may be set. The one that an engine
+   * hands on to its storage was read once and moves on with `elapsed`: it never jumps.
+   */
   now(): number;
   /** Monotonic milliseconds from an arbitrary start. For durations. */
   elapsed(): number;

@@ -20,9 +20,9 @@ export class Arbiter {
     this.#parts = parts;
   }
 
-  /** Until when a push of a message sent then may be held for a device. */
-  holdsUntil(sentAt: number): number {
-    return sentAt + this.#parts.activeElsewhereMs;
+  /** Until when a push of a message that the log took then may be held for a device. */
+  holdsUntil(appendedAt: number): number {
+    return appendedAt + this.#parts.activeElsewhereMs;
   }
 
   /** Whether the person is at another of the user's devices, on any node. When in doubt: no. */

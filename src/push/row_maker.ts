@@ -198,7 +198,7 @@ class Work {
     const { deviceId } = this.#session;
     const { collapseKey, position, silent, topic } = entry;
     const isLate = route.push === "coalesced";
-    const until = arbiter.holdsUntil(entry.sentAt);
+    const until = arbiter.holdsUntil(entry.appendedAt);
     const isHeld = until > this.#now &&
       await (this.#attended ??= arbiter.attendedElsewhere(this.#record, deviceName(deviceId)));
     const dueAt = isHeld ? until : this.#now;

@@ -12,7 +12,8 @@ import type { PendingPushes } from "./pending.ts";
 /** What changing targets works with. */
 export interface TargetChangesParts {
   actor: SessionActor;
-  clock: Clock;
+  /** What the services' clocks say. */
+  wall: Clock;
   counters: Counters;
   pending: PendingPushes;
   records: UserRecords;
@@ -40,13 +41,13 @@ export class TargetChanges {
    * @returns false: it lives, or is not the session's target any more
    */
   async disable(place: Place, { id }: PushTarget, reason: string, since: number = Infinity): Promise<boolean> {
-    const { actor, clock, counters, pending, roster } = this.#parts;
+    const { actor, counters, pending, roster, wall } = this.#parts;
     const { userId, deviceId, targetId } = place;
     let revival: string | undefined;
     const { isThere, isLeft } = await this.#change(place, id, (target) => {
       revival = since < target.registeredAt ? `${since} ${target.registeredAt}` : undefined;
       if (this.#revived.get(targetId) === revival) revival = undefined;
-      return revival === undefined ? { ...target, disabled: { reason, at: clock.now() } } : target;
+      return revival === undefined ? { ...target, disabled: { reason, at: wall.now() } } : target;
     });
     this.#revived.delete(targetId);
     if (revival !== undefined) {
@@ -67,14 +68,14 @@ export class TargetChanges {
    * @returns what became of it, in words; undefined: it stays, or is not the session's target any more
    */
   async replace(place: Place, target: PushTarget, token: string): Promise<string | undefined> {
-    const { clock, counters, records } = this.#parts;
+    const { counters, records, wall } = this.#parts;
     const id = tokenId(target.provider, token);
     if (id === target.id) return undefined;
     if ((await records.store.holders({ targetId: id })).length > 0) {
       const why = "its token was replaced by one that is registered elsewhere";
       return await this.disable(place, target, why) ? `it is dead: ${why}` : undefined;
     }
-    const { isThere } = await this.#change(place, target.id, (stored) => ({ ...stored, id, token, registeredAt: clock.now() }));
+    const { isThere } = await this.#change(place, target.id, (stored) => ({ ...stored, id, token, registeredAt: wall.now() }));
     if (!isThere) return undefined;
     counters.targetsReplaced++;
     return `it is ${id} from now on`;

@@ -235,6 +235,7 @@ export const brokenTransports: readonly BrokenStorage[] = [
       "outbox turns sending into pending at a restart and keeps the rest",
       "outbox keeps over a restart what a push covers",
       "outbox keeps the handle of a push over a restart",
+      "outbox keeps no row waiting for longer than it was to wait when the clock is behind after a restart",
       "outbox keeps over a restart how far topics are decided",
     ],
     spoil: (storage) => saying(storage, () => "disk", true),

@@ -5,13 +5,13 @@ import { createStage, type Stage, surviving } from "./stage.ts";
 
 const DAY_MS = 24 * 3600_000;
 
-/** A stage whose wall clock can be set forward by days: to let them pass would renew the lease four million times. */
+/** A stage whose time can leap forward by days: to let them pass would renew the lease four million times. */
 async function createYears(
   options: EngineOptions = {},
 ): Promise<Stage & { restart(): Promise<Stage>; days(count: number): Promise<void> }> {
   let passed = 0;
   const base = createManualClock();
-  const clock = { ...base, now: () => base.now() + passed * DAY_MS };
+  const clock = { ...base, elapsed: () => base.elapsed() + passed * DAY_MS };
   const storage: Storage = surviving();
   const start = (): Promise<Stage> => createStage({ ...options, storage, clock });
   const stage = await start();

@@ -151,7 +151,7 @@ describe("one clear error says", () => {
     expect((await ask<{ config: unknown }>("STREAM.INFO.differs_LOG_0")).config).toEqual(before.config);
   });
 
-  for (const [age, format, hint] of [["newer", "8", /Update Peyk/], ["older", "6", /another name/]] as const) {
+  for (const [age, format, hint] of [["newer", "9", /Update Peyk/], ["older", "6", /another name/]] as const) {
     test(`that a version that is ${age} made the stream, in which nothing is changed`, async () => {
       const [name, stream] = [age, `${age}_LOG_0`];
       const metadata = { "peyk-format": format, "peyk-epoch": "7", "peyk-partitions": "1" };

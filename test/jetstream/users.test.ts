@@ -358,7 +358,7 @@ async function configOf(stream: string): Promise<unknown> {
   return { config, messages: state.messages, last: state.last_seq };
 }
 
-for (const [age, metadata] of [["older", {}], ["older", { "peyk-format": "6" }], ["newer", { "peyk-format": "8" }]] as const) {
+for (const [age, metadata] of [["older", {}], ["older", { "peyk-format": "6" }], ["newer", { "peyk-format": "9" }]] as const) {
   test(`a stream of ours from an ${age} version (${JSON.stringify(metadata)}) is refused, and nothing in it is changed`, async () => {
     const name = freshName();
     const stream = `${name}_STATE`;

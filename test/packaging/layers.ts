@@ -47,6 +47,7 @@ const layers: Layer[] = [
   { name: "housekeeping", path: "src/housekeeping.ts", on: facing, packages: [] },
   { name: "gateway", path: "src/gateway/", on: facing, packages: [] },
   { name: "system", path: "src/system.ts", on: below, packages: [] },
+  { name: "steady_clock", path: "src/steady_clock.ts", on: below, packages: [] },
   { name: "calm_logger", path: "src/calm_logger.ts", on: below, packages: [] },
   { name: "every_step", path: "src/every_step.ts", on: [], packages: [] },
   { name: "options", path: "src/engine_options.ts", on: facing, packages: [] },
@@ -54,7 +55,7 @@ const layers: Layer[] = [
   {
     name: "engine",
     path: "src/create_engine.ts",
-    on: [...facing, "options", "subscribe_options", "memory", "system", "calm_logger", "every_step"],
+    on: [...facing, "options", "subscribe_options", "memory", "system", "steady_clock", "calm_logger", "every_step"],
     packages: [],
   },
   { name: "client", path: "src/client/", on: ["protocol"], packages: [] },

@@ -167,10 +167,18 @@ test("a file that is damaged, cut, or of another version is refused as it is wit
     const files = ["", "-wal"].map((end) => path + end).filter((file) => existsSync(file));
     const before = files.map((file) => readFileSync(file));
     const readableBefore = readable(path);
-    const options: WriterOptions = { path, askedFor: path, maxEntries: 100, idempotencyMs: 1_000, epoch: 1, faults: {} };
+    const options: WriterOptions = {
+      path,
+      askedFor: path,
+      maxEntries: 100,
+      idempotencyMs: 1_000,
+      epoch: 1,
+      now: Date.now(),
+      faults: {},
+    };
     let file: OpenFile | undefined;
     try {
-      file = openFile(path, 1, {});
+      file = openFile(path, 1, Date.now(), {});
     } catch (refused) {
       expect(refused).toMatchObject({ code: expect.any(String), hint: expect.stringMatching(/\S/) });
       count((refused as { code: ErrorCode }).code);

@@ -174,7 +174,7 @@ test("a write that fails though there is room is a disk that fails, and nothing 
 });
 
 test("a commit is synced before it is answered: the journal is a write-ahead log, and every commit syncs it", () => {
-  const file = openFile(newPath(), 1, {});
+  const file = openFile(newPath(), 1, Date.now(), {});
   expect(file.db.prepare("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
   // 2 is FULL: with a write-ahead log it syncs each commit, where NORMAL syncs checkpoints only (sqlite.org/pragma.html).
   expect(file.db.prepare("PRAGMA synchronous").get()).toEqual({ synchronous: 2 });

@@ -155,7 +155,7 @@ test("opening refuses a read-only file, and a read-only folder, with storage-rea
   if (root) process.seteuid!(65534);
   try {
     for (const one of [path, join(closed, "peyk.db")]) {
-      expect(() => openFile(one, 1, {})).toThrow(expect.objectContaining({ code: "storage-readonly" }));
+      expect(() => openFile(one, 1, Date.now(), {})).toThrow(expect.objectContaining({ code: "storage-readonly" }));
     }
   } finally {
     if (root) process.seteuid!(0);

@@ -57,7 +57,15 @@ test("a thread that ends while the file is open refuses what waits and what come
     parentPort.on("message", () => { throw new Error("out of memory") });
     parentPort.postMessage({ kind: "opened", epoch: 1 });
   `);
-  const options = { path: "unused.db", askedFor: "unused.db", maxEntries: 1, idempotencyMs: 1, epoch: 1, faults: {} };
+  const options = {
+    path: "unused.db",
+    askedFor: "unused.db",
+    maxEntries: 1,
+    idempotencyMs: 1,
+    epoch: 1,
+    now: Date.now(),
+    faults: {},
+  };
   const { writer } = await Writer.open(options);
   const broke = vi.fn();
   writer.whenBroken(broke);
