@@ -42,6 +42,7 @@ import { Gateway } from "./gateway/gateway.ts";
 import { Requests } from "./gateway/requests.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { everyStep } from "./every_step.ts";
+import { lateTimers } from "./late_timers.ts";
 import { memory } from "./memory/memory.ts";
 import type { Acceptor } from "./ports/connection.ts";
 import type { AsyncDisposableLike } from "./protocol/async_disposable.ts";
@@ -160,7 +161,7 @@ export interface Engine extends Acceptor, AsyncDisposableLike {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   checkEngineOptions(options);
-  const wall = options.clock ?? systemClock();
+  const wall = lateTimers(options.clock ?? systemClock());
   const clock = steadyClock(wall);
   const random = options.random ?? systemRandom();
   const logger = new CalmLogger(options.logger ?? systemLogger(), clock, systemLogger());

@@ -115,11 +115,11 @@ test("users unseen for 60 days beyond the longest ttl are forgotten and counted"
   await device("always there", { habit: "acks" });
   await clock.settle();
   days.passed = 89;
-  await clock.advance(3600_000);
+  await clock.advance(3601_000);
   expect(engine.counters().usersEvicted).toBe(0);
   (await device("sara")).leave();
   days.passed = 91;
-  await clock.advance(3600_000);
+  await clock.advance(3601_000);
   expect(engine.counters().usersEvicted).toBe(1);
   expect(await engine.sessions("gone")).toEqual([]);
   expect(await engine.sessions("sara")).toHaveLength(1);
