@@ -19,6 +19,8 @@ export interface StartOptions {
 export interface TabPage {
   start(options: StartOptions): void;
   setToken(answer: TokenAnswer): void;
+  /** The same while no connection is being tried: one that is has asked already, and a browser may put it off for seconds. */
+  setNextToken(answer: TokenAnswer): Promise<void>;
   status(): Status;
   statuses(): readonly Status[];
   /** The content of all messages, in the order in which they came. */
@@ -94,6 +96,10 @@ function createTab(name: string, hasHeart: boolean): TabPage {
       client.onError((error) => errors.push(error.code));
     },
     setToken: (next) => answer = next,
+    async setNextToken(next) {
+      while (statuses.at(-1)?.state === "connecting") await new Promise((resolve) => setTimeout(resolve, 10));
+      answer = next;
+    },
     status: () => statuses.at(-1)!,
     statuses: () => statuses,
     got: () => got,

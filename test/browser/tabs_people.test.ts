@@ -66,7 +66,7 @@ test.concurrent("what was published offline by one user is never sent as the nex
   await stage.shut();
   await tab.until("waiting");
   await tab.ask("begin", "sara", "as sara");
-  await tab.ask("setToken", { value: "omid" });
+  await tab.ask("setNextToken", { value: "omid" });
   await stage.reopen();
   await eventually(async () => expect(await tab.ask("outcome", "as sara")).toBe("unauthorized"));
   expect(await tab.until("connected")).toEqual({ state: "connected", userId: "omid" });
@@ -83,7 +83,7 @@ test.concurrent("of two tabs that were offline as one user, the one that comes b
   await second.until("waiting");
   await first.ask("begin", "sara", "first as sara");
   await second.ask("begin", "sara", "second as sara");
-  await first.ask("setToken", { value: "omid" });
+  await first.ask("setNextToken", { value: "omid" });
   await stage.reopen();
   await eventually(async () => expect(await first.ask("outcome", "first as sara")).toBe("unauthorized"));
   await eventually(async () => expect(await second.ask("outcome", "second as sara")).not.toBe("pending"));
@@ -101,7 +101,7 @@ for (const [whose, next, outcome] of [["the same user's", "sara:2", "ok"], ["ano
     const tab = await stage.openTab("tab", { token: "sara" });
     await tab.until("waiting");
     await tab.ask("begin", "sara", "hello");
-    await tab.ask("setToken", { value: next });
+    await tab.ask("setNextToken", { value: next });
     await stage.reopen();
     await eventually(async () => expect(await tab.ask("outcome", "hello")).toBe(outcome));
     await tab.until("connected");
