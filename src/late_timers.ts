@@ -6,8 +6,8 @@ const LATE_MS = 100;
 const READ_MS = 10;
 
 /**
- * The same clock, whose timers run after what has arrived was read when they are late: clients that have answered while nobody
- * listened must not pass for silent ones. An event loop comes to its timers before it comes to its sockets.
+ * The same clock, whose timers run after what has arrived was read when they are late: clients that have answered
+ * meanwhile must not pass for silent ones. An event loop comes to its timers before it comes to its sockets.
  */
 export function lateTimers(clock: Clock): Clock {
   return {

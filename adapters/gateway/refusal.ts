@@ -9,7 +9,7 @@ export interface Refusal {
   readonly status: number;
   /** Beside those of any answer. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Plain text for whoever debugs a client. */
+  /** Plain text for the person who debugs a client. */
   readonly body: string;
   /** The same for the engine's log and counters. */
   readonly reason: UpgradeRefusal;
@@ -32,7 +32,7 @@ const VERSION = "13";
 /** 16 bytes in base64 (RFC 6455 section 4.1). */
 const keyForm = /^[A-Za-z0-9+/]{22}==$/;
 
-/** The answer to a path that nobody serves. */
+/** The answer to a path that no listener of the server takes. */
 export function unknownPath(path: string): Refusal {
   return { status: 404, body: "Nothing takes WebSocket connections here.\n", reason: "path", what: path };
 }

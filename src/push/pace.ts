@@ -54,7 +54,7 @@ export class Pace {
     const now = this.#clock.elapsed();
     for (const { dueAt, note, targetId } of rows) {
       if (note !== NOTE || this.#coalesceMs === 0) continue;
-      // A clock that was set back makes nobody wait longer.
+      // Where the clock was set back meanwhile, no push waits longer for that.
       const waitMs = Math.min(dueAt - this.#clock.now(), this.#coalesceMs);
       const last = Math.max(now + waitMs - this.#coalesceMs, this.#targets.get(targetId)?.times.at(-1) ?? -Infinity);
       this.#targets.set(targetId, { times: [last], isPaced: true, isWaitedFor: true });

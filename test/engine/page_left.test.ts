@@ -23,27 +23,20 @@ describe.each<[string, (device: Device) => void]>([
     expect([back.contents, provider.sent.length]).toEqual([["hello"], 0]);
   });
 
-  test("for good is pushed to after 5 s", async () => {
-    const { clock, provider, publish, tablet } = await page();
-    leave(tablet);
-    await publish();
-    await clock.advance(4_999);
-    expect(provider.sent).toHaveLength(0);
-    await clock.advance(1);
-    expect(provider.sent).toHaveLength(1);
-  });
-
-  test("which was hidden up to a second before, is as one in front", async () => {
-    const { clock, provider, publish, tablet } = await page();
-    tablet.state(false);
-    await clock.advance(1_000);
-    leave(tablet);
-    await publish();
-    await clock.advance(4_999);
-    expect(provider.sent).toHaveLength(0);
-    await clock.advance(1);
-    expect(provider.sent).toHaveLength(1);
-  });
+  test.each([["for good", false], ["for good, hidden up to a second before,", true]])(
+    "%s is pushed to after 5 s",
+    async (_how, isHidden) => {
+      const { clock, provider, publish, tablet } = await page();
+      if (isHidden) tablet.state(false);
+      await clock.advance(1_000);
+      leave(tablet);
+      await publish();
+      await clock.advance(4_999);
+      expect(provider.sent).toHaveLength(0);
+      await clock.advance(1);
+      expect(provider.sent).toHaveLength(1);
+    },
+  );
 
   test.each<[string, boolean, number]>([
     ["was hidden for longer", true, 1_001],
